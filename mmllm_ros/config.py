@@ -1,0 +1,118 @@
+# Copyright 2026 The mmllm_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Every default once. Node parameters, launch arguments and the command line are made from these dataclasses."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+from .datatypes import BadInput
+
+
+def parameter(
+    default: Any,
+    description: str,
+    *,
+    minimum: float | None = None,
+    maximum: float | None = None,
+    choices: tuple[str, ...] | None = None,
+    read_only: bool = False,
+) -> Any:
+    """A dataclass field that knows its description and its range; `read_only` means fixed once the node has started."""
+    rules = {"description": description, "minimum": minimum, "maximum": maximum, "choices": choices, "read_only": read_only}
+    return dataclasses.field(default=default, metadata=rules)
+
+
+class Validated:
+    """Base of every section: a value outside its range, or of another type, is refused by name when it is made."""
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            check(field, getattr(self, field.name))
+
+
+def check(field: dataclasses.Field, value: Any) -> None:
+    """Raise BadInput, naming the parameter and its value, unless `value` has the type and the range of `field`."""
+    rules = field.metadata
+    kind = type(field.default)
+    if kind is float and type(value) is int:
+        value = float(value)
+    if type(value) is not kind:
+        raise BadInput(f"parameter {field.name} is {value!r}, not a {kind.__name__}")
+    if rules["choices"] and value not in rules["choices"]:
+        raise BadInput(f"parameter {field.name} is {value!r}, not one of {list(rules['choices'])}")
+    low, high = rules["minimum"], rules["maximum"]
+    if low is not None and not value >= low or high is not None and not value <= high:
+        raise BadInput(f"parameter {field.name} is {value!r}, not between {low} and {high}")
+
+
+@dataclass(frozen=True)
+class ModelConfig(Validated):
+    """What every node that runs a part of the model takes."""
+
+    rig: str = parameter("front", "sensor layout: front, nuscenes, radiate or a YAML file", read_only=True)
+    model: str = parameter("", "model folder or hub name, empty = the shipped drive_tiny", read_only=True)
+    device: str = parameter("auto", "torch device: auto, cpu, cuda or cuda:N", read_only=True)
+
+
+@dataclass(frozen=True)
+class EncoderConfig(ModelConfig):
+    """The three encoder nodes."""
+
+    rate: float = parameter(2.0, "encode at most so often [Hz]", minimum=0.1, maximum=50.0)
+    health_rate: float = parameter(2.0, "publish health so often [Hz]", minimum=0.1, maximum=50.0)
+    stale_after: float = parameter(1.0, "a sensor silent for longer is unhealthy [s]", minimum=0.05, maximum=60.0)
+
+
+@dataclass(frozen=True)
+class LlmConfig(ModelConfig):
+    """The llm node."""
+
+    max_age: float = parameter(1.5, "older tokens do not count [s]", minimum=0.05, maximum=60.0)
+    timeout: float = parameter(10.0, "longest time for one answer [s]", minimum=0.1, maximum=600.0)
+    queue: int = parameter(8, "questions that may wait; one more is refused", minimum=1, maximum=1000, read_only=True)
+    require_evidence: bool = parameter(False, "refuse to answer while nothing is plugged")
+    linked_blocks: int = parameter(0, "how many of the last LLM blocks are linked, 0 = as the plan says", minimum=0, maximum=512)
+
+
+@dataclass(frozen=True)
+class MonitorConfig(Validated):
+    """The context monitor."""
+
+    rate: float = parameter(2.0, "decide so often [Hz]", minimum=0.1, maximum=20.0)
+    lost_after: float = parameter(2.0, "a source without health for longer is lost [s]", minimum=0.1, maximum=60.0)
+    service_timeout: float = parameter(1.0, "wait so long for a lifecycle transition [s]", minimum=0.05, maximum=60.0)
+
+
+@dataclass(frozen=True)
+class SimulatorConfig(Validated):
+    """The simulator node."""
+
+    rig: str = parameter("front", "sensor layout: front, nuscenes, radiate or a YAML file", read_only=True)
+    seed: int = parameter(0, "seed of the world, the weather and the questions", minimum=0, maximum=2**31 - 1, read_only=True)
+    context: str = parameter(
+        "mixed", "light and weather", choices=("day", "night", "rain", "fog", "glare", "mixed"), read_only=True
+    )
+    duration: float = parameter(30.0, "length of the drive [s], 0 = until interrupted", minimum=0.0, maximum=86400.0, read_only=True)
+    rate: float = parameter(10.0, "camera and lidar frames per second [Hz]", minimum=1.0, maximum=30.0, read_only=True)
+
+
+@dataclass(frozen=True)
+class ReplayConfig(Validated):
+    """The replay node."""
+
+    bag: str = parameter("", "rosbag2 folder (mcap or sqlite3), or one mcap file", read_only=True)
+    rate: float = parameter(1.0, "speed, 1 = as it was recorded", minimum=0.01, maximum=100.0, read_only=True)
+    loop: bool = parameter(False, "start again at the end", read_only=True)
+    start: float = parameter(0.0, "skip so much of the beginning [s]", minimum=0.0, maximum=86400.0, read_only=True)
+    topics: str = parameter("", "only these topics, comma-separated, empty = all", read_only=True)
+
+
+@dataclass(frozen=True)
+class VisualizerConfig(Validated):
+    """The visualizer node."""
+
+    rig: str = parameter("front", "sensor layout: front, nuscenes, radiate or a YAML file", read_only=True)
+    rate: float = parameter(2.0, "draw so often [Hz]", minimum=0.1, maximum=10.0)

@@ -1,0 +1,159 @@
+# Copyright 2026 The mmllm_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""The vocabulary: what travels between the rooms of the package.
+
+Shape letters, used in every docstring:
+
+    B batch    V camera views   T tokens       D token width   P latent positions (all plugged tokens)
+    L blocks   N linked blocks  H kv heads     K head width    S text length
+
+Stamps are integer nanoseconds of the clock that the sensor uses. Lengths are metres, angles radians, x forward,
+y left, z up (REP-103), bearings counter-clockwise from x forward.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+MODALITIES = ("camera", "lidar", "imu")
+"""The modalities that ship; a model may carry others, so nothing outside this line lists them again."""
+
+NANOSECONDS = 1_000_000_000
+
+
+class BadInput(ValueError):
+    """Input refused at the door. The message is one line that names the offending value."""
+
+
+@dataclass(frozen=True, slots=True)
+class CameraFrame:
+    """One view. `image` is uint8 [h, w, 3], RGB."""
+
+    stamp: int
+    source: str
+    image: np.ndarray
+
+
+@dataclass(frozen=True, slots=True)
+class LidarScan:
+    """One sweep. `points` is float32 [n, 4]: x, y, z in metres, sensor axes turned to REP-103, and intensity in [0, 1]."""
+
+    stamp: int
+    source: str
+    points: np.ndarray
+
+
+@dataclass(frozen=True, slots=True)
+class ImuWindow:
+    """The newest samples of one IMU.
+
+    `times` is int64 [n], ascending nanoseconds, the last equal to `stamp`. `samples` is float32 [n, 6]: specific force
+    x y z [m/s^2] (+g on z at rest, REP-145) and angular velocity x y z [rad/s], REP-103 axes.
+    """
+
+    stamp: int
+    source: str
+    times: np.ndarray
+    samples: np.ndarray
+
+
+Frame = CameraFrame | LidarScan | ImuWindow
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """What an encoder made of one frame. Tokens know nothing of any LLM.
+
+    `values` is float32 [T, D]; `places` float32 [T, 3] says where each token looks: bearing [rad, base frame], elevation
+    [rad] and range [m] (0 where the encoder does not know it). `encoder` is the revision of the weights that made them.
+    """
+
+    modality: str
+    source: str
+    stamp: int
+    values: np.ndarray
+    places: np.ndarray
+    encoder: str
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """Light signals of one sensor, measured whether or not its encoder is plugged.
+
+    `rate` [Hz], `age` [s], `jitter` [s], `signals` maps a documented signal name (context/signals.py) to its value.
+    """
+
+    modality: str
+    source: str
+    stamp: int
+    rate: float
+    age: float
+    jitter: float
+    rejected: int
+    signals: dict[str, float]
+    healthy: bool
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """A sensor reading that an answer rests on. `age` [s] is counted at the moment of the question."""
+
+    modality: str
+    source: str
+    stamp: int
+    age: float
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Which modalities are plugged, and why.
+
+    `plugged` maps every known modality to whether it is plugged; `reasons` gives a sentence for each; `linked_blocks` is N.
+    """
+
+    stamp: int
+    plugged: dict[str, bool]
+    reasons: dict[str, str]
+    context: str
+    linked_blocks: int
+    cost: float = 0.0
+    budget: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An answer with what it rests on. `stamp` is the newest sensor stamp used, 0 when no sensor was."""
+
+    stamp: int
+    question_id: str
+    question: str
+    answer: str
+    confidence: float
+    evidence: tuple[Evidence, ...]
+    unplugged: dict[str, str]
+    latency: float
+    model: str
+    revision: str
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A question with its true answer, in NuScenes-QA's form (papers.md section 6.1) plus provenance.
+
+    `program` is the query that was executed over the scene graph; `needs` lists the modality sets that can each answer it
+    alone, for example (("camera",), ("lidar",)).
+    """
+
+    question: str
+    answer: str
+    template_type: str
+    num_hop: int
+    sample_token: str = ""
+    program: str = ""
+    needs: tuple[tuple[str, ...], ...] = ()
+    source: str = "sim"
+    seed: int = 0
+    details: dict[str, str] = field(default_factory=dict)
