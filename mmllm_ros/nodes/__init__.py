@@ -1,3 +1,23 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""TODO"""
+"""The only room that knows ROS. Importing it without ROS 2, or without the built messages, ends with one line and status 2."""
+
+from __future__ import annotations
+
+import sys
+from importlib.util import find_spec
+
+
+def _require_ros() -> None:
+    if find_spec("rclpy") is None:
+        problem = "ROS 2 is missing (no Python module rclpy): source /opt/ros/jazzy/setup.bash, or `. ./env.sh` after `make build`"
+    elif find_spec("mmllm_ros.msg") is None:
+        problem = "the messages of mmllm_ros are not built: run `make build`, then `. ./env.sh`"
+    else:
+        return
+    # A node's module cannot even be imported without its base class, so `main` has no chance to say this.
+    print(f"mmllm_ros nodes cannot run: {problem}", file=sys.stderr)
+    raise SystemExit(2)
+
+
+_require_ros()
