@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import ClassVar
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -41,7 +43,7 @@ class History:
         return newest, partner
 
 
-class Encoder(nn.Module):
+class Encoder(nn.Module, ABC):
     """Base of the encoders. A subclass states `modality`, takes its shape as keyword arguments and keeps them in `config`."""
 
     modality: ClassVar[str]
@@ -52,13 +54,27 @@ class Encoder(nn.Module):
         self.config = config
         self.revision = "untrained"
 
+    @property
+    @abstractmethod
+    def token_width(self) -> int:
+        """D, the numbers per token."""
+
+    @abstractmethod
+    def sense(self, frame: Frame) -> Tensor:
+        """One frame as a compact tensor of fixed shape; data sets store exactly this."""
+
     def prepare(self, newest: Frame, previous: Frame | None) -> dict[str, Tensor]:
         """Tensors of one frame, without the batch dimension; where `previous` is None the frame stands in for it."""
-        raise NotImplementedError
+        before = previous or newest
+        return {
+            "now": self.sense(newest),
+            "before": self.sense(before),
+            "gap": torch.tensor((newest.stamp - before.stamp) / NANOSECONDS),
+        }
 
+    @abstractmethod
     def forward(self, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
         """`prepare`d tensors, batched -> values [B, T, D] and places [B, T, 3]."""
-        raise NotImplementedError
 
     @torch.inference_mode()
     def encode(self, pairs: Sequence[tuple[Frame, Frame | None]]) -> list[Tokens]:
@@ -77,9 +93,20 @@ class Encoder(nn.Module):
     def save(self, folder: Path) -> None:
         """Write config.json and model.safetensors (16-bit) into `folder`, and take over the revision of what was written."""
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "config.json").write_text(json.dumps({"modality": self.modality, **self.config}, indent=1) + "\n")
+        (folder / "config.json").write_text(json.dumps(self.config, indent=1) + "\n")
         save_file({key: value.half().contiguous() for key, value in self.state_dict().items()}, folder / "model.safetensors")
         self.revision = revision_of(folder)
+
+    def load(self, folder: Path) -> None:
+        """Fill the weights from `folder`. Raises BadInput when a file is missing, truncated or of another shape."""
+        path = folder / "model.safetensors"
+        try:
+            self.load_state_dict({key: value.float() for key, value in load_file(path).items()})
+        except (OSError, RuntimeError, ValueError, SafetensorError) as error:
+            reason = " ".join(str(error).split())[:300]
+            raise BadInput(f"encoder weights {path} cannot be used: {reason}") from error
+        self.revision = revision_of(folder)
+        self.eval()
 
 
 def revision_of(folder: Path) -> str:
@@ -88,16 +115,3 @@ def revision_of(folder: Path) -> str:
     for path in [folder / "config.json", *sorted(folder.glob("*.safetensors"))]:
         digest.update(path.read_bytes())
     return digest.hexdigest()[:12]
-
-
-def load_weights(encoder: Encoder, folder: Path) -> None:
-    """Fill `encoder` from `folder`. Raises BadInput when a file is missing, truncated or of another shape."""
-    path = folder / "model.safetensors"
-    try:
-        state = {key: value.float() for key, value in load_file(path).items()}
-        encoder.load_state_dict(state)
-    except Exception as error:
-        reason = " ".join(str(error).split())[:300]
-        raise BadInput(f"encoder weights {path} cannot be used: {reason}") from error
-    encoder.revision = revision_of(folder)
-    encoder.eval()

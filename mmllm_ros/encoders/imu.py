@@ -1,0 +1,82 @@
+# Copyright 2026 The mmllm_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""IMU windows -> tokens: resampling to a fixed grid, 1-D convolutions, a small transformer."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ..datatypes import NANOSECONDS, BadInput, ImuWindow
+from ..rig import Rig
+from .base import Encoder
+from .blocks import TransformerBlock
+
+WINDOW = NANOSECONDS
+"""The encoder looks at the last second."""
+
+SCALE = (2.0, 2.0, 2.0, 0.3, 0.3, 0.3)
+
+
+class ImuEncoder(Encoder):
+    """Encodes the last second of one IMU, sampled at any rate.
+
+    Args:
+        rig: not used for shapes; the frames already have REP-103 axes.
+        width, depth, heads: of the transformer.
+        samples: points of the time grid; a multiple of 16.
+    """
+
+    modality = "imu"
+
+    def __init__(self, rig: Rig, width: int = 64, depth: int = 2, heads: int = 4, samples: int = 64) -> None:
+        shape = {"width": width, "depth": depth, "heads": heads, "samples": samples}
+        super().__init__(rig, {"modality": self.modality, **shape})
+        self.samples = samples
+        self.stem = nn.Sequential(
+            nn.Conv1d(13, width, 7, 4, 3), nn.GELU(), nn.Conv1d(width, width, 5, 4, 2), nn.GELU(), nn.Conv1d(width, width, 3, 1, 1)
+        )
+        self.position = nn.Parameter(torch.zeros(samples // 16, width))
+        self.blocks = nn.Sequential(*(TransformerBlock(width, heads) for _ in range(depth)))
+        self.norm = nn.LayerNorm(width)
+        self.ego = nn.Linear(width, 3)
+
+    @property
+    def token_width(self) -> int:
+        return self.config["width"] + 3
+
+    def sense(self, frame: ImuWindow) -> Tensor:
+        """The last second as float32 [13, samples]: six means, six spreads inside each grid step, and how full the window is.
+
+        Raises BadInput for a window with fewer than two samples in the last second.
+        """
+        age = (frame.stamp - frame.times) / WINDOW
+        inside = (age >= 0) & (age < 1)
+        if np.count_nonzero(inside) < 2:
+            raise BadInput(f"IMU window of {frame.source} has {np.count_nonzero(inside)} samples in its last second, 2 are needed")
+        age, samples = age[inside], frame.samples[inside]
+        moments = np.linspace(1, 0, 2 * self.samples + 1)[1::2]
+        means = np.stack([np.interp(-moments, -age, axis) for axis in samples.T])
+        # Vibration lies above the grid's rate: its strength is kept as the deviation from the window's trend.
+        deviation = np.abs(samples - np.stack([np.interp(-age, -moments, axis) for axis in means]).T)
+        spreads = np.stack([np.interp(-moments, -age, axis) for axis in deviation.T])
+        full = np.full((1, self.samples), min(1.0, len(age) / self.samples))
+        return torch.from_numpy(np.concatenate([means, spreads, full]).astype(np.float32))
+
+    def prepare(self, newest: ImuWindow, previous: ImuWindow | None) -> dict[str, Tensor]:
+        """The window holds its own past, so `previous` is not needed."""
+        return {"now": self.sense(newest)}
+
+    def cells(self, batch: dict[str, Tensor]) -> Tensor:
+        """Features [B, T, width] of the quarters of a second."""
+        window = batch["now"].float()
+        scale = window.new_tensor(SCALE)[:, None]
+        gravity = window.new_tensor([0.0, 0.0, 9.80665, 0.0, 0.0, 0.0])[:, None]
+        inputs = torch.cat([(window[:, :6] - gravity) / scale, 4.0 * window[:, 6:12] / scale, window[:, 12:]], dim=1)
+        return self.norm(self.blocks(self.stem(inputs).transpose(1, 2) + self.position))
+
+    def forward(self, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+        features = self.cells(batch)
+        values = torch.cat([features, self.ego(features.mean(1, keepdim=True)).expand(-1, features.shape[1], -1)], dim=-1)
+        return values, values.new_zeros(*values.shape[:2], 3)
