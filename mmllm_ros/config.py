@@ -81,9 +81,10 @@ class LlmConfig(ModelConfig):
 class MonitorConfig(Validated):
     """The context monitor."""
 
+    rig: str = parameter("front", "sensor layout: front, nuscenes, radiate or a YAML file", read_only=True)
     rate: float = parameter(2.0, "decide so often [Hz]", minimum=0.1, maximum=20.0)
     lost_after: float = parameter(2.0, "a source without health for longer is lost [s]", minimum=0.1, maximum=60.0)
-    service_timeout: float = parameter(1.0, "wait so long for a lifecycle transition [s]", minimum=0.05, maximum=60.0)
+    service_timeout: float = parameter(5.0, "wait so long for a lifecycle transition [s]", minimum=0.05, maximum=60.0)
 
 
 @dataclass(frozen=True)
@@ -116,3 +117,18 @@ class VisualizerConfig(Validated):
 
     rig: str = parameter("front", "sensor layout: front, nuscenes, radiate or a YAML file", read_only=True)
     rate: float = parameter(2.0, "draw so often [Hz]", minimum=0.1, maximum=10.0)
+
+
+@dataclass(frozen=True)
+class DriveConfig(ModelConfig):
+    """The drive: every node in one process, and questions on the way."""
+
+    source: str = parameter("simulator", "where the sensors come from", choices=("simulator", "bag", "robot"), read_only=True)
+    bag: str = parameter("", "rosbag2 folder or mcap file, with source bag", read_only=True)
+    seed: int = parameter(0, "seed of the simulated world and of the questions", minimum=0, maximum=2**31 - 1, read_only=True)
+    context: str = parameter(
+        "mixed", "light and weather", choices=("day", "night", "rain", "fog", "glare", "mixed"), read_only=True
+    )
+    duration: float = parameter(60.0, "length of the drive [s], 0 = until interrupted", minimum=0.0, maximum=86400.0, read_only=True)
+    interval: float = parameter(2.0, "ask so often [s]", minimum=0.1, maximum=3600.0, read_only=True)
+    out: str = parameter("out", "folder for drive.jsonl and drive.png", read_only=True)
