@@ -112,10 +112,12 @@ def _parse(content: dict, name: str) -> Rig:
         )
         for camera, mount in (content.get("cameras") or {}).items()
     )
-    return Rig(name, cameras, _lidar(content["lidar"]) if content.get("lidar") else None, _imu(content.get("imu")))
+    return Rig(name, cameras, _lidar(content.get("lidar")), _imu(content.get("imu")))
 
 
-def _lidar(mount: dict) -> LidarMount:
+def _lidar(mount: dict | None) -> LidarMount | None:
+    if mount is None:
+        return None
     known = {key: mount[key] for key in ("topic", "rings", "columns") if key in mount}
     angles = {key: math.radians(float(mount[key])) for key in ("fov_up", "fov_down") if key in mount}
     if "position" in mount:
@@ -126,7 +128,7 @@ def _lidar(mount: dict) -> LidarMount:
 
 
 def _imu(mount: dict | None) -> ImuMount | None:
-    if not mount:
+    if mount is None:
         return None
     known = {key: mount[key] for key in ("topic", "gravity_removed") if key in mount}
     return ImuMount(axes=_axes(mount), **known)
