@@ -56,19 +56,13 @@ def lidar_scan(message: Any, source: str, mount: LidarMount) -> LidarScan:
 
 
 def from_lidar(points: np.ndarray, mount: LidarMount) -> np.ndarray:
-    """Points [n, 4] in sensor axes with the driver's intensity -> REP-103 axes with intensity in [0, 1]."""
-    turned = np.empty_like(points, dtype=np.float32)
-    turned[:, :3] = points[:, :3] @ rotation(mount.axes).T
-    turned[:, 3] = np.clip(points[:, 3] / mount.intensity_max, 0.0, 1.0)
-    return turned
+    """Points [n, 4] in sensor axes -> float32 [n, 4] in REP-103 axes; the intensity stays."""
+    return np.concatenate([points[:, :3] @ rotation(mount.axes).T, points[:, 3:]], axis=1, dtype=np.float32)
 
 
 def to_lidar(points: np.ndarray, mount: LidarMount) -> np.ndarray:
     """The inverse of `from_lidar`."""
-    turned = np.empty_like(points, dtype=np.float32)
-    turned[:, :3] = points[:, :3] @ rotation(mount.axes)
-    turned[:, 3] = points[:, 3] * mount.intensity_max
-    return turned
+    return np.concatenate([points[:, :3] @ rotation(mount.axes), points[:, 3:]], axis=1, dtype=np.float32)
 
 
 def imu_sample(message: Any, mount: ImuMount) -> np.ndarray:

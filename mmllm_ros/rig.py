@@ -35,10 +35,7 @@ class CameraMount:
 
 @dataclass(frozen=True, slots=True)
 class LidarMount:
-    """A spinning lidar. `axes` are the sensor axes that point forward, left and up; `fov_up`, `fov_down` [rad].
-
-    `intensity_max` is the intensity that the driver publishes for the strongest return.
-    """
+    """A spinning lidar. `axes` are the sensor axes that point forward, left and up; `fov_up`, `fov_down` [rad]."""
 
     topic: str = "lidar/points"
     axes: tuple[str, str, str] = ("+x", "+y", "+z")
@@ -47,7 +44,6 @@ class LidarMount:
     columns: int = 1024
     fov_up: float = math.radians(10.0)
     fov_down: float = math.radians(-30.0)
-    intensity_max: float = 255.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,8 +118,6 @@ def _lidar(mount: dict | None) -> LidarMount | None:
     angles = {key: math.radians(float(mount[key])) for key in ("fov_up", "fov_down") if key in mount}
     if "position" in mount:
         known["position"] = _vector(mount["position"])
-    if "intensity_max" in mount:
-        known["intensity_max"] = _within(float(mount["intensity_max"]), 1e-3, 1e6, "lidar.intensity_max")
     return LidarMount(axes=_axes(mount), **known, **angles)
 
 
