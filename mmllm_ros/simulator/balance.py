@@ -1,0 +1,63 @@
+# Copyright 2026 The mmllm_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Keeps answers hard to guess: among the questions a scene permits, ask those whose answer their words do not give away.
+
+A blind reader (a logistic regression of the answer on the words that fill a template's slots) learns from every question
+asked; a candidate is drawn in inverse proportion to a power of the probability that the reader gives to its true answer.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from functools import cache
+from pathlib import Path
+from random import Random
+
+_SHARPNESS = 3.0
+_RATE = 0.05
+_WEIGHTS = Path(__file__).with_name("blind_reader.json")
+
+
+class BlindReader:
+    """Predicts answers from words alone. `weights` maps template, word and answer to a logit."""
+
+    def __init__(self, weights: dict[str, dict[str, dict[str, float]]] | None = None):
+        self.weights = weights if weights is not None else {}
+
+    def probability(self, template: str, words: list[str], answer: str) -> float:
+        """How likely the reader holds the answer, given the words."""
+        return self._guess(template, words).get(answer, 0.01)
+
+    def learn(self, template: str, words: list[str], answer: str) -> None:
+        """One step of gradient ascent on the log likelihood of the true answer."""
+        table = self.weights.setdefault(template, {})
+        for word in ("", *words):
+            table.setdefault(word, {}).setdefault(answer, 0.0)
+        guess = self._guess(template, words)
+        for word in ("", *words):
+            row = table[word]
+            for other, held in guess.items():
+                row[other] = row.get(other, 0.0) + _RATE * ((other == answer) - held)
+
+    def choose(self, template: str, candidates: list[tuple[list[str], str]], random: Random) -> int:
+        """The index of one of the candidates (words, answer)."""
+        scores = [self.probability(template, words, answer) ** -_SHARPNESS for words, answer in candidates]
+        return random.choices(range(len(candidates)), scores)[0]
+
+    def _guess(self, template: str, words: list[str]) -> dict[str, float]:
+        table = self.weights.get(template, {})
+        logits = dict(table.get("", {}))
+        for word in words:
+            for answer, weight in table.get(word, {}).items():
+                logits[answer] = logits.get(answer, 0.0) + weight
+        top = max(logits.values(), default=0.0)
+        parts = {answer: math.exp(logit - top) for answer, logit in logits.items()}
+        total = sum(parts.values())
+        return {answer: part / total for answer, part in parts.items()}
+
+
+@cache
+def shipped_reader() -> BlindReader:
+    """The reader that learned on simulated drives (benchmark/balance.py); it learns no more, so `ask` has no memory."""
+    return BlindReader(json.loads(_WEIGHTS.read_text())) if _WEIGHTS.is_file() else BlindReader()

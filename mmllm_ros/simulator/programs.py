@@ -1,0 +1,184 @@
+# Copyright 2026 The mmllm_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Programs over a scene graph: what a question means, how it is answered, and which sensors the answer rests on.
+
+A program is a nested tuple ("operation", argument, ...); its readable form is `count(pick(moving, car, toward(front, me)))`.
+
+    pick(status, category, relation ...)  a set: `any` status, `thing` as any category
+    toward(direction, object), alike(object)  relations; alike = of the same status, the object itself excluded
+    the(set), nearest(set), me()          an object; `the` is undefined unless the set has exactly one
+    exist(set), count(set), category(object), status(object), same(object, object), distance(object), colour(object),
+    light(), turn(), moving(), accelerating(), braking(), is(answer, word)  the answer
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from . import scene_graph
+from .scene_graph import ME, STATUSES_OF, SceneGraph, members
+
+Program = tuple
+
+MAX_COUNT = 10
+DISTANCES = (("under 5 metres", 5.0), ("5 to 10 metres", 10.0), ("10 to 20 metres", 20.0), ("over 20 metres", float("inf")))
+DISTANCE_MARGIN = 0.5
+"""A distance this close [m] to the edge of a bin has no clear answer."""
+
+
+class Undefined(Exception):
+    """The program has no answer in this scene: "the" car where there are two."""
+
+
+def text(program: Program | str) -> str:
+    """The readable form of a program."""
+    if isinstance(program, str):
+        return program
+    return f"{program[0]}({', '.join(text(argument) for argument in program[1:])})"
+
+
+def run(program: Program, graph: SceneGraph) -> str | None:
+    """The answer, or None where the program has none in this scene."""
+    try:
+        return _ANSWERS[program[0]](graph, *program[1:])
+    except Undefined:
+        return None
+
+
+def needs(program: Program, graph: SceneGraph) -> tuple[tuple[str, ...], ...]:
+    """The modality sets that can each answer a program that has an answer here; empty when no set can."""
+    operation = program[0] if program[0] != "is" else program[1][0]
+    if operation in ("turn", "accelerating", "braking", "moving"):
+        sets = [("imu",)] if graph.rig.imu else []
+        if operation == "moving":
+            sets += [(modality,) for modality in ("camera", "lidar") if graph.awake[modality]]
+        return tuple(sorted(sets))
+    if operation == "light":
+        return (("camera",),) if graph.light_clear else ()
+    single = tuple((modality,) for modality in ("camera", "lidar") if _suffices(program, graph, (modality,)))
+    if operation == "colour":
+        return tuple(kept for kept in single if kept == ("camera",))
+    joint = ("camera", "lidar")
+    return single or ((joint,) if _suffices(program, graph, joint) else ())
+
+
+def _suffices(program: Program, graph: SceneGraph, modalities: tuple[str, ...]) -> bool:
+    """Whether the modalities together clearly see all that the program rests on."""
+    seen = 0
+    for modality in modalities:
+        seen |= graph.seen[modality]
+    if any(not seen >> reference & 1 for reference in _references(program, graph)):
+        return False
+    operation, chosen = _whole_set(program)
+    if operation is None:
+        return True
+    matches = _set(graph, chosen)
+    if operation == "exist" and matches:
+        return bool(matches & seen)
+    # "No", a number and "nearest" also rest on having looked everywhere and on all that could have matched.
+    where = next((part[1] for part in chosen[3:] if part[0] == "toward" and part[2] == ("me",)), None)
+    if not any(graph.covers(modality, where) and graph.awake[modality] for modality in modalities):
+        return False
+    if operation == "nearest":
+        return True
+    relations = tuple(part for part in chosen[3:] if part[0] == "toward")
+    could_match = _set(graph, ("pick", "any", chosen[2], *relations)) or _set(graph, ("pick", "any", "thing", *relations))
+    return not could_match & ~seen
+
+
+def _whole_set(program: Program) -> tuple[str | None, Program]:
+    """The operation that rests on a whole set rather than on single objects, and that set."""
+    for part in program[1:]:
+        if isinstance(part, tuple):
+            if part[0] != "pick":
+                operation, chosen = _whole_set(part)
+                if operation is not None:
+                    return operation, chosen
+            elif program[0] in ("exist", "count", "nearest"):
+                return program[0], part
+    return None, ()
+
+
+def _references(program: Program | str, graph: SceneGraph) -> list[int]:
+    """The objects that a program singles out."""
+    if isinstance(program, str):
+        return []
+    found = [_object(graph, program)] if program[0] in ("the", "nearest") else []
+    return found + [reference for part in program[1:] for reference in _references(part, graph)]
+
+
+def _set(graph: SceneGraph, program: Program) -> int:
+    _, status, category, *relations = program
+    chosen = graph.select(status, category)
+    for relation in relations:
+        if relation[0] == "toward":
+            chosen &= graph.toward(_object(graph, relation[2]), relation[1])
+        else:
+            chosen &= graph.alike(_object(graph, relation[1]))
+    return chosen
+
+
+def _object(graph: SceneGraph, program: Program) -> int:
+    if program[0] == "me":
+        return ME
+    chosen = _set(graph, program[1])
+    if not chosen or (program[0] == "the" and chosen & (chosen - 1)):
+        raise Undefined
+    return graph.nearest(chosen) if program[0] == "nearest" else members(chosen)[0]
+
+
+def _status(graph: SceneGraph, program: Program) -> str:
+    item = graph.objects[_object(graph, program)]
+    if item.status not in STATUSES_OF.get(item.category, ()):
+        raise Undefined
+    return item.status
+
+
+def _colour(graph: SceneGraph, program: Program) -> str:
+    index = _object(graph, program)
+    if not graph.shown >> index & 1 or not graph.objects[index].colour:
+        raise Undefined
+    return graph.objects[index].colour
+
+
+def _distance(graph: SceneGraph, program: Program) -> str:
+    metres = graph.range(_object(graph, program))
+    if any(abs(metres - edge) < DISTANCE_MARGIN for _, edge in DISTANCES):
+        raise Undefined
+    return next(name for name, edge in DISTANCES if metres < edge)
+
+
+def _light(graph: SceneGraph) -> str:
+    if graph.light is None:
+        raise Undefined
+    return graph.light.state
+
+
+def _sure(value: bool | None) -> str:
+    if value is None:
+        raise Undefined
+    return "yes" if value else "no"
+
+
+def _turn(graph: SceneGraph) -> str:
+    word = scene_graph.turn(graph.truth.ego)
+    if word is None:
+        raise Undefined
+    return word
+
+
+_ANSWERS: dict[str, Callable[..., str]] = {
+    "exist": lambda graph, chosen: _sure(_set(graph, chosen) != 0),
+    "count": lambda graph, chosen: str(min(_set(graph, chosen).bit_count(), MAX_COUNT)),
+    "category": lambda graph, chosen: graph.objects[_object(graph, chosen)].category,
+    "status": _status,
+    "same": lambda graph, one, other: _sure(_status(graph, one) == _status(graph, other)),
+    "distance": _distance,
+    "colour": _colour,
+    "light": _light,
+    "turn": _turn,
+    "moving": lambda graph: _sure(scene_graph.moving(graph.truth.ego)),
+    "accelerating": lambda graph: _sure(scene_graph.pedal(graph.truth.ego, 1.0)),
+    "braking": lambda graph: _sure(scene_graph.pedal(graph.truth.ego, -1.0)),
+    "is": lambda graph, inner, word: _sure(_ANSWERS[inner[0]](graph, *inner[1:]) == word),
+}
