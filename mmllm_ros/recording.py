@@ -204,15 +204,15 @@ class _Imu:
     def __init__(self, mount: ImuMount) -> None:
         self._mount = mount
         self._buffer = ImuBuffer("imu")
-        self._due = 0
+        self._slot = -1
 
     def __call__(self, message: Any) -> Frame | None:
         stamp = stamp_of(message)
         if not self._buffer.push(stamp, imu_sample(message, self._mount)):
             return None
-        if self._due - IMU_PERIOD <= stamp < self._due:
+        if stamp // IMU_PERIOD == self._slot:
             return None
-        self._due = stamp + IMU_PERIOD
+        self._slot = stamp // IMU_PERIOD
         return self._buffer.window()
 
 
