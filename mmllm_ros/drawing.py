@@ -1,0 +1,153 @@
+# Copyright 2026 The mmllm_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Pictures for people: what the robot saw at a moment, what it was asked, what it said and what that rests on."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from .datatypes import Answer
+
+CARD = (400, 720)
+"""Height and width of one card [pixels]."""
+
+_VIEW = 240
+_INK, _PALE, _GOOD, _BAD, _PAPER = (30, 34, 40), (110, 118, 128), (24, 128, 72), (196, 48, 40), (250, 250, 247)
+_FONT = cv2.FONT_HERSHEY_DUPLEX
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """What the sensors showed when an answer was given.
+
+    `images` maps a camera's name to uint8 [h, w, 3] RGB; `points` is float32 [n, 4] as in LidarScan, None where no lidar
+    is; `truth` is the true answer, empty where nobody knows it.
+    """
+
+    images: Mapping[str, np.ndarray]
+    points: np.ndarray | None
+    answer: Answer
+    truth: str = ""
+    context: str = ""
+
+
+def draw_card(moment: Moment) -> np.ndarray:
+    """One moment as uint8 [400, 720, 3] RGB: the cameras, the lidar from above (forward is up), question and answer."""
+    canvas = np.full((*CARD, 3), _PAPER, np.uint8)
+    canvas[:_VIEW, : CARD[1] - _VIEW] = _cameras(moment.images, (_VIEW, CARD[1] - _VIEW))
+    canvas[:_VIEW, CARD[1] - _VIEW :] = draw_from_above(moment.points, _VIEW)
+    answer = moment.answer
+    y = _write(canvas, answer.question, 14, _VIEW + 26, 0.56, _INK, lines=2)
+    known = bool(moment.truth)
+    right = answer.answer == moment.truth
+    said = f"{answer.answer} ({100 * answer.confidence:.0f}% sure)"
+    if known:
+        said += ": right" if right else f": wrong, the truth is {moment.truth}"
+    y = _write(canvas, said, 14, y + 4, 0.62, (_GOOD if right else _BAD) if known else _INK)
+    used = ", ".join(f"{item.source} {item.age:.2f} s ago" for item in answer.evidence) or "no sensor"
+    y = _write(canvas, f"rests on: {used}", 14, y, 0.42, _PALE, lines=2)
+    for modality, reason in answer.unplugged.items():
+        y = _write(canvas, f"without {modality}: {reason}", 14, y, 0.42, _PALE)
+    if moment.context:
+        _label(canvas, moment.context, 6, 20)
+    return canvas
+
+
+def draw_sheet(moments: Sequence[Moment], title: str, columns: int = 2) -> np.ndarray:
+    """Several moments under one title, uint8 [h, w, 3] RGB."""
+    gap, header = 12, 56
+    rows = math.ceil(len(moments) / columns)
+    shape = (header + rows * (CARD[0] + gap), gap + columns * (CARD[1] + gap), 3)
+    sheet = np.full(shape, (226, 228, 230), np.uint8)
+    _write(sheet, title, gap, 36, 0.75, _INK)
+    for index, moment in enumerate(moments):
+        y = header + index // columns * (CARD[0] + gap)
+        x = gap + index % columns * (CARD[1] + gap)
+        sheet[y : y + CARD[0], x : x + CARD[1]] = draw_card(moment)
+    return sheet
+
+
+def draw_from_above(points: np.ndarray | None, size: int, reach: float = 40.0) -> np.ndarray:
+    """Lidar points [n, 4] seen from above, forward up, coloured by height, as uint8 [size, size, 3] RGB. `reach` is [m]."""
+    canvas = np.full((size, size, 3), (16, 18, 24), np.uint8)
+    middle, scale = size // 2, size / (2 * reach)
+    for distance in range(10, int(reach) + 1, 10):
+        cv2.circle(canvas, (middle, middle), int(distance * scale), (52, 56, 66), 1, cv2.LINE_AA)
+        _tiny(canvas, f"{distance} m", middle + 3, middle - int(distance * scale) + 11)
+    if points is None:
+        _tiny(canvas, "no lidar", middle - 24, middle + 24)
+    else:
+        column = (middle - points[:, 1] * scale).astype(int)
+        row = (middle - points[:, 0] * scale).astype(int)
+        inside = (column >= 0) & (column < size) & (row >= 0) & (row < size)
+        # From the road surface, about 2 m under a roof lidar, to well above a car.
+        height = np.clip((points[inside, 2] + 2.0) / 4.0, 0.0, 1.0)
+        colours = cv2.applyColorMap((255 * height).astype(np.uint8).reshape(-1, 1), cv2.COLORMAP_TURBO)
+        canvas[row[inside], column[inside]] = colours.reshape(-1, 3)[:, ::-1]
+    nose = np.array([[middle, middle - 7], [middle - 4, middle + 5], [middle + 4, middle + 5]], np.int32)
+    cv2.fillConvexPoly(canvas, nose, (255, 255, 255), cv2.LINE_AA)
+    return canvas
+
+
+def _cameras(images: Mapping[str, np.ndarray], shape: tuple[int, int]) -> np.ndarray:
+    """All cameras in a grid of `shape`, each with its name; one camera fills it."""
+    canvas = np.full((*shape, 3), (16, 18, 24), np.uint8)
+    if not images:
+        _tiny(canvas, "no camera", shape[1] // 2 - 28, shape[0] // 2)
+        return canvas
+    columns = math.ceil(math.sqrt(len(images)))
+    rows = math.ceil(len(images) / columns)
+    height, width = shape[0] // rows, shape[1] // columns
+    for index, (name, image) in enumerate(images.items()):
+        scale = min(height / image.shape[0], width / image.shape[1])
+        fitted = (max(int(image.shape[1] * scale), 1), max(int(image.shape[0] * scale), 1))
+        view = cv2.resize(image, fitted, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
+        y = index // columns * height + (height - view.shape[0]) // 2
+        x = index % columns * width + (width - view.shape[1]) // 2
+        canvas[y : y + view.shape[0], x : x + view.shape[1]] = view
+        if len(images) > 1:
+            _tiny(canvas, name, x + 4, y + view.shape[0] - 5)
+    return canvas
+
+
+def _write(canvas: np.ndarray, text: str, x: int, y: int, size: float, colour: tuple, lines: int = 1) -> int:
+    """Text in at most `lines` lines within the canvas, the last one cut with dots. Returns the next baseline."""
+    words, rows = _printable(text).split(), [""]
+    for word in words:
+        longer = f"{rows[-1]} {word}".strip()
+        if _width(longer, size) <= canvas.shape[1] - 2 * x or not rows[-1]:
+            rows[-1] = longer
+        else:
+            rows.append(word)
+    if len(rows) > lines or _width(rows[-1], size) > canvas.shape[1] - 2 * x:
+        rows = rows[:lines]
+        while rows[-1] and _width(rows[-1] + "...", size) > canvas.shape[1] - 2 * x:
+            rows[-1] = rows[-1][:-1]
+        rows[-1] += "..."
+    for row in rows:
+        cv2.putText(canvas, row, (x, y), _FONT, size, colour, 1, cv2.LINE_AA)
+        y += int(44 * size) + 2
+    return y
+
+
+def _label(canvas: np.ndarray, text: str, x: int, y: int) -> None:
+    cv2.rectangle(canvas, (x - 3, y - 14), (x + _width(text, 0.45) + 4, y + 5), (16, 18, 24), -1)
+    cv2.putText(canvas, _printable(text), (x, y), _FONT, 0.45, (255, 255, 255), 1, cv2.LINE_AA)
+
+
+def _tiny(canvas: np.ndarray, text: str, x: int, y: int) -> None:
+    cv2.putText(canvas, _printable(text), (x, y), cv2.FONT_HERSHEY_SIMPLEX, 0.34, (190, 194, 200), 1, cv2.LINE_AA)
+
+
+def _width(text: str, size: float) -> int:
+    return cv2.getTextSize(text, _FONT, size, 1)[0][0]
+
+
+def _printable(text: str) -> str:
+    """OpenCV's fonts draw ASCII only."""
+    return text.encode("ascii", "replace").decode()

@@ -1,0 +1,91 @@
+# Copyright 2026 The mmllm_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Keeps one lifecycle node configured, and active exactly while it is wanted, without ever waiting in a callback."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from lifecycle_msgs.msg import State, Transition
+from lifecycle_msgs.srv import ChangeState, GetState
+from rclpy.client import Client
+from rclpy.node import Node
+from rclpy.task import Future
+
+_LONGEST_PAUSE = 30.0
+"""A node that keeps refusing, for example because its weights are missing, is asked again this seldom [s]."""
+
+_NAMES = {
+    Transition.TRANSITION_CONFIGURE: "configure",
+    Transition.TRANSITION_ACTIVATE: "activate",
+    Transition.TRANSITION_DEACTIVATE: "deactivate",
+}
+
+
+class LifecycleSwitch:
+    """Drives the lifecycle of the node called `target` (relative, so a namespace counts) from `node`.
+
+    Call `step` regularly. `trouble` is one line while the target does not follow, empty otherwise.
+    """
+
+    def __init__(self, node: Node, target: str) -> None:
+        self.target = target
+        self.trouble = ""
+        self._get = node.create_client(GetState, f"{target}/get_state")
+        self._change = node.create_client(ChangeState, f"{target}/change_state")
+        self._pending: tuple[Client, Future, str, float] | None = None
+        self._refusals = 0
+        self._pause_until = 0.0
+
+    def step(self, active: bool, timeout: float) -> None:
+        """One step towards `active`: at most one request is on its way, and it is given up after `timeout` [s]."""
+        now = time.monotonic()
+        if self._pending:
+            client, future, what, sent = self._pending
+            if now - sent < timeout:
+                return
+            client.remove_pending_request(future)
+            self._pending = None
+            self.trouble = f"{self.target} did not answer '{what}' within {timeout:g} s"
+        elif not self._get.service_is_ready():
+            self.trouble = f"{self.target} is not running"
+        elif now >= self._pause_until:
+            self._send(self._get, GetState.Request(), "get_state", lambda answer: self._on_state(answer, active))
+
+    def _on_state(self, answer: GetState.Response, active: bool) -> None:
+        state = answer.current_state.id
+        if state == State.PRIMARY_STATE_UNCONFIGURED:
+            self._transit(Transition.TRANSITION_CONFIGURE)
+        elif state == State.PRIMARY_STATE_INACTIVE and active:
+            self._transit(Transition.TRANSITION_ACTIVATE)
+        elif state == State.PRIMARY_STATE_ACTIVE and not active:
+            self._transit(Transition.TRANSITION_DEACTIVATE)
+        elif state == State.PRIMARY_STATE_FINALIZED:
+            self.trouble = f"{self.target} has been shut down"
+        else:
+            self.trouble = ""
+
+    def _transit(self, transition: int) -> None:
+        request = ChangeState.Request(transition=Transition(id=transition))
+        self._send(self._change, request, _NAMES[transition], lambda answer: self._on_change(answer, _NAMES[transition]))
+
+    def _on_change(self, answer: ChangeState.Response, what: str) -> None:
+        if answer.success:
+            self._refusals, self.trouble = 0, ""
+            return
+        self._refusals += 1
+        self._pause_until = time.monotonic() + min(2.0**self._refusals, _LONGEST_PAUSE)
+        self.trouble = f"{self.target} refused to {what}; its log says why"
+
+    def _send(self, client: Client, request: object, what: str, on_answer: Callable) -> None:
+        future = client.call_async(request)
+        self._pending = (client, future, what, time.monotonic())
+
+        def arrived(future: Future) -> None:
+            # An answer after its timeout is late: the next step asks for the state anew.
+            if self._pending and self._pending[1] is future:
+                self._pending = None
+                on_answer(future.result())
+
+        future.add_done_callback(arrived)
