@@ -1,0 +1,27 @@
+# Copyright 2026 The mmllm_ros authors
+# SPDX-License-Identifier: Apache-2.0
+SHELL := /bin/bash
+ENV := . ./env.sh &&
+export ROS_WHEELS
+
+.PHONY: build drive test lint bench clean
+
+build:  ## everything that the other targets need: system libraries, .venv, the colcon build
+	@.ci/setup
+
+drive: build  ## a simulated car drives for a minute and answers questions, see out/drive.png
+	@$(ENV) mmllm drive --duration 60
+
+test: build  ## unit tests, then the nodes over DDS, then what takes minutes
+	@$(ENV) python -m pytest test/unit
+	@$(ENV) python -m pytest test/ros -m "ros and not slow"
+	@$(ENV) python -m pytest test -m slow
+
+lint: build
+	@$(ENV) ruff check . && ruff format --check . && codespell && python .ci/check_package.py
+
+bench: build
+	@$(ENV) for script in benchmark/*.py; do python "$$script" || exit; done
+
+clean:  ## .venv stays, it takes minutes to make
+	rm -rf build install log out .pytest_cache .ruff_cache .hypothesis
