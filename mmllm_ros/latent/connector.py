@@ -1,0 +1,149 @@
+# Copyright 2026 The mmllm_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Connectors: the tokens of one modality become keys and values in the last N blocks of a frozen LLM."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from ..datatypes import BadInput
+from .decoder import FrozenProjections, decoder_blocks
+from .port import Bank, Latent
+
+PLACE_WIDTH = 20
+RANGE_SCALE = math.log1p(100.0)
+
+
+def place_features(places: Tensor) -> Tensor:
+    """Places [B, T, 3] (bearing [rad], elevation [rad], range [m], 0 = unknown) -> Fourier features [B, T, PLACE_WIDTH]."""
+    bearing, elevation, distance = places.unbind(-1)
+    depth = torch.log1p(distance.clamp(min=0.0)) / RANGE_SCALE
+    angles = [bearing, 2 * bearing, 3 * bearing, 4 * bearing, elevation, 2 * elevation]
+    angles += [math.pi * depth, 2 * math.pi * depth, 4 * math.pi * depth]
+    waves = torch.stack(angles, dim=-1)
+    known = (distance > 0).to(places.dtype)
+    return torch.cat([waves.sin(), waves.cos(), depth[..., None], known[..., None]], dim=-1)
+
+
+def low_rank(width: int, out: int, rank: int) -> nn.Module:
+    """A linear map of at most `rank`, zero at the start, so that a block begins with what its own projections make."""
+    if rank * (width + out) >= width * out:
+        layer = last = nn.Linear(width, out)
+    else:
+        last = nn.Linear(rank, out)
+        layer = nn.Sequential(nn.Linear(width, rank, bias=False), last)
+    nn.init.zeros_(last.weight)
+    nn.init.zeros_(last.bias)
+    return layer
+
+
+class BlockHead(nn.Module):
+    """The light part of a connector that one block owns. Starts as the block's own norm and projections of a shared hidden state."""
+
+    def __init__(self, block: nn.Module, trunk: int, hidden_size: int, rank: int) -> None:
+        super().__init__()
+        self.projections = FrozenProjections.of(block)
+        width = self.projections.heads * self.projections.head_width
+        self.hidden = low_rank(trunk, hidden_size, rank)
+        self.key = low_rank(trunk, width, rank)
+        self.value = low_rank(trunk, width, rank)
+
+    def forward(self, features: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
+        """Trunk features [B, T, trunk] and shared hidden [B, T, d_model] -> key, value [B, H, T, K]."""
+        return self.projections(hidden + self.hidden(features), self.key(features), self.value(features))
+
+
+class Connector(nn.Module):
+    """Tokens of one modality -> a bank for the last `linked_blocks` blocks of `llm`.
+
+    A shared trunk reads token and place; each block adds a head of low rank and one log-gate. The LLM's norm and projections
+    are used by reference: they are no parameters of the connector.
+
+        camera = Connector("camera", token_width=128, llm=llm, linked_blocks=4)
+        bank = merge({"camera": camera(values, places), "imu": imu(values2, places2)})
+        with plugged(bank):
+            logits = llm(input_ids).logits
+    """
+
+    def __init__(
+        self,
+        modality: str,
+        token_width: int,
+        llm: nn.Module,
+        linked_blocks: int,
+        *,
+        trunk: int = 256,
+        rank: int = 32,
+        log_gate: float = -1.0,
+    ) -> None:
+        super().__init__()
+        blocks = decoder_blocks(llm)
+        if not 1 <= linked_blocks <= len(blocks):
+            raise BadInput(f"{linked_blocks} linked blocks, but the LLM has {len(blocks)}")
+        self.modality = modality
+        self.shape = {"token_width": token_width, "linked_blocks": linked_blocks, "trunk": trunk, "rank": rank}
+        self.first_block = len(blocks) - linked_blocks
+        self.normalise = nn.LayerNorm(token_width)
+        self.trunk = nn.Sequential(
+            nn.Linear(token_width + PLACE_WIDTH, trunk), nn.GELU(), nn.Linear(trunk, trunk), nn.GELU()
+        )
+        self.hidden = nn.Linear(trunk, llm.config.hidden_size)
+        self.heads = nn.ModuleList(
+            BlockHead(block, trunk, llm.config.hidden_size, rank) for block in blocks[self.first_block :]
+        )
+        self.log_gate = nn.Parameter(torch.full((linked_blocks,), float(log_gate)))
+
+    def forward(
+        self, values: Tensor, places: Tensor, valid: Tensor | None = None, linked_blocks: int | None = None
+    ) -> dict[int, Latent]:
+        """Tokens -> bank.
+
+        Args:
+            values: [B, T, D].
+            places: [B, T, 3], bearing [rad], elevation [rad], range [m].
+            valid: bool [B, T]; a token that is not valid is absent. A row without any is that row unplugged.
+            linked_blocks: link only so many of the last blocks; None = all this connector has.
+
+        Returns a bank with one Latent for each linked block whose gate is open.
+        """
+        count = len(self.heads) if linked_blocks is None else linked_blocks
+        if not 1 <= count <= len(self.heads):
+            raise BadInput(f"linked_blocks is {count}, not between 1 and {len(self.heads)}")
+        dtype = self.log_gate.dtype
+        features = self.trunk(torch.cat([self.normalise(values.to(dtype)), place_features(places.to(dtype))], dim=-1))
+        hidden = self.hidden(features)
+        closed = torch.isneginf(self.log_gate).tolist()
+        bank = {}
+        for i in range(len(self.heads) - count, len(self.heads)):
+            if closed[i]:
+                continue
+            key, value = self.heads[i](features, hidden)
+            gate = self.log_gate[i].expand(values.shape[:2])
+            if valid is not None:
+                gate = gate.masked_fill(~valid, -torch.inf)
+            bank[self.first_block + i] = Latent(key, value, gate)
+        return bank
+
+    @torch.no_grad()
+    def prune(self, below: float) -> int:
+        """Close every gate whose log-gate is under `below`; a closed gate costs nothing. Returns how many are now closed."""
+        self.log_gate[self.log_gate < below] = -torch.inf
+        return int(torch.isneginf(self.log_gate).sum())
+
+
+def merge(banks: Mapping[str, Bank]) -> dict[int, Latent]:
+    """The banks of several modalities as one. Joined by sorted name, so the order of plugging cannot change a bit of the result."""
+    ordered = [banks[name] for name in sorted(banks)]
+    merged = {}
+    for block in sorted({block for bank in ordered for block in bank}):
+        latents = [bank[block] for bank in ordered if block in bank]
+        merged[block] = Latent(
+            torch.cat([latent.key for latent in latents], dim=2),
+            torch.cat([latent.value for latent in latents], dim=2),
+            torch.cat([latent.log_gate for latent in latents], dim=1),
+        )
+    return merged

@@ -1,0 +1,98 @@
+# Copyright 2026 The mmllm_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""The answer set as a tree of tokens, packed behind the prompt so that one forward pass scores every answer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from ..datatypes import BadInput
+
+
+@dataclass
+class _Node:
+    children: dict[int, _Node] = field(default_factory=dict)
+    answers: list[int] = field(default_factory=list)
+
+
+class AnswerTrie:
+    """Exact constrained decoding of a fixed answer set.
+
+    At every fork the next token is chosen among those that still lead to an answer, so an answer's log-probability is the sum
+    over its forks of log softmax over the fork's tokens; the distribution sums to 1. Where only one token can follow, its
+    probability is 1 and nothing is computed: single-token answers cost no token beyond the prompt.
+
+    Args:
+        sequences: the token ids of each answer, the end token included, so that none is the beginning of another.
+        names: what to call them in an error.
+    """
+
+    def __init__(self, sequences: Sequence[Sequence[int]], names: Sequence[str]) -> None:
+        self.names = list(names)
+        root = _Node()
+        seen: dict[tuple[int, ...], str] = {}
+        for i, (sequence, name) in enumerate(zip(sequences, names, strict=True)):
+            if tuple(sequence) in seen:
+                raise BadInput(f"the answers {seen[tuple(sequence)]!r} and {name!r} are the same tokens to the LLM")
+            seen[tuple(sequence)] = name
+            node = root
+            for token in sequence:
+                node.answers.append(i)
+                node = node.children.setdefault(token, _Node())
+            node.answers.append(i)
+        self.tokens: list[int] = []
+        self._parents: list[int] = []
+        self._forks: list[tuple[int, list[int], list[int], list[int]]] = []
+        self._pack(root, slot=0)
+
+    def _pack(self, node: _Node, slot: int) -> bool:
+        """Give slots to `node`'s forks, depth first. Slot 0 is the prompt's last token, slot i + 1 is `tokens[i]`."""
+        if len(node.children) > 1:
+            answers = [(answer, choice) for choice, child in enumerate(node.children.values()) for answer in child.answers]
+            self._forks.append((slot, list(node.children), [a for a, _ in answers], [c for _, c in answers]))
+        needed = len(node.children) > 1
+        for token, child in node.children.items():
+            mark = len(self.tokens)
+            self.tokens.append(token)
+            self._parents.append(slot)
+            if self._pack(child, mark + 1):
+                needed = True
+            else:
+                del self.tokens[mark:], self._parents[mark:]
+        return needed
+
+    def positions(self, prompt: int) -> Tensor:
+        """Where in the packed sequence the logits are needed: the last token of a prompt of that length, then every slot."""
+        return torch.arange(prompt - 1, prompt + len(self.tokens))
+
+    def position_ids(self, prompt: int) -> Tensor:
+        """Positions [1, S] of the packed sequence: a slot stands one after its parent."""
+        places = [prompt - 1]
+        for parent in self._parents:
+            places.append(places[parent] + 1)
+        return torch.tensor([*range(prompt), *places[1:]])[None]
+
+    def mask(self, prompt: int) -> Tensor | None:
+        """What sees what, boolean [1, 1, S, S]: the prompt is causal, a slot sees the prompt and its ancestors. None = plain causal."""
+        if all(parent == slot for slot, parent in enumerate(self._parents)):
+            return None
+        size = prompt + len(self.tokens)
+        visible = torch.ones((size, size), dtype=torch.bool).tril()
+        for i, parent in enumerate(self._parents):
+            row = visible[prompt - 1 + parent].clone()
+            row[prompt + i] = True
+            visible[prompt + i] = row
+        return visible[None, None]
+
+    def score(self, logits: Tensor) -> Tensor:
+        """Logits [slots, vocabulary] at `positions` -> log-probability of each answer [answers], float32."""
+        logits = logits.float()
+        scores = logits.new_zeros(len(self.names))
+        for slot, tokens, answers, choices in self._forks:
+            choice = logits[slot, tokens].log_softmax(-1)
+            scores.index_add_(0, torch.tensor(answers, device=logits.device), choice[choices])
+        return scores

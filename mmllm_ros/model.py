@@ -1,0 +1,290 @@
+# Copyright 2026 The mmllm_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""The model: a frozen LLM, its connectors, and how it answers. What trains are the connectors; tokens come from the encoders."""
+
+from __future__ import annotations
+
+import shutil
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from transformers import DynamicCache
+
+from .datatypes import BadInput, Tokens
+from .device import resolve_device
+from .latent import checkpoint
+from .latent.checkpoint import HUB_NAME, LLM_FOLDER, Manifest
+from .latent.connector import Connector, merge
+from .latent.decoder import decoder_blocks
+from .latent.lower import can_split, full_pass, lower_states, upper
+from .latent.port import Bank, plugged
+from .latent.prompt import Prompt
+from .latent.trie import AnswerTrie
+from .resources import shared_folder
+
+KEPT_TEXTS = 256
+"""Texts whose lower-block states are kept, the least recently asked goes first."""
+
+
+class Cancelled(Exception):
+    """The asker no longer wants the answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """An answer, its probability, and the whole distribution where the answer set is fixed."""
+
+    answer: str
+    confidence: float
+    distribution: dict[str, float] = field(default_factory=dict)
+
+
+def default_model() -> Path:
+    """The folder of the model that ships."""
+    return shared_folder() / "models" / "drive_tiny"
+
+
+class Model:
+    """A frozen LLM with one connector per modality.
+
+        model = Model.load(default_model())
+        bank = model.latents([camera_tokens, lidar_tokens])
+        model.score("are there any cars ?", bank).answer      # 'yes'
+        model.score("are there any cars ?", {})               # the bare LLM
+
+    Answering is safe from several threads. `revision` names exactly what answered; it is "unsaved" before `save`.
+    """
+
+    def __init__(
+        self, llm: nn.Module, tokenizer: Any, manifest: Manifest, connectors: Mapping[str, Connector] | None = None
+    ) -> None:
+        """`llm` is attached to the port; `manifest` gives name, answers, temperature, prompt and encoder revisions."""
+        self.llm = llm
+        self.tokenizer = tokenizer
+        self.name = manifest.name
+        self.revision = "unsaved"
+        self.temperature = manifest.temperature
+        self.encoder_revisions = dict(manifest.encoder_revisions)
+        self.connectors = nn.ModuleDict(connectors or {}).to(llm.device)
+        self.prompt = Prompt(tokenizer, manifest.prompt, manifest.answer_prefix)
+        self.answers = list(manifest.answers)
+        self._trie = AnswerTrie([self.prompt.answer_ids(answer) for answer in self.answers], self.answers)
+        self._llm_name, self._llm_revision = manifest.llm, manifest.llm_revision
+        self._folder: Path | None = None
+        self._lower: OrderedDict[tuple, Tensor] = OrderedDict()
+        self._lock = Lock()
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """What can be plugged."""
+        return tuple(sorted(self.connectors))
+
+    @property
+    def linked_blocks(self) -> int:
+        """The largest N: how many of the last blocks the connectors reach."""
+        return max((len(connector.heads) for connector in self.connectors.values()), default=0)
+
+    @classmethod
+    def load(cls, source: str | Path, device: str = "auto") -> Model:
+        """Load a model folder; a Hugging Face LLM folder or hub name gives that LLM without connectors. Raises BadInput."""
+        folder, place = Path(source), resolve_device(device)
+        if not folder.is_dir():
+            if not HUB_NAME.fullmatch(str(source)):
+                raise BadInput(f"model folder {str(source)!r} does not exist")
+            llm, tokenizer, revision = checkpoint.load_llm(str(source), place, download=True)
+            return cls(llm, tokenizer, Manifest(name=str(source), llm=str(source), llm_revision=revision))
+        if "model_type" in checkpoint.read_json(folder / "config.json"):
+            llm, tokenizer, revision = checkpoint.load_llm(folder, place)
+            return cls(llm, tokenizer, Manifest(name=folder.resolve().name, llm_revision=revision))
+        manifest = Manifest.read(folder)
+        llm, tokenizer, revision = checkpoint.load_llm(
+            folder / LLM_FOLDER if manifest.llm == LLM_FOLDER else manifest.llm, place
+        )
+        checkpoint.check_revisions(manifest, folder, revision)
+        try:
+            connectors = {
+                modality: Connector(modality, llm=llm, **shape)
+                for modality, shape in manifest.connectors.items()
+            }
+            model = cls(llm, tokenizer, manifest, connectors)
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise BadInput(f"{folder / 'config.json'} cannot be used: {checkpoint.one_line(error)}") from error
+        checkpoint.load_connectors(model.connectors, folder)
+        model.connectors.eval()
+        model._folder, model.revision = folder, checkpoint.model_revision(folder)
+        return model
+
+    def save(self, folder: Path) -> None:
+        """Write the model into `folder`, with the encoders of the folder it came from, and take over the new revision."""
+        folder.mkdir(parents=True, exist_ok=True)
+        if self._llm_name == LLM_FOLDER:
+            self._llm_revision = checkpoint.save_llm(self.llm, self.tokenizer, folder / LLM_FOLDER)
+        if self._folder and (self._folder / "encoders").is_dir() and self._folder.resolve() != folder.resolve():
+            shutil.copytree(self._folder / "encoders", folder / "encoders", dirs_exist_ok=True)
+        checkpoint.save_connectors(self.connectors, folder)
+        Manifest(
+            name=self.name,
+            llm=self._llm_name,
+            llm_revision=self._llm_revision,
+            connectors={modality: dict(connector.shape) for modality, connector in self.connectors.items()},
+            encoder_revisions=self.encoder_revisions,
+            answers=self.answers,
+            temperature=self.temperature,
+            prompt=self.prompt.template,
+            answer_prefix=self.prompt.answer_prefix,
+        ).write(folder)
+        self._folder, self.revision = folder, checkpoint.model_revision(folder)
+
+    def connect(self, connector: Connector, encoder_revision: str) -> None:
+        """Add (or replace) the connector of one modality; the others are not touched. Not while another thread answers."""
+        self.connectors[connector.modality] = connector.to(self.llm.device)
+        self.encoder_revisions[connector.modality] = encoder_revision
+        self.revision = "unsaved"
+        with self._lock:
+            self._lower.clear()
+
+    @torch.inference_mode()
+    def latents(self, tokens: Sequence[Tokens], linked_blocks: int | None = None) -> dict:
+        """Tokens of any modalities and sources -> a bank for `linked_blocks` of the last blocks (None = all). Raises BadInput."""
+        for item in tokens:
+            if item.modality not in self.connectors:
+                raise BadInput(f"modality {item.modality!r} is unknown to model {self.name}, which takes {list(self.modalities)}")
+        count = self.linked_blocks if linked_blocks is None else linked_blocks
+        if tokens and not 1 <= count <= self.linked_blocks:
+            raise BadInput(f"linked_blocks is {count}, not between 1 and {self.linked_blocks}")
+        banks = {}
+        for modality in sorted({item.modality for item in tokens}):
+            sources = sorted((item for item in tokens if item.modality == modality), key=lambda item: item.source)
+            values = torch.from_numpy(np.concatenate([item.values for item in sources]))[None]
+            places = torch.from_numpy(np.concatenate([item.places for item in sources]))[None]
+            connector = self.connectors[modality]
+            reach = min(count, len(connector.heads))
+            banks[modality] = connector(values.to(self.llm.device), places.to(self.llm.device), linked_blocks=reach)
+        return merge(banks)
+
+    @torch.inference_mode()
+    def score(self, question: str, bank: Bank) -> Scored:
+        """The most probable answer of `answers` in one forward pass, exactly (trie.py). Raises BadInput.
+
+        A question with a word that the tokenizer does not know is answered by saying so, with confidence 0.
+        """
+        if not self.answers:
+            raise BadInput(f"model {self.name} has no answer set, only free text")
+        if outside := self._outside(question):
+            return outside
+        ids = [*self._question_ids(question), *self._trie.tokens]
+        prompt = len(ids) - len(self._trie.tokens)
+        probability = (self._trie.score(self._logits(ids, prompt, bank)) / self.temperature).softmax(-1).tolist()
+        best = max(range(len(probability)), key=probability.__getitem__)
+        return Scored(self.answers[best], probability[best], dict(zip(self.answers, probability, strict=True)))
+
+    def generate(
+        self,
+        question: str,
+        bank: Bank,
+        max_new_tokens: int = 16,
+        on_text: Callable[[str], None] | None = None,
+        cancelled: Callable[[], bool] | None = None,
+    ) -> str:
+        """Greedy free text. `on_text` gets each new piece; `cancelled` is asked before each token and raises Cancelled."""
+        return self._decode(question, bank, max_new_tokens, on_text, cancelled).answer
+
+    def answer(
+        self,
+        question: str,
+        bank: Bank,
+        on_text: Callable[[str], None] | None = None,
+        cancelled: Callable[[], bool] | None = None,
+    ) -> Scored:
+        """An answer of the answer set where there is one, else free text with the mean probability of its tokens."""
+        if not self.answers:
+            return self._decode(question, bank, 64, on_text, cancelled)
+        if cancelled and cancelled():
+            raise Cancelled
+        scored = self.score(question, bank)
+        if on_text:
+            on_text(scored.answer)
+        return scored
+
+    def _outside(self, question: str) -> Scored | None:
+        words = self.prompt.unknown_words(question)
+        if not words:
+            return None
+        named = ", ".join(repr(word) for word in dict.fromkeys(words[:5]))
+        return Scored(f"this question is outside what I know (unknown word{'s' * (len(words) > 1)}: {named})", 0.0)
+
+    def _question_ids(self, question: str, room: int = 0) -> list[int]:
+        ids = self.prompt.question_ids(question)
+        limit = getattr(self.llm.config, "max_position_embeddings", None)
+        if limit and len(ids) + len(self._trie.tokens) + room > limit:
+            raise BadInput(f"the question is {len(ids)} tokens long, model {self.name} reads at most {limit} with the answer")
+        return ids
+
+    def _logits(self, ids: list[int], prompt: int, bank: Bank) -> Tensor:
+        """Logits [slots, vocabulary] of the packed sequence; the blocks below the connectors' reach are computed once per text."""
+        device = self.llm.device
+        positions, places, mask = (
+            None if part is None else part.to(device)
+            for part in (self._trie.positions(prompt), self._trie.position_ids(prompt), self._trie.mask(prompt))
+        )
+        if not can_split(self.llm):
+            row = torch.tensor([ids], device=device)
+            return full_pass(self.llm, row, bank, mask, positions=positions, position_ids=places)[0]
+        first = len(decoder_blocks(self.llm)) - self.linked_blocks
+        key = tuple(ids)
+        with self._lock:
+            hidden = self._lower.pop(key, None)
+        if hidden is None:
+            row = torch.tensor([ids], device=device)
+            hidden = lower_states(self.llm, row, mask, first_block=first, position_ids=places)
+        with self._lock:
+            self._lower[key] = hidden
+            while len(self._lower) > KEPT_TEXTS:
+                self._lower.popitem(last=False)
+        return upper(self.llm, hidden, bank, mask, first_block=first, positions=positions, position_ids=places)[0]
+
+    @torch.inference_mode()
+    def _decode(
+        self,
+        question: str,
+        bank: Bank,
+        limit: int,
+        on_text: Callable[[str], None] | None,
+        cancelled: Callable[[], bool] | None,
+    ) -> Scored:
+        if outside := self._outside(question):
+            return outside
+        row = torch.tensor([self._question_ids(question, room=limit)], device=self.llm.device)
+        cache = DynamicCache(config=self.llm.config)
+        made: list[int] = []
+        said, surprise = "", 0.0
+        with plugged(bank):
+            while len(made) < limit:
+                if cancelled and cancelled():
+                    raise Cancelled
+                logits = self.llm(row, past_key_values=cache, use_cache=True, logits_to_keep=1).logits[0, -1].float()
+                token = int(logits.argmax())
+                surprise -= float(logits.log_softmax(-1)[token])
+                made.append(token)
+                if token in self._end_tokens:
+                    break
+                text = self.tokenizer.decode(made, skip_special_tokens=True)
+                # A character of several tokens decodes to the replacement sign until its last one is there.
+                if on_text and len(text) > len(said) and not text.endswith("\ufffd"):
+                    on_text(text[len(said) :])
+                    said = text
+                row = torch.tensor([[token]], device=self.llm.device)
+        text = self.tokenizer.decode(made, skip_special_tokens=True).strip()
+        return Scored(text, float(np.exp(-surprise / len(made))))
+
+    @property
+    def _end_tokens(self) -> set[int]:
+        ends = self.llm.generation_config.eos_token_id
+        return {self.tokenizer.eos_token_id, *(ends if isinstance(ends, list) else [ends])}

@@ -1,0 +1,70 @@
+# Copyright 2026 The mmllm_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""A complete model folder with random weights, made in a second or two: what tests load where a robot loads drive_tiny."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+from mmllm_ros.encoders import CameraEncoder, ImuEncoder, LidarEncoder
+from mmllm_ros.latent.checkpoint import Manifest
+from mmllm_ros.latent.connector import Connector
+from mmllm_ros.latent.port import attach
+from mmllm_ros.model import Model
+from mmllm_ros.rig import load_rig
+
+NUMBERS = [str(i) for i in range(11)]
+ANSWERS = [*NUMBERS, "yes", "no", "car", "truck", "bus", "traffic cone", "traffic light", "moving", "not moving", "red", "green"]
+WORDS = """question answer : ? . , ; the a an is are there any i am me my you what how many number of color colour light do does
+it to in on at and or both another other that which has have status same as visible front back left right far near nearest
+ahead behind see car cars truck trucks bus buses pedestrian pedestrians bicycle bicycles motorcycle motorcycles barrier barriers
+trailer trailers thing things vehicle vehicles construction traffic cone cones light lights moving stopped parked standing
+turning braking not with without rider red green yellow yes no straight meters night day""".split()
+
+
+def tiny_tokenizer() -> PreTrainedTokenizerFast:
+    """Words of the question language, lower case; everything else is unknown."""
+    vocabulary = ["<pad>", "<unk>", "</s>", *dict.fromkeys(WORDS + NUMBERS)]
+    tokenizer = Tokenizer(models.WordLevel({word: i for i, word in enumerate(vocabulary)}, unk_token="<unk>"))
+    tokenizer.normalizer = normalizers.Lowercase()
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    special = {"pad_token": "<pad>", "unk_token": "<unk>", "eos_token": "</s>"}
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, model_input_names=["input_ids", "attention_mask"], **special)
+
+
+def tiny_llm(vocabulary: int, seed: int = 0) -> LlamaForCausalLM:
+    """Four blocks of width 64, four heads on two kv heads, attached to the port."""
+    torch.manual_seed(seed)
+    config = LlamaConfig(
+        vocab_size=vocabulary, hidden_size=64, intermediate_size=128, num_hidden_layers=4, num_attention_heads=4,
+        num_key_value_heads=2, max_position_embeddings=2048, initializer_range=0.2,
+        pad_token_id=0, bos_token_id=None, eos_token_id=2, tie_word_embeddings=True,
+    )  # fmt: skip
+    llm = LlamaForCausalLM(config).eval().requires_grad_(False)
+    attach(llm)
+    return llm
+
+
+def make_tiny_model(folder: Path, seed: int = 0, rig: str = "front") -> Path:
+    """Write config.json, llm/, connectors.safetensors and encoders/ into `folder` and return it."""
+    tokenizer = tiny_tokenizer()
+    llm = tiny_llm(len(tokenizer), seed)
+    shape = {"width": 32, "depth": 1, "heads": 2}
+    mounts = load_rig(rig)
+    encoders = [
+        CameraEncoder(mounts, objects=4, **shape),
+        LidarEncoder(mounts, objects=4, sectors=4, **shape),
+        ImuEncoder(mounts, **shape),
+    ]
+    connectors, revisions = {}, {}
+    for encoder in encoders:
+        encoder.save(folder / "encoders" / encoder.modality)
+        connectors[encoder.modality] = Connector(encoder.modality, encoder.token_width, llm, linked_blocks=3, trunk=64, rank=8)
+        revisions[encoder.modality] = encoder.revision
+    manifest = Manifest(name="tiny", answers=ANSWERS, encoder_revisions=revisions)
+    Model(llm, tokenizer, manifest, connectors).save(folder)
+    return folder
