@@ -98,6 +98,7 @@ class SimulatorConfig(Validated):
     )
     duration: float = parameter(30.0, "length of the drive [s], 0 = until interrupted", minimum=0.0, maximum=86400.0, read_only=True)
     rate: float = parameter(10.0, "camera and lidar frames per second [Hz]", minimum=1.0, maximum=30.0, read_only=True)
+    clock: bool = parameter(True, "publish /clock; of several robots only one may", read_only=True)
 
 
 @dataclass(frozen=True)
@@ -109,6 +110,7 @@ class ReplayConfig(Validated):
     loop: bool = parameter(False, "start again at the end", read_only=True)
     start: float = parameter(0.0, "skip so much of the beginning [s]", minimum=0.0, maximum=86400.0, read_only=True)
     topics: str = parameter("", "only these topics, comma-separated, empty = all", read_only=True)
+    clock: bool = parameter(True, "publish /clock; of several robots only one may", read_only=True)
 
 
 @dataclass(frozen=True)
