@@ -11,7 +11,7 @@ from .programs import Program
 from .scene_graph import DIRECTIONS, ME, STATUSES_OF, SceneGraph, members
 from .truth import CATEGORIES, VEHICLES
 
-COLOURS = ("black", "white", "grey", "silver", "red", "blue", "green", "yellow", "orange", "brown")
+COLOURS = ("black", "white", "red", "blue", "green", "yellow")
 """The colours that are asked for; an object of another colour is not asked about."""
 LIGHT_STATES = ("red", "yellow", "green")
 TURNS = ("turning left", "turning right", "going straight")
