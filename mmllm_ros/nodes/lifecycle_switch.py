@@ -26,17 +26,29 @@ _NAMES = {
 class LifecycleSwitch:
     """Drives the lifecycle of the node called `target` (relative, so a namespace counts) from `node`.
 
-    Call `step` regularly. `trouble` is one line while the target does not follow, empty otherwise.
+    Call `step` regularly.
     """
 
     def __init__(self, node: Node, target: str) -> None:
         self.target = target
-        self.trouble = ""
+        self._trouble = ""
+        self._log = node.get_logger()
         self._get = node.create_client(GetState, f"{target}/get_state")
         self._change = node.create_client(ChangeState, f"{target}/change_state")
         self._pending: tuple[Client, Future, str, float] | None = None
         self._refusals = 0
         self._pause_until = 0.0
+
+    @property
+    def trouble(self) -> str:
+        """Why the target does not follow, empty while it does."""
+        return self._trouble
+
+    @trouble.setter
+    def trouble(self, line: str) -> None:
+        if line and line != self._trouble:
+            self._log.warning(line)
+        self._trouble = line
 
     def step(self, active: bool, timeout: float) -> None:
         """One step towards `active`: at most one request is on its way, and it is given up after `timeout` [s]."""

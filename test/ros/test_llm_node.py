@@ -1,0 +1,279 @@
+# Copyright 2026 The mmllm_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""The llm node over DDS: three doors for a question, evidence with stamps and ages, and every refusal in one clear line."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import numpy as np
+import pytest
+from action_msgs.msg import GoalStatus
+from diagnostic_msgs.msg import DiagnosticArray
+from rcl_interfaces.msg import ParameterType
+from rcl_interfaces.srv import GetParameters, SetParameters
+from rclpy.action import ActionClient
+from rclpy.parameter import Parameter
+from std_msgs.msg import String
+
+from mmllm_ros.action import AskQuestion
+from mmllm_ros.datatypes import NANOSECONDS, BadInput, Plan, Tokens
+from mmllm_ros.encoders import load_encoder
+from mmllm_ros.model import Model
+from mmllm_ros.msg import Answer, ModalityPlan, SensorTokens
+from mmllm_ros.nodes import qos
+from mmllm_ros.nodes.llm import Llm
+from mmllm_ros.nodes.messages import plan_to_message, tokens_to_message
+from mmllm_ros.rig import load_rig
+from mmllm_ros.srv import Ask
+
+QUESTION = "Are there any cars?"
+
+
+def start(ros, model, namespace="", **parameters) -> Llm:
+    overrides = [Parameter(name, value=value) for name, value in {"model": str(model), "device": "cpu", **parameters}.items()]
+    return ros.add(Llm(namespace=namespace, parameter_overrides=overrides))
+
+
+def ready(ros, model, namespace="", **parameters) -> Llm:
+    node = start(ros, model, namespace, **parameters)
+    ros.until(lambda: node._worker.assistant)
+    return node
+
+
+def ask(ros, question=QUESTION, timeout=0.0, name="mmllm/ask"):
+    return ros.call(Ask, name, Ask.Request(question=question, timeout=timeout))
+
+
+class Sensors:
+    """Publishes a plan and tokens of the shape that the model's encoders give."""
+
+    def __init__(self, ros, model, namespace="") -> None:
+        self._ros = ros
+        self._model = Model.load(model, "cpu")
+        encoders = {m: load_encoder(model / "encoders" / m, load_rig("front"), "cpu") for m in self._model.modalities}
+        self.widths = {m: self._model.connectors[m].shape["token_width"] for m in encoders}
+        self._tokens = ros.publisher(SensorTokens, f"{namespace}mmllm/tokens")
+        self._plans = ros.publisher(ModalityPlan, f"{namespace}mmllm/plan", qos.LATCHED)
+
+    def now(self) -> int:
+        return self._ros.tester.get_clock().now().nanoseconds
+
+    def plug(self, *modalities: str, reason: str = "no lidar has reported yet") -> None:
+        plugged = {modality: modality in modalities for modality in self.widths}
+        reasons = {modality: "healthy" if on else reason for modality, on in plugged.items()}
+        self._plans.publish(plan_to_message(Plan(self.now(), plugged, reasons, "day", 0)))
+
+    def see(self, modality: str, source: str, age: float = 0.0, revision: str | None = None) -> int:
+        stamp = self.now() - int(age * NANOSECONDS)
+        values = np.random.default_rng(0).normal(size=(5, self.widths[modality])).astype(np.float32)
+        revision = self._model.encoder_revisions[modality] if revision is None else revision
+        tokens = Tokens(modality, source, stamp, values, np.zeros((5, 3), np.float32), revision)
+        self._tokens.publish(tokens_to_message(tokens))
+        return stamp
+
+
+def test_the_service_answers_with_stamps_and_ages_of_what_it_rests_on(ros, tiny_model):
+    ready(ros, tiny_model)
+    answers = ros.collect(Answer, "mmllm/answers")
+    sensors = Sensors(ros, tiny_model)
+    sensors.plug("camera", "imu")
+    stamp = sensors.see("camera", "front", age=0.3)
+    sensors.see("lidar", "lidar", age=0.1)
+    response = ros.until(lambda: (r := ask(ros)).success and r.answer.evidence and r)
+    assert response.message == ""
+    (evidence,) = response.answer.evidence
+    assert (evidence.modality, evidence.source) == ("camera", "front")
+    assert evidence.header.stamp.sec * NANOSECONDS + evidence.header.stamp.nanosec == stamp
+    assert evidence.age == pytest.approx((sensors.now() - stamp) / NANOSECONDS, abs=1.0) and evidence.age >= 0.3
+    assert response.answer.header.stamp == evidence.header.stamp
+    out = dict(zip(response.answer.unplugged, response.answer.reasons, strict=True))
+    assert "no lidar has reported yet" in out["lidar"]
+    assert out["imu"] == "never seen"
+    assert response.answer.question == QUESTION and response.answer.revision and response.answer.latency > 0.0
+    ros.until(lambda: any(a.question_id == response.answer.question_id for a in answers))
+
+
+def test_tokens_older_than_max_age_do_not_count_and_the_answer_says_why(ros, tiny_model):
+    ready(ros, tiny_model, max_age=0.5)
+    sensors = Sensors(ros, tiny_model)
+    sensors.plug("camera", "lidar")
+    sensors.see("camera", "front", age=5.0)
+    sensors.see("lidar", "lidar")
+    response = ros.until(lambda: (r := ask(ros)).answer.evidence and r)
+    assert [evidence.modality for evidence in response.answer.evidence] == ["lidar"]
+    reason = dict(zip(response.answer.unplugged, response.answer.reasons, strict=True))["camera"]
+    assert "old" in reason and "0.5 s" in reason
+
+
+def test_the_action_streams_its_text_and_succeeds(ros, tiny_model):
+    ready(ros, tiny_model)
+    client = ActionClient(ros.tester, AskQuestion, "mmllm/ask_question")
+    assert client.wait_for_server(10.0)
+    texts = []
+    goal = client.send_goal_async(
+        AskQuestion.Goal(question=QUESTION), feedback_callback=lambda message: texts.append(message.feedback.text)
+    )
+    ros.until(goal.done)
+    result = goal.result().get_result_async()
+    ros.until(result.done)
+    assert result.result().status == GoalStatus.STATUS_SUCCEEDED
+    assert result.result().result.success
+    ros.until(lambda: texts and texts[-1].strip() == result.result().result.answer.answer)
+    client.destroy()
+
+
+@pytest.fixture
+def slow(monkeypatch):
+    """Answering takes until the event is set, or the asker gives up."""
+    from mmllm_ros import assistant
+
+    release = threading.Event()
+    real = assistant.Assistant.ask
+
+    def wait(self, question, question_id="", on_text=None, cancelled=None):
+        while not release.wait(0.02):
+            if cancelled and cancelled():
+                raise assistant.Cancelled
+        return real(self, question, question_id, on_text, cancelled)
+
+    monkeypatch.setattr(assistant.Assistant, "ask", wait)
+    yield release
+    release.set()
+
+
+def test_a_goal_that_is_answered_can_be_cancelled_and_so_can_one_that_waits(ros, tiny_model, slow):
+    ready(ros, tiny_model)
+    client = ActionClient(ros.tester, AskQuestion, "mmllm/ask_question")
+    assert client.wait_for_server(10.0)
+    goals = [client.send_goal_async(AskQuestion.Goal(question=QUESTION)) for _ in range(2)]
+    ros.until(lambda: all(goal.done() for goal in goals))
+    for goal in reversed(goals):
+        result = goal.result().get_result_async()
+        goal.result().cancel_goal_async()
+        ros.until(result.done, 5.0)
+        assert result.result().status == GoalStatus.STATUS_CANCELED
+        assert result.result().result.message == "cancelled"
+    client.destroy()
+
+
+def test_a_question_on_the_topic_is_answered_on_the_answers_topic(ros, tiny_model):
+    ready(ros, tiny_model)
+    answers = ros.collect(Answer, "mmllm/answers")
+    ros.publisher(String, "mmllm/questions").publish(String(data=QUESTION))
+    ros.until(lambda: answers)
+    assert answers[0].question == QUESTION
+
+
+def test_parameters_stay_responsive_while_a_question_is_answered(ros, tiny_model, slow):
+    ready(ros, tiny_model)
+    client = ros.tester.create_client(Ask, "mmllm/ask")
+    assert client.wait_for_service(10.0)
+    waiting = [client.call_async(Ask.Request(question=QUESTION)) for _ in range(3)]
+    begin = time.monotonic()
+    response = ros.call(GetParameters, "llm/get_parameters", GetParameters.Request(names=["max_age"]))
+    assert response.values[0].type == ParameterType.PARAMETER_DOUBLE
+    assert time.monotonic() - begin < 3.0
+    assert not any(future.done() for future in waiting)
+    slow.set()
+    ros.until(lambda: all(future.done() for future in waiting))
+
+
+def test_a_changed_parameter_counts_for_the_next_question_and_a_bad_one_is_refused(ros, tiny_model):
+    ready(ros, tiny_model)
+    bad, good = (
+        SetParameters.Request(parameters=[Parameter(name, value=value).to_parameter_msg()])
+        for name, value in (("max_age", -1.0), ("require_evidence", True))
+    )
+    refused = ros.call(SetParameters, "llm/set_parameters", bad).results[0]
+    assert not refused.successful and "max_age" in refused.reason
+    assert ask(ros).success
+    assert ros.call(SetParameters, "llm/set_parameters", good).results[0].successful
+    response = ask(ros)
+    assert not response.success and "evidence" in response.message
+
+
+def test_a_call_before_the_model_is_ready_says_so_at_once(ros, tiny_model, monkeypatch):
+    release = threading.Event()
+    load = Model.load
+    monkeypatch.setattr(Model, "load", lambda *arguments: (release.wait(20.0), load(*arguments))[1])
+    start(ros, tiny_model)
+    response = ask(ros)
+    assert not response.success and response.message == "the model is still loading, ask again in a moment"
+    release.set()
+    ros.until(lambda: ask(ros).success)
+
+
+def test_a_model_that_cannot_be_loaded_ends_the_node_with_its_path(tmp_path):
+    import rclpy
+    from rclpy.executors import SingleThreadedExecutor
+
+    rclpy.init(args=[])
+    node = Llm(parameter_overrides=[Parameter("model", value=str(tmp_path / "nothing"))])
+    executor = SingleThreadedExecutor()
+    executor.add_node(node)
+    with pytest.raises(BadInput, match="nothing"):
+        executor.spin()
+    executor.shutdown()
+    node.destroy_node()
+    rclpy.try_shutdown()
+
+
+def test_a_full_queue_and_a_timeout_each_have_one_clear_line(ros, tiny_model, slow):
+    ready(ros, tiny_model, queue=1)
+    client = ros.tester.create_client(Ask, "mmllm/ask")
+    assert client.wait_for_service(10.0)
+    # One is being answered, one waits, the third finds no room.
+    first = client.call_async(Ask.Request(question=QUESTION, timeout=1.0))
+    time.sleep(0.3)
+    second = client.call_async(Ask.Request(question=QUESTION))
+    time.sleep(0.3)
+    third = client.call_async(Ask.Request(question=QUESTION))
+    ros.until(third.done)
+    assert not third.result().success
+    assert third.result().message == "1 questions are waiting already, ask again later"
+    ros.until(first.done, 5.0)
+    assert first.result().message == "no answer within 1 s"
+    slow.set()
+    ros.until(second.done)
+    assert second.result().success
+
+
+@pytest.mark.parametrize(
+    ("question", "timeout", "part"),
+    [("", 0.0, "empty"), ("  \n", 0.0, "empty"), ("x" * 100_000, 0.0, "100000"), (QUESTION, -1.0, "timeout"), (QUESTION, float("nan"), "timeout")],
+)
+def test_a_bad_question_is_refused_in_one_line_and_the_next_is_answered(ros, tiny_model, question, timeout, part):
+    ready(ros, tiny_model)
+    response = ask(ros, question, timeout)
+    assert not response.success
+    assert part in response.message and "\n" not in response.message and len(response.message) < 300
+    assert ask(ros).success
+
+
+def test_tokens_of_another_revision_are_refused_and_diagnostics_say_so(ros, tiny_model):
+    ready(ros, tiny_model)
+    arrays = ros.collect(DiagnosticArray, "/diagnostics")
+    sensors = Sensors(ros, tiny_model)
+    sensors.plug("camera")
+    sensors.see("camera", "front", revision="fedcba987654")
+    told = ros.until(lambda: [s for array in arrays for s in array.status if "fedcba987654" in s.message])
+    assert told[0].name == "llm: model"
+    assert not ask(ros).answer.evidence
+    values = {pair.key: pair.value for pair in told[0].values}
+    assert values["model"] and values["revision"] and float(values["resident memory [MiB]"]) > 0
+
+
+def test_two_robots_in_two_namespaces_do_not_hear_each_other(ros, tiny_model):
+    ready(ros, tiny_model, "one")
+    ready(ros, tiny_model, "two")
+    sensors = Sensors(ros, tiny_model, "one/")
+    sensors.plug("camera")
+    sensors.see("camera", "front")
+    answers = ros.collect(Answer, "two/mmllm/answers")
+    assert ros.until(lambda: (r := ask(ros, name="one/mmllm/ask")).answer.evidence and r).success
+    other = ask(ros, name="two/mmllm/ask")
+    assert other.success and not other.answer.evidence
+    ros.until(lambda: answers)
+    assert {answer.question_id for answer in answers} == {other.answer.question_id}
