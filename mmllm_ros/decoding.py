@@ -152,7 +152,9 @@ def decode_cloud(
     if missing:
         raise BadInput(f"point cloud has no field {missing[0]}, only {', '.join(list(by_name)[:20]) or 'none'}")
     if height > 1 and row_step < width * point_step:
-        raise BadInput(f"point cloud row_step is {row_step} bytes, {width} points of {point_step} bytes take {width * point_step}")
+        raise BadInput(
+            f"point cloud row_step is {row_step} bytes, {width} points of {point_step} bytes take {width * point_step}"
+        )
     needed, given = row_step * (height - 1) + width * point_step, memoryview(data).nbytes
     if given < needed:
         raise BadInput(f"point cloud data is {given} bytes, {width}x{height} points of {point_step} bytes take {needed}")
@@ -203,4 +205,6 @@ def _compressed_size(head: bytes, format: str) -> tuple[int, int]:
                 return int.from_bytes(head[at + 7 : at + 9], "big"), int.from_bytes(head[at + 5 : at + 7], "big")
             at += 1 if marker == 0xFF else 2 + max(length, 2)
         raise BadInput("compressed image is a jpeg without a size")
-    raise BadInput(f"compressed image (format {format[:60]!r}) starts with {head[:4].hex(' ') or 'nothing'}: neither jpeg nor png")
+    raise BadInput(
+        f"compressed image (format {format[:60]!r}) starts with {head[:4].hex(' ') or 'nothing'}: neither jpeg nor png"
+    )

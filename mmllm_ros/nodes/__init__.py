@@ -10,7 +10,7 @@ from importlib.util import find_spec
 
 def _require_ros() -> None:
     if find_spec("rclpy") is None:
-        problem = "ROS 2 is missing (no Python module rclpy): source /opt/ros/jazzy/setup.bash, or `. ./env.sh` after `make build`"
+        problem = "no Python module rclpy: source the setup file of ROS 2, or `. ./env.sh` after `make build`"
     elif find_spec("mmllm_ros.msg") is None:
         problem = "the messages of mmllm_ros are not built: run `make build`, then `. ./env.sh`"
     else:

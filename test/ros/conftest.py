@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import os
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -17,7 +16,6 @@ import pytest
 
 HERE = Path(__file__).parent
 RUNNABLE = find_spec("rclpy") is not None and find_spec("mmllm_ros.msg") is not None
-sys.path.insert(0, str(HERE.parent))
 
 # A robot in the user's own domain must not hear a test; two test runs on one machine must not hear each other.
 os.environ["ROS_DOMAIN_ID"] = str(1 + os.getpid() % 99)

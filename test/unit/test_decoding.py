@@ -32,7 +32,9 @@ def padded(rows: np.ndarray, padding: int) -> tuple[bytes, int]:
     big_endian=st.booleans(),
     seed=st.integers(0, 1000),
 )
-def test_any_channel_order_depth_padding_and_byte_order_gives_the_same_picture(order, bits, height, width, padding, big_endian, seed):
+def test_any_channel_order_depth_padding_and_byte_order_gives_the_same_picture(
+    order, bits, height, width, padding, big_endian, seed
+):
     picture = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
     channels = np.stack([picture[..., "rgb".index(c)] if c != "a" else np.full((height, width), 77, np.uint8) for c in order], -1)
     if bits == 16:
@@ -54,7 +56,9 @@ def test_a_bayer_pattern_is_named_after_its_first_row(pattern, colour, bits):
 
 
 @pytest.mark.parametrize(("encoding", "luma_first"), [("yuv422", False), ("uyvy", False), ("yuv422_yuy2", True), ("yuyv", True)])
-@pytest.mark.parametrize(("yuv", "rgb"), [((81, 90, 240), (255, 0, 0)), ((145, 54, 34), (0, 255, 0)), ((41, 240, 110), (0, 0, 255))])
+@pytest.mark.parametrize(
+    ("yuv", "rgb"), [((81, 90, 240), (255, 0, 0)), ((145, 54, 34), (0, 255, 0)), ((41, 240, 110), (0, 0, 255))]
+)
 def test_yuv422_keeps_its_colours(encoding, luma_first, yuv, rgb):
     luma, u, v = yuv  # ITU-R BT.601, studio range
     pair = [luma, u, luma, v] if luma_first else [u, luma, v, luma]
@@ -243,7 +247,9 @@ def test_a_wrong_cloud_is_refused_with_one_line_that_names_the_value(change, mes
 
 @given(
     data=st.binary(max_size=64),
-    fields=st.lists(st.builds(Field, st.sampled_from(["x", "y", "z", "intensity"]), st.integers(0, 12), st.integers(0, 9)), max_size=5),
+    fields=st.lists(
+        st.builds(Field, st.sampled_from(["x", "y", "z", "intensity"]), st.integers(0, 12), st.integers(0, 9)), max_size=5
+    ),
     point_step=st.integers(0, 20),
     row_step=st.integers(0, 40),
     height=st.integers(-1, 4),
