@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from transformers import DynamicCache
 
 from .datatypes import BadInput, Tokens
 from .device import resolve_device
@@ -23,8 +22,9 @@ from .latent import checkpoint
 from .latent.checkpoint import HUB_NAME, LLM_FOLDER, Manifest
 from .latent.connector import Connector, merge
 from .latent.decoder import decoder_blocks
+from .latent.greedy import Cancelled, continue_text
 from .latent.lower import can_split, full_pass, lower_states, upper
-from .latent.port import Bank, plugged
+from .latent.port import Bank
 from .latent.prompt import Prompt
 from .latent.trie import AnswerTrie
 from .resources import shared_folder
@@ -32,9 +32,8 @@ from .resources import shared_folder
 KEPT_TEXTS = 256
 """Texts whose lower-block states are kept, the least recently asked goes first."""
 
-
-class Cancelled(Exception):
-    """The asker no longer wants the answer."""
+LONGEST_ANSWER = 64
+"""Tokens of an answer in free text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,15 +103,10 @@ class Model:
             llm, tokenizer, revision = checkpoint.load_llm(folder, place)
             return cls(llm, tokenizer, Manifest(name=folder.resolve().name, llm_revision=revision))
         manifest = Manifest.read(folder)
-        llm, tokenizer, revision = checkpoint.load_llm(
-            folder / LLM_FOLDER if manifest.llm == LLM_FOLDER else manifest.llm, place
-        )
+        llm, tokenizer, revision = checkpoint.load_llm(folder / LLM_FOLDER if manifest.llm == LLM_FOLDER else manifest.llm, place)
         checkpoint.check_revisions(manifest, folder, revision)
         try:
-            connectors = {
-                modality: Connector(modality, llm=llm, **shape)
-                for modality, shape in manifest.connectors.items()
-            }
+            connectors = {modality: Connector(modality, llm=llm, **shape) for modality, shape in manifest.connectors.items()}
             model = cls(llm, tokenizer, manifest, connectors)
         except (TypeError, ValueError, RuntimeError) as error:
             raise BadInput(f"{folder / 'config.json'} cannot be used: {checkpoint.one_line(error)}") from error
@@ -194,7 +188,7 @@ class Model:
         cancelled: Callable[[], bool] | None = None,
     ) -> str:
         """Greedy free text. `on_text` gets each new piece; `cancelled` is asked before each token and raises Cancelled."""
-        return self._decode(question, bank, max_new_tokens, on_text, cancelled).answer
+        return self._free_text(question, bank, max_new_tokens, on_text, cancelled).answer
 
     def answer(
         self,
@@ -205,13 +199,19 @@ class Model:
     ) -> Scored:
         """An answer of the answer set where there is one, else free text with the mean probability of its tokens."""
         if not self.answers:
-            return self._decode(question, bank, 64, on_text, cancelled)
+            return self._free_text(question, bank, LONGEST_ANSWER, on_text, cancelled)
         if cancelled and cancelled():
             raise Cancelled
         scored = self.score(question, bank)
         if on_text:
             on_text(scored.answer)
         return scored
+
+    def _free_text(self, question: str, bank: Bank, limit: int, *watchers) -> Scored:
+        if outside := self._outside(question):
+            return outside
+        ids = self._question_ids(question, room=limit)
+        return Scored(*continue_text(self.llm, self.tokenizer, ids, bank, limit, *watchers))
 
     def _outside(self, question: str) -> Scored | None:
         words = self.prompt.unknown_words(question)
@@ -228,7 +228,7 @@ class Model:
         return ids
 
     def _logits(self, ids: list[int], prompt: int, bank: Bank) -> Tensor:
-        """Logits [slots, vocabulary] of the packed sequence; the blocks below the connectors' reach are computed once per text."""
+        """Logits [slots, vocabulary] of the packed sequence; blocks below the connectors' reach are computed once per text."""
         device = self.llm.device
         positions, places, mask = (
             None if part is None else part.to(device)
@@ -249,42 +249,3 @@ class Model:
             while len(self._lower) > KEPT_TEXTS:
                 self._lower.popitem(last=False)
         return upper(self.llm, hidden, bank, mask, first_block=first, positions=positions, position_ids=places)[0]
-
-    @torch.inference_mode()
-    def _decode(
-        self,
-        question: str,
-        bank: Bank,
-        limit: int,
-        on_text: Callable[[str], None] | None,
-        cancelled: Callable[[], bool] | None,
-    ) -> Scored:
-        if outside := self._outside(question):
-            return outside
-        row = torch.tensor([self._question_ids(question, room=limit)], device=self.llm.device)
-        cache = DynamicCache(config=self.llm.config)
-        made: list[int] = []
-        said, surprise = "", 0.0
-        with plugged(bank):
-            while len(made) < limit:
-                if cancelled and cancelled():
-                    raise Cancelled
-                logits = self.llm(row, past_key_values=cache, use_cache=True, logits_to_keep=1).logits[0, -1].float()
-                token = int(logits.argmax())
-                surprise -= float(logits.log_softmax(-1)[token])
-                made.append(token)
-                if token in self._end_tokens:
-                    break
-                text = self.tokenizer.decode(made, skip_special_tokens=True)
-                # A character of several tokens decodes to the replacement sign until its last one is there.
-                if on_text and len(text) > len(said) and not text.endswith("\ufffd"):
-                    on_text(text[len(said) :])
-                    said = text
-                row = torch.tensor([[token]], device=self.llm.device)
-        text = self.tokenizer.decode(made, skip_special_tokens=True).strip()
-        return Scored(text, float(np.exp(-surprise / len(made))))
-
-    @property
-    def _end_tokens(self) -> set[int]:
-        ends = self.llm.generation_config.eos_token_id
-        return {self.tokenizer.eos_token_id, *(ends if isinstance(ends, list) else [ends])}

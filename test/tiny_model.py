@@ -19,16 +19,17 @@ from mmllm_ros.rig import load_rig
 
 NUMBERS = [str(i) for i in range(11)]
 ANSWERS = [*NUMBERS, "yes", "no", "car", "truck", "bus", "traffic cone", "traffic light", "moving", "not moving", "red", "green"]
-WORDS = """question answer : ? . , ; the a an is are there any i am me my you what how many number of color colour light do does
-it to in on at and or both another other that which has have status same as visible front back left right far near nearest
-ahead behind see car cars truck trucks bus buses pedestrian pedestrians bicycle bicycles motorcycle motorcycles barrier barriers
-trailer trailers thing things vehicle vehicles construction traffic cone cones light lights moving stopped parked standing
-turning braking not with without rider red green yellow yes no straight meters night day""".split()
+PHRASES = (
+    "question answer : ? . , ; the a an is are there any i am me what how many number of color light do does it to in on and both",
+    "another other that which has have status same as visible front back left right far near nearest ahead behind see car cars truck",
+    "trucks bus buses pedestrian pedestrians bicycle bicycles traffic cone cones barrier barriers thing things lights moving stopped",
+    "parked standing turning braking not with without rider red green yellow yes no",
+)
 
 
 def tiny_tokenizer() -> PreTrainedTokenizerFast:
     """Words of the question language, lower case; everything else is unknown."""
-    vocabulary = ["<pad>", "<unk>", "</s>", *dict.fromkeys(WORDS + NUMBERS)]
+    vocabulary = ["<pad>", "<unk>", "</s>", *dict.fromkeys(" ".join([*PHRASES, *NUMBERS]).split())]
     tokenizer = Tokenizer(models.WordLevel({word: i for i, word in enumerate(vocabulary)}, unk_token="<unk>"))
     tokenizer.normalizer = normalizers.Lowercase()
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()

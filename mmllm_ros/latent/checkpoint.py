@@ -1,6 +1,6 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""The model folder on disk: config.json, llm/, connectors.safetensors, encoders/<modality>/. Bad content is refused in one line."""
+"""The model folder: config.json, llm/, connectors.safetensors, encoders/<modality>/. Bad content is refused in one line."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ def save_llm(llm: nn.Module, tokenizer: Any, folder: Path) -> str:
 
 
 def load_connectors(connectors: nn.ModuleDict, folder: Path) -> None:
-    """Fill `connectors` from `folder`/connectors.safetensors. Raises BadInput when it is missing, truncated or of other shapes."""
+    """Fill `connectors` from `folder`/connectors.safetensors. Raises BadInput: missing, truncated, other shapes."""
     path = folder / "connectors.safetensors"
     try:
         state = {key: value.float() for key, value in load_file(path).items()}
@@ -164,7 +164,7 @@ def _encoder_revision(folder: Path) -> str:
 
 
 def model_revision(folder: Path) -> str:
-    """Twelve hexadecimal digits over the connectors, the tokenizer and config.json, which names the LLM's and encoders' revisions."""
+    """Twelve hexadecimal digits over connectors, tokenizer and config.json, which names the LLM's and encoders' revisions."""
     digest = hashlib.sha256()
     for name in ("config.json", "connectors.safetensors", f"{LLM_FOLDER}/tokenizer.json"):
         if (folder / name).is_file():

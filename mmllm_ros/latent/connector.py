@@ -42,7 +42,7 @@ def low_rank(width: int, out: int, rank: int) -> nn.Module:
 
 
 class BlockHead(nn.Module):
-    """The light part of a connector that one block owns. Starts as the block's own norm and projections of a shared hidden state."""
+    """The light part of a connector that one block owns: at first, the block's own norm and projections of a shared state."""
 
     def __init__(self, block: nn.Module, trunk: int, hidden_size: int, rank: int) -> None:
         super().__init__()
@@ -88,13 +88,9 @@ class Connector(nn.Module):
         self.shape = {"token_width": token_width, "linked_blocks": linked_blocks, "trunk": trunk, "rank": rank}
         self.first_block = len(blocks) - linked_blocks
         self.normalise = nn.LayerNorm(token_width)
-        self.trunk = nn.Sequential(
-            nn.Linear(token_width + PLACE_WIDTH, trunk), nn.GELU(), nn.Linear(trunk, trunk), nn.GELU()
-        )
+        self.trunk = nn.Sequential(nn.Linear(token_width + PLACE_WIDTH, trunk), nn.GELU(), nn.Linear(trunk, trunk), nn.GELU())
         self.hidden = nn.Linear(trunk, llm.config.hidden_size)
-        self.heads = nn.ModuleList(
-            BlockHead(block, trunk, llm.config.hidden_size, rank) for block in blocks[self.first_block :]
-        )
+        self.heads = nn.ModuleList(BlockHead(block, trunk, llm.config.hidden_size, rank) for block in blocks[self.first_block :])
         self.log_gate = nn.Parameter(torch.full((linked_blocks,), float(log_gate)))
 
     def forward(
@@ -136,7 +132,7 @@ class Connector(nn.Module):
 
 
 def merge(banks: Mapping[str, Bank]) -> dict[int, Latent]:
-    """The banks of several modalities as one. Joined by sorted name, so the order of plugging cannot change a bit of the result."""
+    """The banks of several modalities as one, joined by sorted name: the order of plugging cannot change a bit of the result."""
     ordered = [banks[name] for name in sorted(banks)]
     merged = {}
     for block in sorted({block for bank in ordered for block in bank}):

@@ -53,7 +53,7 @@ def upper(
     positions: Tensor,
     position_ids: Tensor | None = None,
 ) -> Tensor:
-    """Logits [B, n, vocabulary] at `positions`, int64 [n] or [B, n], from the states that enter `first_block`, with `bank` plugged."""
+    """Logits [B, n, vocabulary] at `positions`, int64 [n] or [B, n], from the states that enter `first_block`, `bank` plugged."""
     if min(bank, default=first_block) < first_block:
         raise ValueError(f"the bank links block {min(bank)}, below the first block that is run, {first_block}")
     with plugged(bank):
@@ -72,9 +72,7 @@ def full_pass(
 ) -> Tensor:
     """What `upper` of `lower_states` gives, for any attached decoder, all blocks computed."""
     with plugged(bank):
-        output = llm.base_model(
-            input_ids=input_ids, attention_mask=attention_mask, position_ids=position_ids, use_cache=False
-        )
+        output = llm.base_model(input_ids=input_ids, attention_mask=attention_mask, position_ids=position_ids, use_cache=False)
     return llm.get_output_embeddings()(_at(output.last_hidden_state, positions))
 
 
@@ -85,9 +83,7 @@ def _at(hidden: Tensor, positions: Tensor) -> Tensor:
     return hidden.gather(1, positions[..., None].expand(-1, -1, hidden.shape[-1]))
 
 
-def _through(
-    llm: nn.Module, hidden: Tensor, attention_mask: Tensor | None, position_ids: Tensor | None, blocks: slice
-) -> Tensor:
+def _through(llm: nn.Module, hidden: Tensor, attention_mask: Tensor | None, position_ids: Tensor | None, blocks: slice) -> Tensor:
     decoder = llm.model
     if position_ids is None:
         position_ids = torch.arange(hidden.shape[1], device=hidden.device)[None]

@@ -45,7 +45,7 @@ _PLUGGED: ContextVar[Bank | None] = ContextVar("mmllm_plugged", default=None)
 
 @contextlib.contextmanager
 def plugged(bank: Bank) -> Iterator[None]:
-    """Within this context, in this thread, every attached decoder attends to `bank`. A block whose gates are all closed is left out.
+    """Within this context, in this thread, attached decoders attend to `bank`; a block whose gates are all closed is left out.
 
     Where the decoder's batch is a multiple of the bank's (beams, several questions on one frame), each row is repeated in place.
     """
@@ -109,7 +109,7 @@ def latent_attention(
 
 
 def _repeat(part: Tensor, query: Tensor) -> Tensor:
-    """Bring the rows of a latent to the batch and dtype of the query, each row repeated in place (beams of one row are neighbours)."""
+    """Bring a latent to the batch and dtype of the query, each row repeated in place (beams of one row are neighbours)."""
     times, rest = divmod(query.shape[0], part.shape[0])
     if rest:
         raise ValueError(f"a bank of {part.shape[0]} rows does not fit a batch of {query.shape[0]}")

@@ -77,7 +77,7 @@ class AnswerTrie:
         return torch.tensor([*range(prompt), *places[1:]])[None]
 
     def mask(self, prompt: int) -> Tensor | None:
-        """What sees what, boolean [1, 1, S, S]: the prompt is causal, a slot sees the prompt and its ancestors. None = plain causal."""
+        """Boolean [1, 1, S, S]: the prompt is causal, a slot sees the prompt and its ancestors. None = all of it is causal."""
         if all(parent == slot for slot, parent in enumerate(self._parents)):
             return None
         size = prompt + len(self.tokens)

@@ -1,0 +1,170 @@
+# Copyright 2026 The mmllm_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""One live session: newest tokens per source, the plan, ask() -> Answer. The llm node and offline replay each hold one."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from threading import Lock
+
+import numpy as np
+
+from .config import LlmConfig
+from .datatypes import NANOSECONDS, Answer, BadInput, Evidence, Plan, Tokens
+from .latent.connector import merge
+from .latent.greedy import Cancelled
+from .latent.port import Bank
+from .model import Model
+
+__all__ = ["Assistant", "Cancelled"]
+
+LONGEST_QUESTION = 2000
+MOST_TOKENS = 4096
+BLIND_CONFIDENCE = 0.3
+"""An answer that rests on no sensor is never more certain than this."""
+
+
+class Assistant:
+    """Holds what the sensors said last, and answers from it.
+
+    `put` from one thread while another asks is safe. `now` gives nanoseconds of the clock that stamps the sensors.
+    """
+
+    def __init__(self, model: Model, config: LlmConfig, now: Callable[[], int]) -> None:
+        self.model = model
+        self.config = config
+        self._now = now
+        self._lock = Lock()
+        self._newest: dict[tuple[str, str], Tokens] = {}
+        self._plan: Plan | None = None
+        self._latents: dict[str, tuple[tuple[Tokens, ...], int, str, Bank]] = {}
+
+    def put(self, tokens: Tokens) -> None:
+        """Keep `tokens` as the newest of their source; a late message of an older frame is passed over. Raises BadInput."""
+        self._check(tokens)
+        key = (tokens.modality, tokens.source)
+        with self._lock:
+            held = self._newest.get(key)
+            # A frame from the future is left over from before a jump back in time, so it does not hold its place.
+            if held is None or tokens.stamp >= held.stamp or held.stamp > self._now():
+                self._newest[key] = tokens
+
+    def follow(self, plan: Plan) -> None:
+        """Obey `plan` from the next question on. Before the first plan everything is plugged."""
+        with self._lock:
+            self._plan = plan
+
+    def clear(self) -> None:
+        """Forget every reading, as after a jump back in time. The plan stays."""
+        with self._lock:
+            self._newest.clear()
+            self._latents.clear()
+
+    def ask(
+        self,
+        question: str,
+        question_id: str = "",
+        on_text: Callable[[str], None] | None = None,
+        cancelled: Callable[[], bool] | None = None,
+    ) -> Answer:
+        """Answer from the readings that are plugged and fresh at this moment.
+
+        Args:
+            question: at most 2000 characters.
+            on_text: gets the answer piece by piece.
+            cancelled: asked between steps; True raises Cancelled.
+
+        Raises BadInput for an empty or over-long question, and with `require_evidence` when nothing is plugged.
+        """
+        if not question.strip():
+            raise BadInput("the question is empty")
+        if len(question) > LONGEST_QUESTION:
+            raise BadInput(f"the question is {len(question)} characters long, at most {LONGEST_QUESTION} are read")
+        started, moment = time.perf_counter(), self._now()
+        with self._lock:
+            newest, plan = dict(self._newest), self._plan
+        used, unplugged = self._choose(newest, plan, moment)
+        if not used and self.config.require_evidence:
+            reasons = ", ".join(f"{name}: {reason}" for name, reason in unplugged.items())
+            raise BadInput(f"no sensor is plugged, and require_evidence is set ({reasons})")
+        bank = self._bank(used, plan)
+        scored = self.model.answer(question, bank, on_text, cancelled)
+        evidence = tuple(Evidence(t.modality, t.source, t.stamp, (moment - t.stamp) / NANOSECONDS) for t in used)
+        return Answer(
+            stamp=max((tokens.stamp for tokens in used), default=0),
+            question_id=question_id,
+            question=question,
+            answer=scored.answer,
+            confidence=scored.confidence if used else min(scored.confidence, BLIND_CONFIDENCE),
+            evidence=evidence,
+            unplugged=unplugged,
+            latency=time.perf_counter() - started,
+            model=self.model.name,
+            revision=self.model.revision,
+        )
+
+    def _check(self, tokens: Tokens) -> None:
+        """Refuse what the model was not made for. Raises BadInput."""
+        origin = f"tokens of {tokens.modality}/{tokens.source}"
+        if tokens.modality not in self.model.connectors:
+            raise BadInput(f"{origin}: model {self.model.name} takes only {list(self.model.modalities)}")
+        expected = self.model.encoder_revisions[tokens.modality]
+        if tokens.encoder != expected:
+            raise BadInput(f"{origin} come from encoder {tokens.encoder!r}, model {self.model.name} was made for {expected!r}")
+        width = self.model.connectors[tokens.modality].shape["token_width"]
+        if tokens.values.ndim != 2 or tokens.values.shape[1] != width or not 1 <= len(tokens.values) <= MOST_TOKENS:
+            raise BadInput(f"{origin} have shape {list(tokens.values.shape)}, not [1 to {MOST_TOKENS}, {width}]")
+        if tokens.places.shape != (len(tokens.values), 3):
+            raise BadInput(f"{origin} have places of shape {list(tokens.places.shape)}, not [{len(tokens.values)}, 3]")
+        if not (np.isfinite(tokens.values).all() and np.isfinite(tokens.places).all()):
+            raise BadInput(f"{origin} hold values that are not finite")
+
+    def _choose(
+        self, newest: dict[tuple[str, str], Tokens], plan: Plan | None, moment: int
+    ) -> tuple[list[Tokens], dict[str, str]]:
+        """Split the readings: those to use, and a reason for every modality, or `modality/source`, that is out."""
+        used, unplugged = [], {}
+        for modality in self.model.modalities:
+            if plan and not plan.plugged.get(modality, True):
+                unplugged[modality] = f"unplugged by plan: {plan.reasons.get(modality) or 'no reason given'}"
+                continue
+            readings = [tokens for (name, _), tokens in sorted(newest.items()) if name == modality]
+            ages = {tokens.source: (moment - tokens.stamp) / NANOSECONDS for tokens in readings}
+            fresh = [tokens for tokens in readings if abs(ages[tokens.source]) <= self.config.max_age]
+            used += fresh
+            if not readings:
+                unplugged[modality] = "never seen"
+            elif not fresh:
+                unplugged[modality] = self._stale(min(ages.values(), key=abs))
+            else:
+                stale = [tokens.source for tokens in readings if tokens not in fresh]
+                unplugged |= {f"{modality}/{source}": self._stale(ages[source]) for source in stale}
+        return used, unplugged
+
+    def _stale(self, age: float) -> str:
+        if age < 0:
+            return f"stamped {-age:.1f} s in the future: is its clock synchronised?"
+        return f"too old: {age:.1f} s, at most {self.config.max_age:g} s count"
+
+    def _bank(self, used: list[Tokens], plan: Plan | None) -> Bank:
+        """Latents of the readings; those of a modality are kept until one of its readings changes."""
+        wanted = self.config.linked_blocks or (plan.linked_blocks if plan else 0) or self.model.linked_blocks
+        linked = min(wanted, self.model.linked_blocks)
+        revision = self.model.revision
+        banks = {}
+        for modality in {tokens.modality for tokens in used}:
+            readings = tuple(tokens for tokens in used if tokens.modality == modality)
+            with self._lock:
+                held = self._latents.get(modality)
+            if held is None or held[1:3] != (linked, revision) or not _same(held[0], readings):
+                held = (readings, linked, revision, self.model.latents(readings, linked))
+                with self._lock:
+                    self._latents[modality] = held
+            banks[modality] = held[3]
+        return merge(banks)
+
+
+def _same(held: tuple[Tokens, ...], readings: tuple[Tokens, ...]) -> bool:
+    """Whether both are the very same objects; comparing their arrays would cost more than it saves."""
+    return len(held) == len(readings) and all(a is b for a, b in zip(held, readings, strict=True))
