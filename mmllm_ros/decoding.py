@@ -96,8 +96,8 @@ def check_image(data, height: int, width: int, encoding: str, step: int) -> None
     needed, given = step * (height - 1) + row, memoryview(data).nbytes
     if given < needed:
         raise BadInput(f"image data is {given} bytes, {width}x{height} {encoding} with step {step} takes {needed}")
-    odd = "width" if encoding in ("yuv422", "uyvy", "yuv422_yuy2", "yuyv") and width % 2 else ""
-    if odd or encoding.startswith("bayer") and min(height, width) < 2:
+    odd = width % 2 == 1 and encoding in ("yuv422", "uyvy", "yuv422_yuy2", "yuyv")
+    if odd or (encoding.startswith("bayer") and min(height, width) < 2):
         raise BadInput(f"image of {width}x{height} pixels cannot be {encoding}")
 
 
@@ -143,7 +143,7 @@ def decode_cloud(
     Intensity is 0 where there is none, else in [0, 1]: integers, and clouds with any value above 1, are divided by 255
     and clipped. Raises BadInput.
     """
-    if not (0 <= height and 0 <= width and height * width <= MAX_POINTS):
+    if min(height, width) < 0 or height * width > MAX_POINTS:
         raise BadInput(f"point cloud of {width}x{height} points: not between 0 and {MAX_POINTS}")
     if height * width == 0:
         return np.zeros((0, 4), np.float32)

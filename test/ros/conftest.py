@@ -1,6 +1,6 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Real nodes over DDS, in a domain of their own, spun in the background. Skipped, saying so, where ROS or the build is missing."""
+"""Real nodes over DDS, in a domain of their own, spun in the background. Left out, saying so, where ROS is missing."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -54,10 +55,8 @@ class Ros:
         self._thread.start()
 
     def _spin(self) -> None:
-        try:
+        with suppress(ExternalShutdownException):
             self._executor.spin()
-        except ExternalShutdownException:
-            pass
 
     def add(self, node: Node) -> Node:
         """Spin `node` from now on; it is destroyed when the test ends."""
