@@ -44,7 +44,7 @@ class Replay(Node):
         self._on_end = on_end
         self._stop = threading.Event()
         self._pace = Pace(self, self.config.rate, self.config.clock)
-        self._publishers = self._offer()
+        self._offers = self._offer()
         next(self._messages(), None)  # refuses a bad start while someone still sees it
         self._thread = threading.Thread(target=self._play, name="replay")
         self._thread.start()
@@ -75,7 +75,7 @@ class Replay(Node):
         return publishers
 
     def _messages(self) -> Iterator[tuple[str, str, int, bytes]]:
-        return self.recording.raw(set(self._publishers), self.config.start)
+        return self.recording.raw(set(self._offers), self.config.start)
 
     def _play(self) -> None:
         self._await_subscriber()
@@ -97,20 +97,20 @@ class Replay(Node):
                 started = True
             if not self._pace.wait(stamp, self._stop):
                 return False
-            self._publishers[topic].publish(data)
+            self._offers[topic].publish(data)
         return not self._stop.is_set()
 
     def _await_subscriber(self) -> None:
         deadline = time.monotonic() + DISCOVERY
         while time.monotonic() < deadline and not self._stop.is_set():
-            if any(publisher.get_subscription_count() for publisher in self._publishers.values()):
+            if any(publisher.get_subscription_count() for publisher in self._offers.values()):
                 self._stop.wait(0.2)  # the other topics of the same subscriber are found just after its first
                 return
             self._stop.wait(0.02)
 
     def _await_delivery(self) -> None:
         """A process that ends takes along what its reliable publishers have not delivered yet."""
-        for publisher in self._publishers.values():
+        for publisher in self._offers.values():
             if publisher.qos_profile.reliability == ReliabilityPolicy.RELIABLE and not self._stop.is_set():
                 publisher.wait_for_all_acked(Duration(seconds=1))
 
