@@ -201,13 +201,18 @@ def test_a_sqlite_bag_with_types_nobody_knows_reads_the_topics_that_are_known(tm
     folder.mkdir()
     with sqlite3.connect(folder / "old_0.db3") as db:
         db.executescript(
-            "CREATE TABLE topics(id INTEGER PRIMARY KEY, name TEXT, type TEXT, serialization_format TEXT, offered_qos_profiles TEXT);"
+            "CREATE TABLE topics(id INTEGER PRIMARY KEY, name TEXT, type TEXT, serialization_format TEXT,"
+            " offered_qos_profiles TEXT);"
             "CREATE TABLE messages(id INTEGER PRIMARY KEY, topic_id INTEGER, timestamp INTEGER, data BLOB);"
-            "INSERT INTO topics VALUES (1, '/imu/data', 'sensor_msgs/msg/Imu', 'cdr', ''), (2, '/odd', 'odd_msgs/msg/Odd', 'cdr', '');"
+            "INSERT INTO topics VALUES (1, '/imu/data', 'sensor_msgs/msg/Imu', 'cdr', ''),"
+            " (2, '/odd', 'odd_msgs/msg/Odd', 'cdr', '');"
         )
         db.executemany("INSERT INTO messages VALUES (?, ?, ?, ?)", [(1, 1, imu[2], imu[3]), (2, 2, imu[2] + 5, b"\0\1\0\0")])
     db.close()
-    entry = "    - topic_metadata: {{name: {}, type: {}, serialization_format: cdr, offered_qos_profiles: ''}}\n      message_count: 1\n"
+    entry = (
+        "    - topic_metadata: {{name: {}, type: {}, serialization_format: cdr, offered_qos_profiles: ''}}\n"
+        "      message_count: 1\n"
+    )
     (folder / "metadata.yaml").write_text(
         "rosbag2_bagfile_information:\n  version: 5\n  storage_identifier: sqlite3\n  relative_file_paths: [old_0.db3]\n"
         f"  duration: {{nanoseconds: 5}}\n  starting_time: {{nanoseconds_since_epoch: {imu[2]}}}\n  message_count: 2\n"
