@@ -19,11 +19,12 @@ from torch import Tensor, nn
 from .datatypes import BadInput, Tokens
 from .device import resolve_device
 from .latent import checkpoint
-from .latent.checkpoint import HUB_NAME, LLM_FOLDER, Manifest
+from .latent.checkpoint import HUB_NAME
 from .latent.connector import Connector, merge
 from .latent.decoder import decoder_blocks
 from .latent.greedy import Cancelled, continue_text
 from .latent.lower import can_split, full_pass, lower_states, upper
+from .latent.manifest import LLM_FOLDER, Manifest, one_line, read_json
 from .latent.port import Bank
 from .latent.prompt import Prompt
 from .latent.trie import AnswerTrie
@@ -99,7 +100,7 @@ class Model:
                 raise BadInput(f"model folder {str(source)!r} does not exist")
             llm, tokenizer, revision = checkpoint.load_llm(str(source), place, download=True)
             return cls(llm, tokenizer, Manifest(name=str(source), llm=str(source), llm_revision=revision))
-        if "model_type" in checkpoint.read_json(folder / "config.json"):
+        if "model_type" in read_json(folder / "config.json"):
             llm, tokenizer, revision = checkpoint.load_llm(folder, place)
             return cls(llm, tokenizer, Manifest(name=folder.resolve().name, llm_revision=revision))
         manifest = Manifest.read(folder)
@@ -109,7 +110,7 @@ class Model:
             connectors = {modality: Connector(modality, llm=llm, **shape) for modality, shape in manifest.connectors.items()}
             model = cls(llm, tokenizer, manifest, connectors)
         except (TypeError, ValueError, RuntimeError) as error:
-            raise BadInput(f"{folder / 'config.json'} cannot be used: {checkpoint.one_line(error)}") from error
+            raise BadInput(f"{folder / 'config.json'} cannot be used: {one_line(error)}") from error
         checkpoint.load_connectors(model.connectors, folder)
         model.connectors.eval()
         model._folder, model.revision = folder, checkpoint.model_revision(folder)

@@ -11,8 +11,8 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from mmllm_ros.encoders import CameraEncoder, ImuEncoder, LidarEncoder
-from mmllm_ros.latent.checkpoint import Manifest
 from mmllm_ros.latent.connector import Connector
+from mmllm_ros.latent.manifest import Manifest
 from mmllm_ros.latent.port import attach
 from mmllm_ros.model import Model
 from mmllm_ros.rig import load_rig
@@ -20,10 +20,10 @@ from mmllm_ros.rig import load_rig
 NUMBERS = [str(i) for i in range(11)]
 ANSWERS = [*NUMBERS, "yes", "no", "car", "truck", "bus", "traffic cone", "traffic light", "moving", "not moving", "red", "green"]
 PHRASES = (
-    "question answer : ? . , ; the a an is are there any i am me what how many number of color light do does it to in on and both",
-    "another other that which has have status same as visible front back left right far near nearest ahead behind see car cars truck",
-    "trucks bus buses pedestrian pedestrians bicycle bicycles traffic cone cones barrier barriers thing things lights moving stopped",
-    "parked standing turning braking not with without rider red green yellow yes no",
+    "question answer : ? . , ; the a an is are there any i am me what how many number of color light do does it to in on and",
+    "both another other that which has have status same as visible front back left right far near nearest ahead behind see car",
+    "cars truck trucks bus buses pedestrian pedestrians bicycle bicycles traffic cone cones barrier barriers thing things",
+    "lights moving stopped parked standing turning braking not with without rider red green yellow yes no",
 )
 
 

@@ -4,11 +4,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
-import json
 import re
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,73 +17,10 @@ from transformers.utils import logging as transformers_logging
 
 from ..datatypes import BadInput
 from ..encoders.base import revision_of
+from .manifest import LLM_FOLDER, Manifest, one_line
 from .port import attach
 
-FORMAT = "mmllm_ros model 1"
-LLM_FOLDER = "llm"
 HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
-
-
-@dataclass(frozen=True)
-class Manifest:
-    """What config.json says.
-
-    `llm` is "llm" for the folder beside it, or a hub name; `llm_revision` the weights that the connectors were made for;
-    `connectors` the shape of each by modality; `encoder_revisions` whose tokens each connector reads.
-    """
-
-    name: str
-    llm: str = LLM_FOLDER
-    llm_revision: str = ""
-    connectors: dict = field(default_factory=dict)
-    encoder_revisions: dict = field(default_factory=dict)
-    answers: list = field(default_factory=list)
-    temperature: float = 1.0
-    prompt: str = "question: {question} answer:"
-    answer_prefix: str = " "
-
-    @classmethod
-    def read(cls, folder: Path) -> Manifest:
-        """Read and check `folder`/config.json. Raises BadInput."""
-        path = folder / "config.json"
-        content = read_json(path)
-        if content.get("format") != FORMAT:
-            raise BadInput(f"{path} has format {content.get('format')!r}, this version reads {FORMAT!r}")
-        content.pop("format")
-        kinds = {item.name: type(item.default if item.default is not dataclasses.MISSING else item.default_factory())
-                 for item in dataclasses.fields(cls) if item.name != "name"} | {"name": str}  # fmt: skip
-        for key, value in content.items():
-            if key not in kinds:
-                raise BadInput(f"{path} has an entry {key!r} that this version does not know")
-            if not isinstance(value, (int, float) if kinds[key] is float else kinds[key]):
-                raise BadInput(f"{path}: {key} is {value!r}, not a {kinds[key].__name__}")
-        if "name" not in content:
-            raise BadInput(f"{path} has no entry 'name'")
-        if not 0 < content.get("temperature", 1.0) < float("inf"):
-            raise BadInput(f"{path}: temperature is {content['temperature']!r}, not a positive number")
-        return cls(**content)
-
-    def write(self, folder: Path) -> None:
-        """Write `folder`/config.json."""
-        content = {"format": FORMAT, **dataclasses.asdict(self)}
-        (folder / "config.json").write_text(json.dumps(content, indent=1) + "\n")
-
-
-def read_json(path: Path) -> dict:
-    """A JSON object of at most one megabyte. Raises BadInput."""
-    try:
-        with path.open("rb") as file:
-            content = json.loads(file.read(1 << 20))
-    except (OSError, ValueError) as error:
-        raise BadInput(f"{path} cannot be read: {one_line(error)}") from error
-    if not isinstance(content, dict):
-        raise BadInput(f"{path} holds no JSON object")
-    return content
-
-
-def one_line(error: Exception) -> str:
-    """An error of a library as one line of bounded length."""
-    return " ".join(str(error).split())[:300] or type(error).__name__
 
 
 def load_llm(source: str | Path, device: torch.device, *, download: bool = False) -> tuple[nn.Module, Any, str]:
