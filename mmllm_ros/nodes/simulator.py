@@ -1,0 +1,110 @@
+# Copyright 2026 The mmllm_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""The simulator node: a simulated drive as the sensor topics of a rig, in real time, with /clock."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import rclpy
+from rclpy.node import Node
+from rclpy.publisher import Publisher
+from rclpy.qos import DurabilityPolicy, QoSProfile
+
+from ..config import SimulatorConfig
+from ..datatypes import NANOSECONDS, Frame
+from ..rig import load_rig
+from ..serialized import Serialized, Serializer
+from ..simulator.drive import Drive, Snapshot
+from ..simulator.truth import SceneTruth
+from .pace import Pace
+from .parameters import declare
+from .process import spin
+from .recorded_topics import message_class
+
+
+class Simulator(Node):
+    """Publishes from a thread of its own; `on_end` is called there when the drive is over.
+
+    `truth` is what is true at the newest published frame, for whoever shares the process and wants to judge answers.
+    Stamps start at the node's clock, so that a listener without use_sim_time sees fresh data too.
+    """
+
+    def __init__(self, on_end: Callable[[], None] | None = None, **node_arguments) -> None:
+        super().__init__("simulator", **node_arguments)
+        self.config = declare(self, SimulatorConfig)
+        self.truth: SceneTruth | None = None
+        rig = load_rig(self.config.rig)
+        self._drive = Drive(self.config.seed, rig, self.config.context)
+        self._serializer = Serializer(rig)
+        self._offers = {topic: self._offer(topic, kind) for topic, kind in self._serializer.topics().items()}
+        self._on_end = on_end
+        self._stop = threading.Event()
+        self._pace = Pace(self, publish=self.config.clock)
+        self._thread = threading.Thread(target=self._run, name="simulator")
+        self._thread.start()
+
+    def destroy_node(self) -> None:
+        """Stop driving."""
+        self._stop.set()
+        self._thread.join()
+        super().destroy_node()
+
+    def _offer(self, topic: str, kind: str) -> Publisher:
+        return self.create_publisher(message_class(kind), topic, QoSProfile(depth=10))
+
+    def _run(self) -> None:
+        # The next moment is simulated while this one is published: the IMU's samples keep their times.
+        with ThreadPoolExecutor(1) as ahead:
+            snapshot = self._simulate(0.0)
+            started = snapshot.truth.stamp
+            shift = self.get_clock().now().nanoseconds - started
+            self._pace.restart(started + shift)
+            self._announce_mounts(started + shift)
+            while not self._over(snapshot.truth.stamp - started):
+                coming = ahead.submit(self._simulate, 1.0 / self.config.rate)
+                self._publish(snapshot, shift)
+                snapshot = coming.result()
+        if self._on_end and not self._stop.is_set():
+            self._on_end()
+
+    def _over(self, driven: int) -> bool:
+        return self._stop.is_set() or 0 < self.config.duration < driven / NANOSECONDS
+
+    def _simulate(self, seconds: float) -> Snapshot:
+        self._drive.advance(seconds)
+        return self._drive.capture()
+
+    def _announce_mounts(self, stamp: int) -> None:
+        """/tf_static, where tf2_msgs is installed."""
+        mounts = self._serializer.transforms(stamp)
+        if kind := message_class(mounts.type):
+            latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+            self.create_publisher(kind, mounts.topic, latched).publish(mounts.data)
+
+    def _publish(self, snapshot: Snapshot, shift: int) -> None:
+        frames = [*snapshot.cameras, *(frame for frame in (snapshot.lidar, snapshot.imu) if frame)]
+        messages = [message for frame in frames for message in self._serializer.messages(_shifted(frame, shift))]
+        for message in sorted(messages, key=lambda message: message.stamp):
+            if not self._pace.wait(message.stamp, self._stop):
+                return
+            self._offers[message.topic].publish(message.data)
+        self.truth = dataclasses.replace(snapshot.truth, stamp=snapshot.truth.stamp + shift)
+
+
+def _shifted(frame: Frame, shift: int) -> Frame:
+    times = {"times": frame.times + shift} if hasattr(frame, "times") else {}
+    return dataclasses.replace(frame, stamp=frame.stamp + shift, **times)
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """`ros2 run mmllm_ros simulator --ros-args -p seed:=1 -p context:=night`."""
+    return spin(lambda: Simulator(on_end=rclpy.try_shutdown), args)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
