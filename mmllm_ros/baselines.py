@@ -28,9 +28,7 @@ def majority(train: Sequence[Question], test: Sequence[Question]) -> list[str]:
     for question in train:
         for key in _keys(question):
             commonest[key][question.answer] += 1
-    return [
-        next((commonest[key].most_common(1)[0][0] for key in _keys(question) if key in commonest), "") for question in test
-    ]
+    return [next((commonest[key].most_common(1)[0][0] for key in _keys(question) if key in commonest), "") for question in test]
 
 
 def ngram(train: Sequence[Question], test: Sequence[Question]) -> list[str]:

@@ -7,6 +7,7 @@ The layout is that of nuScenes v1.0: `v1.0-*/` with thirteen JSON tables, `sampl
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,7 +55,7 @@ class NuScenes:
     """
 
     def __init__(self, folder: str | Path, imu: ImuMount = ImuMount()):  # noqa: B008 (frozen)
-        self.folder, self._imu = Path(folder), imu
+        self.folder, self._imu = Path(os.path.normpath(folder)), imu
         versions = sorted(path for path in self.folder.glob("v1.0-*") if path.is_dir())
         if len(versions) != 1:
             found = ", ".join(path.name for path in versions) or "no folder v1.0-*"
@@ -146,16 +147,17 @@ class NuScenes:
         calibrated, sensors = self._by_token("calibrated_sensor", ("sensor_token",)), self._by_token("sensor", ("channel",))
         fields = ("sample_token", "is_key_frame", "calibrated_sensor_token", "filename", "timestamp")
         files: dict[str, dict[str, tuple[int, Path]]] = {}
+        table = self._tables / "sample_data.json"
         for record in self._table("sample_data", fields):
             if not record["is_key_frame"]:
                 continue
             try:
                 channel = sensors[calibrated[record["calibrated_sensor_token"]]["sensor_token"]]["channel"]
             except KeyError as error:
-                raise BadInput(f"{self._tables / 'sample_data.json'}: a record names token {error}, which no table holds") from error
-            path = (self.folder / record["filename"]).resolve()
-            if not path.is_relative_to(self.folder.resolve()):
-                raise BadInput(f"{self._tables / 'sample_data.json'}: file {record['filename']!r} lies outside the folder")
+                raise BadInput(f"{table}: a record names token {error}, which no table holds") from error
+            path = Path(os.path.normpath(self.folder / record["filename"]))
+            if not path.is_relative_to(self.folder) or "\0" in record["filename"]:
+                raise BadInput(f"{table}: file {record['filename']!r} lies outside the folder")
             files.setdefault(record["sample_token"], {})[channel] = (record["timestamp"] * _MICROSECOND, path)
         return files
 
@@ -192,7 +194,8 @@ def _records(path: Path, content: object, fields: tuple[str, ...]) -> list[dict]
                 raise BadInput(f"{path}: record {index} has no field {field!r}")
             wanted = _TYPES.get(field, str)
             if not isinstance(record[field], wanted):
-                raise BadInput(f"{path}: record {index}: field {field!r} is {type(record[field]).__name__}, not {wanted.__name__}")
+                found = type(record[field]).__name__
+                raise BadInput(f"{path}: record {index}: field {field!r} is {found}, not {wanted.__name__}")
     return content
 
 

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Question files in NuScenes-QA's JSON, read and written: simulated drives, nuScenes and any robot's own bag use this one form.
 
-    {"split": "val", "questions": [{"sample_token": "..", "question": "..", "answer": "..", "template_type": "exist", "num_hop": 0}]}
+    {"split": "val", "questions": [
+        {"sample_token": "..", "question": "..", "answer": "..", "template_type": "exist", "num_hop": 0}]}
 
 Our own files add "source", "program", "seed", "needs" and "details" to each question; other keys are passed over.
 """

@@ -8,7 +8,8 @@ import numpy as np
 
 from ..rig import Rig
 from . import scene_graph
-from .proposals import COLOURS, noun
+from .nouns import noun
+from .proposals import COLOURS
 from .scene_graph import MAX_RANGE, ME, SceneGraph
 from .truth import VEHICLES, SceneTruth
 
@@ -46,7 +47,6 @@ def _phrase(graph: SceneGraph, index: int) -> str:
     coloured = item.category in VEHICLES and graph.shown >> index & 1 and item.colour in COLOURS
     status = item.status if graph.statuses.get(item.status, 0) >> index & 1 else "any"
     where = next(where for where in scene_graph.DIRECTIONS if graph.toward(ME, where) >> index & 1)
-    return (
-        f"{noun(status, f'{item.colour} {item.category}' if coloured else item.category)} {where} "
-        f"{round(graph.range(index))} metres at {abs(x)} {'ahead' if x >= 0 else 'behind'} {abs(y)} {'left' if y >= 0 else 'right'}"
-    )
+    name = noun(status, f"{item.colour} {item.category}" if coloured else item.category)
+    place = f"{abs(x)} {'ahead' if x >= 0 else 'behind'} {abs(y)} {'left' if y >= 0 else 'right'}"
+    return f"{name} {where} {round(graph.range(index))} metres at {place}"

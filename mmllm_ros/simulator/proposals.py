@@ -7,33 +7,22 @@ from __future__ import annotations
 from collections.abc import Callable
 from random import Random
 
+from .nouns import ALL_STATUSES, Slots, any_noun, noun, place_of, placed_object, plural, unique
 from .programs import Program
-from .scene_graph import DIRECTIONS, ME, STATUSES_OF, SceneGraph, members
-from .truth import CATEGORIES, VEHICLES
+from .scene_graph import DIRECTIONS, ME, SceneGraph, members
+from .truth import VEHICLES
 
 COLOURS = ("black", "white", "red", "blue", "green", "yellow")
 """The colours that are asked for; an object of another colour is not asked about."""
 LIGHT_STATES = ("red", "yellow", "green")
 TURNS = ("turning left", "turning right", "going straight")
 
-ALL_STATUSES = tuple(dict.fromkeys(status for statuses in STATUSES_OF.values() for status in statuses))
 # A thing that stands or sits is a pedestrian: asking what it is would answer itself.
 _OBJECT_STATUSES = ("moving", "stopped", "parked", "with rider", "without rider")
 # Only statuses from a common vocabulary can be compared, or "no" could be read off the question.
 _COMPARABLE = ((*VEHICLES, "pedestrian"), ("bicycle", "motorcycle"))
 
-Slots = dict[str, str]
 Proposal = tuple[Program, Slots]
-
-
-def plural(category: str) -> str:
-    """NuScenes-QA's plural; its "buss" is kept everywhere, so that one tokenizer serves its files and ours."""
-    return category + "s"
-
-
-def noun(status: str, category: str) -> str:
-    """The words of a pick: `moving car`, or `car` for any status."""
-    return category if status == "any" else f"{status} {category}"
 
 
 def propose(name: str, graph: SceneGraph, random: Random) -> Proposal | None:
@@ -41,48 +30,9 @@ def propose(name: str, graph: SceneGraph, random: Random) -> Proposal | None:
     return _PROPOSALS[name](graph, random)
 
 
-def _any_noun(graph: SceneGraph, random: Random, statuses: bool = True, thing: bool = True) -> tuple[str, str]:
-    """A status and a category, half of the time of an object that is there."""
-    if graph.objects and random.random() < 0.5:
-        item = random.choice(graph.objects)
-        category, status = item.category, item.status
-    else:
-        category = random.choice(CATEGORIES)
-        status = random.choice(STATUSES_OF.get(category, ("any",)))
-    if thing and random.random() < 0.15:
-        category = "thing"
-    if not statuses or random.random() < 0.5 or (category != "thing" and status not in STATUSES_OF.get(category, ())):
-        status = "any"
-    return (status if status in ALL_STATUSES else "any"), category
-
-
-def _unique(graph: SceneGraph, random: Random, statuses: bool = True) -> tuple[Program, str, int] | None:
-    """An object that its category (and status) singles out: its program, its words and its index."""
-    if not graph.objects:
-        return None
-    index = random.randrange(len(graph.objects))
-    item = graph.objects[index]
-    choices = ["any"]
-    if statuses and item.status in STATUSES_OF.get(item.category, ()):
-        choices.append(item.status)
-        random.shuffle(choices)
-    for status in choices:
-        if graph.select(status, item.category) == 1 << index:
-            return ("the", ("pick", status, item.category)), noun(status, item.category), index
-    return None
-
-
-def _place(graph: SceneGraph, random: Random) -> tuple[Program, str, int] | None:
-    """A reference for a direction: the ego vehicle half of the time."""
-    if random.random() < 0.5:
-        return ("me",), "me", ME
-    found = _unique(graph, random)
-    return found and (found[0], f"the {found[1]}", found[2])
-
-
 def _whole(operation: str) -> Callable[[SceneGraph, Random], Proposal | None]:
     def proposal(graph: SceneGraph, random: Random) -> Proposal | None:
-        status, category = _any_noun(graph, random, thing=operation != "distance")
+        status, category = any_noun(graph, random, thing=operation != "distance")
         if operation == "count" and (status, category) == ("any", "thing"):
             return None
         return _about_set(operation, status, category), _words(status, category)
@@ -92,10 +42,10 @@ def _whole(operation: str) -> Callable[[SceneGraph, Random], Proposal | None]:
 
 def _toward(operation: str) -> Callable[[SceneGraph, Random], Proposal | None]:
     def proposal(graph: SceneGraph, random: Random) -> Proposal | None:
-        place = (("me",), "me", ME) if operation == "distance" else _place(graph, random)
+        place = (("me",), "me", ME) if operation == "distance" else place_of(graph, random)
         if place is None:
             return None
-        status, category = _any_noun(graph, random, statuses=operation != "distance")
+        status, category = any_noun(graph, random, statuses=operation != "distance")
         where = random.choice(DIRECTIONS)
         return _about_set(operation, status, category, ("toward", where, place[0])), {
             **_words(status, category), "where": where, "place": f"of {place[1]}"
@@ -106,10 +56,10 @@ def _toward(operation: str) -> Callable[[SceneGraph, Random], Proposal | None]:
 
 def _there(operation: str) -> Callable[[SceneGraph, Random], Proposal | None]:
     def proposal(graph: SceneGraph, random: Random) -> Proposal | None:
-        reference = _unique(graph, random)
+        reference = unique(graph, random)
         if reference is None:
             return None
-        status, category = _any_noun(graph, random)
+        status, category = any_noun(graph, random)
         where = random.choice(DIRECTIONS)
         return _about_set(operation, status, category, ("toward", where, reference[0])), {
             **_words(status, category), "where": where, "ref": reference[1]
@@ -120,7 +70,7 @@ def _there(operation: str) -> Callable[[SceneGraph, Random], Proposal | None]:
 
 def _alike(operation: str) -> Callable[[SceneGraph, Random], Proposal | None]:
     def proposal(graph: SceneGraph, random: Random) -> Proposal | None:
-        reference = _unique(graph, random, statuses=False)
+        reference = unique(graph, random, statuses=False)
         if reference is None or graph.objects[reference[2]].status not in ALL_STATUSES:
             return None
         group = next(group for group in _COMPARABLE if graph.objects[reference[2]].category in group)
@@ -145,7 +95,7 @@ def _object(graph: SceneGraph, random: Random) -> Proposal | None:
 
 
 def _object_toward(graph: SceneGraph, random: Random) -> Proposal | None:
-    place = _place(graph, random)
+    place = place_of(graph, random)
     if place is None:
         return None
     status, where = random.choice(("any", *_OBJECT_STATUSES)), random.choice(DIRECTIONS)
@@ -154,7 +104,7 @@ def _object_toward(graph: SceneGraph, random: Random) -> Proposal | None:
 
 
 def _object_both(graph: SceneGraph, random: Random) -> Proposal | None:
-    one, other = _place(graph, random), _place(graph, random)
+    one, other = place_of(graph, random), place_of(graph, random)
     if one is None or other is None or one[2] == other[2]:
         return None
     status, d1, d2 = random.choice(("any", *_OBJECT_STATUSES)), random.choice(DIRECTIONS), random.choice(DIRECTIONS)
@@ -163,37 +113,21 @@ def _object_both(graph: SceneGraph, random: Random) -> Proposal | None:
 
 
 def _status(graph: SceneGraph, random: Random) -> Proposal | None:
-    reference = _unique(graph, random, statuses=False)
+    reference = unique(graph, random, statuses=False)
     return reference and (("status", reference[0]), {"thing": reference[1]})
 
 
-def _placed(graph: SceneGraph, random: Random) -> tuple[Program, str, Slots, int] | None:
-    """An object singled out by its category and its direction from something: program, words, slots, index."""
-    place = _place(graph, random)
-    if place is None or not graph.objects:
-        return None
-    index = random.randrange(len(graph.objects))
-    if index == place[2]:
-        return None
-    category = graph.objects[index].category
-    where = next(where for where in DIRECTIONS if graph.toward(place[2], where) >> index & 1)
-    if graph.categories[category] & graph.toward(place[2], where) != 1 << index:
-        return None
-    program = ("the", ("pick", "any", category, ("toward", where, place[0])))
-    return program, category, {"where": where, "place": f"of {place[1]}"}, index
-
-
 def _status_toward(graph: SceneGraph, random: Random) -> Proposal | None:
-    placed = _placed(graph, random)
+    placed = placed_object(graph, random)
     return placed and (("status", placed[0]), {"thing": placed[1], **placed[2]})
 
 
 def _comparison(graph: SceneGraph, random: Random) -> Proposal | None:
-    return _compare(graph, _unique(graph, random, statuses=False), _unique(graph, random, statuses=False))
+    return _compare(graph, unique(graph, random, statuses=False), unique(graph, random, statuses=False))
 
 
 def _comparison_toward(graph: SceneGraph, random: Random) -> Proposal | None:
-    placed, other = _placed(graph, random), _unique(graph, random, statuses=False)
+    placed, other = placed_object(graph, random), unique(graph, random, statuses=False)
     if placed is None:
         return None
     words = f"{placed[1]} to the {placed[2]['where']} {placed[2]['place']}"
@@ -230,7 +164,7 @@ def _colour_ahead_is(graph: SceneGraph, random: Random) -> Proposal | None:
 
 
 def _colour(graph: SceneGraph, random: Random) -> Proposal | None:
-    reference = _unique(graph, random, statuses=False)
+    reference = unique(graph, random, statuses=False)
     if reference is None or graph.objects[reference[2]].category not in VEHICLES:
         return None
     return ("colour", reference[0]), {"thing": reference[1]}

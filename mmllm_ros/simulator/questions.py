@@ -14,8 +14,9 @@ from ..datatypes import BadInput, Question
 from ..rig import Rig
 from .balance import BlindReader, shipped_reader
 from .description import description_words
+from .nouns import plural
 from .programs import DISTANCES, MAX_COUNT, needs, run, text
-from .proposals import COLOURS, LIGHT_STATES, TURNS, plural, propose
+from .proposals import COLOURS, LIGHT_STATES, TURNS, propose
 from .scene_graph import DIRECTIONS, STATUSES_OF, SceneGraph
 from .templates import BY_TYPE, TEMPLATES, Template
 from .truth import CATEGORIES, STATUSES, SceneTruth
@@ -117,6 +118,6 @@ def vocabulary() -> tuple[str, ...]:
     pieces = [wording for template in TEMPLATES for wording in (*template.wordings, *template.held_out)]
     pieces = [_SLOT.sub(" ", wording) for wording in pieces]
     statuses = [status for allowed in STATUSES_OF.values() for status in allowed]
-    pieces += [*ANSWERS, *DIRECTIONS, *statuses, *(plural(category) for category in (*CATEGORIES, "thing")), "thing", "of me", "the"]
-    pieces += description_words()
+    pieces += [*ANSWERS, *DIRECTIONS, *statuses, *(plural(category) for category in (*CATEGORIES, "thing"))]
+    pieces += ["thing", "of me", "the", *description_words()]
     return tuple(sorted({word for piece in pieces for word in re.findall(r"[A-Za-z0-9]+|[^\sA-Za-z0-9]", piece)}))

@@ -1,6 +1,6 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""The wordings of the questions. Slots in braces are filled by proposals.py; a `held_out` wording is asked in the test split only."""
+"""The wordings of the questions. Slots in braces are filled by proposals.py; a `held_out` wording is for the test split only."""
 
 from __future__ import annotations
 
@@ -117,7 +117,8 @@ TEMPLATES = (
     ),
     Template(
         "distance_toward", "distance", 1,
-        ("How far is the nearest {thing} to the {where} {place}?", "What is the distance of the nearest {thing} to the {where} {place}?"),
+        ("How far is the nearest {thing} to the {where} {place}?",
+         "What is the distance of the nearest {thing} to the {where} {place}?"),
         ("To the {where} {place}, how far is the nearest {thing}?",),
     ),
     Template(
@@ -125,13 +126,21 @@ TEMPLATES = (
         ("What colour is the traffic light?", "The traffic light is what colour?"),
         ("What is the colour of the traffic light?",),
     ),
-    Template("traffic_light_is", "light", 0, ("Is the traffic light {colour}?",), ("Is the colour of the traffic light {colour}?",)),
+    Template(
+        "traffic_light_is", "light", 0,
+        ("Is the traffic light {colour}?",),
+        ("Is the colour of the traffic light {colour}?",),
+    ),
     Template(
         "colour_ahead", "light", 1,
         ("What colour is the {thing} ahead?", "The {thing} ahead is what colour?"),
         ("What is the colour of the {thing} ahead?",),
     ),
-    Template("colour_ahead_is", "light", 1, ("Is the {thing} ahead {colour}?",), ("Is the colour of the {thing} ahead {colour}?",)),
+    Template(
+        "colour_ahead_is", "light", 1,
+        ("Is the {thing} ahead {colour}?",),
+        ("Is the colour of the {thing} ahead {colour}?",),
+    ),
     Template(
         "colour", "light", 0,
         ("What colour is the {thing}?", "What is the colour of the {thing}?"),
@@ -156,4 +165,5 @@ TEMPLATES = (
     Template("moving", "ego", 0, ("Am I moving?", "Am I moving now?", "Am I going?"), ("Now am I moving?", "Am I going now?")),
 )
 
-BY_TYPE = {kind: tuple(item for item in TEMPLATES if item.type == kind) for kind in dict.fromkeys(item.type for item in TEMPLATES)}
+TYPES = tuple(dict.fromkeys(template.type for template in TEMPLATES))
+BY_TYPE = {kind: tuple(template for template in TEMPLATES if template.type == kind) for kind in TYPES}

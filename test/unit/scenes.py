@@ -13,7 +13,9 @@ from mmllm_ros.simulator.scene_graph import STATUSES_OF
 from mmllm_ros.simulator.truth import CATEGORIES, EgoMotion, SceneObject, SceneTruth, TrafficLight, Weather
 
 FRONT = Rig("front", (CameraMount("front", "front", 0.0, math.radians(70.0)),))
-AROUND = Rig("around", tuple(CameraMount(f"c{angle}", "", math.radians(angle), math.radians(70.0)) for angle in range(0, 360, 60)))
+AROUND = Rig(
+    "around", tuple(CameraMount(f"c{angle}", "", math.radians(angle), math.radians(70.0)) for angle in range(0, 360, 60))
+)
 SIGHT_ONLY = Rig("sight_only", AROUND.cameras, None, None)
 NO_CAMERA = Rig("no_camera", (), LidarMount(), ImuMount())
 

@@ -1,0 +1,136 @@
+# Copyright 2026 The mmllm_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""What is asked: wordings, words, balance, and the description that a language model reads instead of sensors."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from functools import cache
+
+import numpy as np
+import pytest
+from scenes import AROUND, random_scene, scene, thing
+
+from mmllm_ros.datatypes import BadInput
+from mmllm_ros.simulator.balance import BlindReader
+from mmllm_ros.simulator.description import describe
+from mmllm_ros.simulator.programs import run
+from mmllm_ros.simulator.proposals import COLOURS
+from mmllm_ros.simulator.questions import ANSWERS, NUSCENES_ANSWERS, ask, vocabulary
+from mmllm_ros.simulator.scene_graph import SceneGraph
+from mmllm_ros.simulator.shapes import PAINTS
+from mmllm_ros.simulator.templates import BY_TYPE, TEMPLATES
+from mmllm_ros.simulator.truth import EgoMotion
+
+
+@cache
+def _asked(split="train", scenes=200):
+    rng, reader = np.random.default_rng(0), BlindReader()
+    return [question for _ in range(scenes) for question in ask(random_scene(rng), AROUND, rng, 20, split, reader=reader)]
+
+
+def _words(sentence):
+    return re.findall(r"[A-Za-z0-9]+|[^\sA-Za-z0-9]", sentence)
+
+
+def test_the_thirty_answers_of_nuscenes_qa_come_first():
+    assert len(NUSCENES_ANSWERS) == len(set(NUSCENES_ANSWERS)) == 30
+    assert ANSWERS[:30] == NUSCENES_ANSWERS
+    assert len(ANSWERS) == len(set(ANSWERS))
+
+
+def test_every_type_and_template_is_asked():
+    assert {question.details["template"] for question in _asked()} == {template.name for template in TEMPLATES}
+    assert set(BY_TYPE) == {"exist", "count", "object", "status", "comparison", "distance", "light", "ego"}
+
+
+def test_the_same_generator_state_asks_the_same():
+    truth = random_scene(np.random.default_rng(3))
+    first, again = (ask(truth, AROUND, np.random.default_rng(5), 10) for _ in range(2))
+    assert first == again
+    assert len({question.question for question in first}) == 10
+
+
+def test_every_question_and_answer_is_spelt_with_the_vocabulary():
+    known = set(vocabulary())
+    for question in (*_asked(), *_asked("test", 40)):
+        assert set(_words(question.question)) <= known
+        assert set(_words(question.answer)) <= known
+        assert question.answer in ANSWERS
+
+
+def test_a_held_out_wording_is_asked_only_in_the_test_split_and_has_no_word_of_its_own():
+    trained = {word for template in TEMPLATES for wording in template.wordings for word in _words(wording)}
+    for template in TEMPLATES:
+        assert not set(template.held_out) & set(template.wordings)
+        assert {word for wording in template.held_out for word in _words(wording)} <= trained, template.name
+    assert {question.details["wording"] for question in _asked()} == {"known"}
+    assert {question.details["wording"] for question in _asked("test", 40)} == {"known", "held out"}
+
+
+def test_an_unknown_split_is_refused():
+    with pytest.raises(BadInput, match="'dev' is not one of"):
+        ask(scene(), AROUND, np.random.default_rng(0), 1, "dev")
+
+
+def test_yes_and_no_are_even_in_every_template_and_for_every_object_word():
+    answers, by_word = defaultdict(Counter), defaultdict(Counter)
+    for question in _asked():
+        if question.answer in ("yes", "no") and question.template_type in ("exist", "comparison", "ego"):
+            answers[question.details["template"]][question.answer] += 1
+            if question.details["template"] in ("exist", "exist_toward"):
+                by_word[question.program.split(", ")[1].rstrip(")")][question.answer] += 1
+    assert len(answers) >= 9
+    for counts in (*answers.values(), *by_word.values()):
+        # 0.38 allows two standard deviations of a fair coin in the smallest groups of about 60.
+        assert sum(counts.values()) < 40 or 0.38 <= counts["yes"] / counts.total() <= 0.62, (answers, by_word)
+
+
+def test_no_count_and_no_class_is_the_answer_half_of_the_time():
+    for kind, limit in (("count", 0.4), ("object", 0.3), ("status", 0.3), ("distance", 0.5)):
+        counts = Counter(question.answer for question in _asked() if question.template_type == kind)
+        assert counts.most_common(1)[0][1] / counts.total() <= limit, (kind, counts)
+
+
+def test_impossible_statuses_are_never_asked():
+    impossible = re.compile(
+        r"(standing|rider) (bus|car|truck|trailer|construction)|(stopped|parked) (pedestrian|bicycle|motorcycle)|moving (bicycle|motor)"
+        r"|(moving|stopped|parked|standing|rider) (traffic|barrier)"
+    )
+    assert not [question.question for question in _asked() if impossible.search(question.question)]
+
+
+def test_an_empty_scene_still_has_questions_and_a_scene_without_a_light_none_about_it():
+    questions = ask(scene(), AROUND, np.random.default_rng(0), 30)
+    assert {"exist", "count", "ego"} <= {question.template_type for question in questions}
+    assert not [question for question in questions if "light" in question.question]
+
+
+def test_the_description_says_where_what_and_which_colour():
+    truth = scene(thing("car", 12.2, 5.1, "moving", "red"), thing("barrier", -3, -4), ego=EgoMotion(6, 0.2, -2), light="red")
+    assert sorted(describe(truth, AROUND, np.random.default_rng(0))) == [
+        "barrier back right 5 metres at 3 behind 4 right",
+        "ego braking",
+        "ego moving",
+        "ego not accelerating",
+        "ego turning left",
+        "moving red car front 13 metres at 12 ahead 5 left",
+        "traffic light red",
+    ]
+
+
+def test_every_word_of_a_description_is_in_the_vocabulary_and_every_visible_object_in_a_description():
+    known = set(vocabulary())
+    for seed in range(50):
+        rng = np.random.default_rng(seed)
+        truth = random_scene(rng)
+        phrases = describe(truth, AROUND, rng)
+        assert {word for phrase in phrases for word in _words(phrase)} <= known
+        assert sum(" metres at " in phrase for phrase in phrases) == len(SceneGraph(truth, AROUND).objects)
+
+
+def test_every_paint_of_the_simulator_can_be_asked_for():
+    assert set(COLOURS) == set(PAINTS)
+    graph = SceneGraph(scene(thing("car", 10, 0, "moving", "red")), AROUND)
+    assert run(("colour", ("the", ("pick", "any", "car"))), graph) == "red"
