@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 import cv2
@@ -81,7 +81,6 @@ ENCODINGS: dict[str, _Encoding] = {
 }
 
 _POINT_TYPES = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 8: "f8"}
-_INTENSITY_NAMES = ("intensity", "i", "reflectivity")
 
 
 def check_image(data, height: int, width: int, encoding: str, step: int) -> None:
@@ -133,8 +132,30 @@ def decode_compressed(data, format: str = "") -> np.ndarray:
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
 
 
+def check_cloud(data, fields: Sequence[Field], point_step: int, row_step: int, height: int, width: int) -> None:
+    """Raise BadInput unless the size is sane, x y z are there, every field lies in its point and `data` holds all points."""
+    if min(height, width) < 0 or height * width > MAX_POINTS:
+        raise BadInput(f"point cloud of {width}x{height} points: not between 0 and {MAX_POINTS}")
+    if height * width == 0:
+        return
+    if height > 1 and row_step < width * point_step:
+        raise BadInput(f"point cloud row_step is {row_step} bytes, {width} points of {point_step} bytes need more")
+    needed, given = row_step * (height - 1) + width * point_step, memoryview(data).nbytes
+    if given < needed:
+        raise BadInput(f"point cloud data is {given} bytes, {width}x{height} points of {point_step} bytes take {needed}")
+    names = [field.name for field in fields]
+    for name in "xyz":
+        if name not in names:
+            raise BadInput(f"point cloud has no field {name}, only {', '.join(names[:20]) or 'none'}")
+    for field in fields:
+        if field.datatype not in _POINT_TYPES:
+            raise BadInput(f"point cloud field {field.name} has datatype {field.datatype}, not 1 to 8")
+        if not 0 <= field.offset <= point_step - np.dtype(_POINT_TYPES[field.datatype]).itemsize:
+            raise BadInput(f"point cloud field {field.name} at byte {field.offset} is outside a point of {point_step} bytes")
+
+
 def decode_cloud(
-    data, fields: Iterable[Field], point_step: int, row_step: int, height: int, width: int, big_endian: bool = False
+    data, fields: Sequence[Field], point_step: int, row_step: int, height: int, width: int, big_endian: bool = False
 ) -> np.ndarray:
     """A point cloud buffer -> float32 [n, 4]: x, y, z [m, as sent] and intensity.
 
@@ -143,32 +164,23 @@ def decode_cloud(
     Intensity is 0 where there is none, else in [0, 1]: integers, and clouds with any value above 1, are divided by 255
     and clipped. Raises BadInput.
     """
-    if min(height, width) < 0 or height * width > MAX_POINTS:
-        raise BadInput(f"point cloud of {width}x{height} points: not between 0 and {MAX_POINTS}")
+    check_cloud(data, fields, point_step, row_step, height, width)
     if height * width == 0:
         return np.zeros((0, 4), np.float32)
     by_name = {field.name: field for field in fields}
-    missing = [name for name in "xyz" if name not in by_name]
-    if missing:
-        raise BadInput(f"point cloud has no field {missing[0]}, only {', '.join(list(by_name)[:20]) or 'none'}")
-    if height > 1 and row_step < width * point_step:
-        raise BadInput(
-            f"point cloud row_step is {row_step} bytes, {width} points of {point_step} bytes take {width * point_step}"
-        )
-    needed, given = row_step * (height - 1) + width * point_step, memoryview(data).nbytes
-    if given < needed:
-        raise BadInput(f"point cloud data is {given} bytes, {width}x{height} points of {point_step} bytes take {needed}")
 
-    def column(field: Field) -> np.ndarray:
-        if field.datatype not in _POINT_TYPES:
-            raise BadInput(f"point cloud field {field.name} has datatype {field.datatype}, not 1 to 8")
-        dtype = np.dtype(_POINT_TYPES[field.datatype]).newbyteorder(">" if big_endian else "<")
-        if not 0 <= field.offset <= point_step - dtype.itemsize:
-            raise BadInput(f"point cloud field {field.name} at byte {field.offset} is outside a point of {point_step} bytes")
-        return np.ndarray((height, width), dtype, memoryview(data), field.offset, (row_step, point_step))
+    def column(name: str) -> np.ndarray:
+        dtype = np.dtype(_POINT_TYPES[by_name[name].datatype]).newbyteorder(">" if big_endian else "<")
+        return np.ndarray((height, width), dtype, memoryview(data), by_name[name].offset, (row_step, point_step))
 
-    intensity = next((column(by_name[name]) for name in _INTENSITY_NAMES if name in by_name), None)
-    return gather_points([column(by_name[name]) for name in "xyz"], intensity)
+    intensity = intensity_name(by_name)
+    return gather_points([column(name) for name in "xyz"], column(intensity) if intensity else None)
+
+
+def intensity_name(names: Iterable[str]) -> str | None:
+    """The field that holds the strength of a return, None where there is none."""
+    there = set(names)
+    return next((name for name in ("intensity", "i", "reflectivity") if name in there), None)
 
 
 def gather_points(xyz: list[np.ndarray], intensity: np.ndarray | None) -> np.ndarray:
