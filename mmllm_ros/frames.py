@@ -20,6 +20,9 @@ from .rig import ImuMount, LidarMount, rotation
 GRAVITY = 9.80665
 """Standard gravity [m/s^2]: what an accelerometer at rest reads upwards (REP-145)."""
 
+MAX_READING = 1e5
+"""No accelerometer [m/s^2] or gyroscope [rad/s] measures so much."""
+
 IMU_WINDOW = NANOSECONDS
 """Length of an ImuWindow [ns]."""
 
@@ -66,12 +69,20 @@ def to_lidar(points: np.ndarray, mount: LidarMount) -> np.ndarray:
 
 
 def imu_sample(message: Any, mount: ImuMount) -> np.ndarray:
-    """From an Imu: float32 [6], specific force and angular velocity as in ImuWindow. Raises BadInput where not finite."""
+    """From an Imu: float32 [6], specific force and angular velocity as in ImuWindow; orientation is not needed.
+
+    REP-145: a covariance that starts with -1 says that its field is not reported, all zeros that it is not known.
+    Raises BadInput where a field is not reported, or not finite.
+    """
+    reported = {"specific force": message.linear_acceleration_covariance, "angular velocity": message.angular_velocity_covariance}
+    for name, covariance in reported.items():
+        if covariance[0] == -1.0:
+            raise BadInput(f"imu {message.header.frame_id!r} does not report its {name} (covariance -1, REP-145)")
     force, rate = message.linear_acceleration, message.angular_velocity
-    sample = from_imu(np.array([[force.x, force.y, force.z, rate.x, rate.y, rate.z]]), mount)[0]
-    if not np.isfinite(sample).all():
-        raise BadInput(f"imu sample {sample.tolist()} is not finite")
-    return sample
+    sample = np.array([[force.x, force.y, force.z, rate.x, rate.y, rate.z]])
+    if not (np.abs(sample) < MAX_READING).all():  # NaN compares false
+        raise BadInput(f"imu sample {sample[0].tolist()} is not finite, or beyond any sensor")
+    return from_imu(sample, mount)[0]
 
 
 def from_imu(samples: np.ndarray, mount: ImuMount) -> np.ndarray:

@@ -61,14 +61,7 @@ def frame_from_message(
 
 
 def imu_from_message(message: Imu, mount: ImuMount) -> tuple[int, np.ndarray]:
-    """Stamp [ns] and float32 [6] as in ImuWindow. Orientation is not needed. Raises BadInput.
-
-    REP-145: a covariance that starts with -1 says that its field is not reported; all zeros, that it is not known.
-    """
-    reported = {"specific force": message.linear_acceleration_covariance, "angular velocity": message.angular_velocity_covariance}
-    for name, covariance in reported.items():
-        if covariance[0] == -1.0:
-            raise BadInput(f"imu {message.header.frame_id!r} does not report its {name} (covariance -1, REP-145)")
+    """Stamp [ns] and float32 [6] as in ImuWindow. Raises BadInput."""
     return stamp_from(message.header), frames.imu_sample(message, mount)
 
 
