@@ -126,8 +126,8 @@ class ImuBuffer:
         self._samples.clear()
 
     def window(self) -> ImuWindow | None:
-        """The newest second, or None while no sample is there."""
-        if not self._samples:
+        """The newest second, or None while there are fewer than two samples."""
+        if len(self._samples) < 2:
             return None
         times = np.array([stamp for stamp, _ in self._samples], dtype=np.int64)
         return ImuWindow(int(times[-1]), self.source, times, np.stack([sample for _, sample in self._samples]))

@@ -37,7 +37,7 @@ class Asking:
             name, domain = self._node.resolve_service_name("mmllm/ask_question"), os.environ.get("ROS_DOMAIN_ID", "0")
             self.__exit__()
             raise BadInput(
-                f"no llm node serves {name} in ROS domain {domain}: start one with `mmllm drive`, or name its namespace"
+                f"no llm node serves {name} in ROS domain {domain}: is `mmllm drive` running?"
             )
         return self
 

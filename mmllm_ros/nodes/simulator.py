@@ -18,7 +18,7 @@ from rclpy.qos import DurabilityPolicy, QoSProfile
 from ..config import SimulatorConfig
 from ..datatypes import NANOSECONDS, Frame
 from ..rig import load_rig
-from ..serialized import Serialized, Serializer
+from ..serialized import Serializer
 from ..simulator.drive import Drive, Snapshot
 from ..simulator.truth import SceneTruth
 from .pace import Pace

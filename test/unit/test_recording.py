@@ -196,7 +196,7 @@ def test_one_unreadable_message_is_skipped_with_a_warning_and_the_rest_is_read(t
 
 def test_a_sqlite_bag_with_types_nobody_knows_reads_the_topics_that_are_known(tmp_path, bag):
     """A version 5 sqlite3 bag, as ros2 bag wrote them before mcap, made by hand."""
-    imu = next(iter(Recording(bag).raw(["/imu/data"])))
+    *_, early, imu = Recording(bag).raw(["/imu/data"])
     folder = tmp_path / "old"
     folder.mkdir()
     with sqlite3.connect(folder / "old_0.db3") as db:
@@ -207,7 +207,8 @@ def test_a_sqlite_bag_with_types_nobody_knows_reads_the_topics_that_are_known(tm
             "INSERT INTO topics VALUES (1, '/imu/data', 'sensor_msgs/msg/Imu', 'cdr', ''),"
             " (2, '/odd', 'odd_msgs/msg/Odd', 'cdr', '');"
         )
-        db.executemany("INSERT INTO messages VALUES (?, ?, ?, ?)", [(1, 1, imu[2], imu[3]), (2, 2, imu[2] + 5, b"\0\1\0\0")])
+        rows = [(1, 1, early[2], early[3]), (2, 2, early[2] + 5, b"\0\1\0\0"), (3, 1, imu[2], imu[3])]
+        db.executemany("INSERT INTO messages VALUES (?, ?, ?, ?)", rows)
     db.close()
     entry = (
         "    - topic_metadata: {{name: {}, type: {}, serialization_format: cdr, offered_qos_profiles: ''}}\n"
@@ -215,7 +216,8 @@ def test_a_sqlite_bag_with_types_nobody_knows_reads_the_topics_that_are_known(tm
     )
     (folder / "metadata.yaml").write_text(
         "rosbag2_bagfile_information:\n  version: 5\n  storage_identifier: sqlite3\n  relative_file_paths: [old_0.db3]\n"
-        f"  duration: {{nanoseconds: 5}}\n  starting_time: {{nanoseconds_since_epoch: {imu[2]}}}\n  message_count: 2\n"
+        f"  duration: {{nanoseconds: {imu[2] - early[2]}}}\n  starting_time: {{nanoseconds_since_epoch: {early[2]}}}\n"
+        "  message_count: 3\n"
         "  compression_format: ''\n  compression_mode: ''\n  topics_with_message_count:\n"
         + entry.format("/imu/data", "sensor_msgs/msg/Imu")
         + entry.format("/odd", "odd_msgs/msg/Odd")
@@ -269,4 +271,6 @@ def test_an_imu_buffer_drops_late_samples_and_starts_afresh_after_a_jump_back():
     assert not buffer.push(10 * NANOSECONDS, sample)
     assert not buffer.push(10 * NANOSECONDS - 1, sample)
     assert buffer.push(5 * NANOSECONDS, sample)
-    assert buffer.window().times.tolist() == [5 * NANOSECONDS]
+    assert buffer.window() is None
+    assert buffer.push(5 * NANOSECONDS + 1, sample)
+    assert buffer.window().times.tolist() == [5 * NANOSECONDS, 5 * NANOSECONDS + 1]
