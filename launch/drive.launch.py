@@ -8,7 +8,7 @@ from ament_index_python.packages import get_package_share_directory
 from launch import LaunchDescription
 from launch.actions import DeclareLaunchArgument, GroupAction
 from launch.conditions import IfCondition, UnlessCondition
-from launch.substitutions import EqualsSubstitution, LaunchConfiguration, NotEqualsSubstitution
+from launch.substitutions import EqualsSubstitution, IfElseSubstitution, LaunchConfiguration, NotEqualsSubstitution
 from launch_ros.actions import Node, PushRosNamespace, SetParameter
 from launch_ros.parameter_descriptions import ParameterValue
 
@@ -18,12 +18,12 @@ TRUTH = ("true", "false")
 
 
 def _arguments() -> list[DeclareLaunchArgument]:
-    simulated = NotEqualsSubstitution(LaunchConfiguration("source"), "robot")
     sources, levels = ("simulator", "bag", "robot"), ("debug", "info", "warn", "error", "fatal")
     return [
         DeclareLaunchArgument("namespace", default_value="", description="namespace of every node and topic: one per robot"),
         DeclareLaunchArgument("source", default_value="simulator", choices=sources, description="where the sensor topics come from"),
-        DeclareLaunchArgument("use_sim_time", default_value=simulated, description="time from /clock; true unless source is robot"),
+        DeclareLaunchArgument("use_sim_time", default_value="auto", choices=("auto", *TRUTH),
+                              description="time from /clock; auto: unless source is robot"),
         DeclareLaunchArgument("bag", default_value="", description="rosbag2 folder or mcap file to replay, with source:=bag"),
         DeclareLaunchArgument("rig", default_value="front", description="sensor layout: front, nuscenes, radiate or a YAML file"),
         DeclareLaunchArgument("model", default_value="", description="model folder or hub name, empty = the shipped one"),
@@ -57,10 +57,12 @@ def generate_launch_description() -> LaunchDescription:
     processes = [Node(executable=name, parameters=parameters, **common) for name in NODES]
     rviz = Node(package="rviz2", executable="rviz2", arguments=["-d", str(CONFIG / "drive.rviz")],
                 condition=IfCondition(LaunchConfiguration("rviz")))
+    clock = LaunchConfiguration("use_sim_time")
+    use_sim_time = IfElseSubstitution(EqualsSubstitution(clock, "auto"), NotEqualsSubstitution(source, "robot"), clock)
     return LaunchDescription([
         *_arguments(),
         PushRosNamespace(LaunchConfiguration("namespace")),
-        SetParameter("use_sim_time", LaunchConfiguration("use_sim_time")),
+        SetParameter("use_sim_time", use_sim_time),
         one_process,
         GroupAction([*sources, *processes], condition=UnlessCondition(composed)),
         rviz,

@@ -36,6 +36,15 @@ class Moment:
     context: str = ""
 
 
+def evidence_text(answer: Answer) -> str:
+    """What an answer rests on, with ages, for example `camera front 0.21 s, imu 0.03 s`."""
+    named = (
+        f"{item.modality} {item.age:.2f} s" if item.source == item.modality else f"{item.modality} {item.source} {item.age:.2f} s"
+        for item in answer.evidence
+    )
+    return ", ".join(named) or "no sensor"
+
+
 def draw_card(moment: Moment) -> np.ndarray:
     """One moment as uint8 [400, 720, 3] RGB: the cameras, the lidar from above (forward is up), question and answer."""
     canvas = np.full((*CARD, 3), _PAPER, np.uint8)
@@ -49,8 +58,7 @@ def draw_card(moment: Moment) -> np.ndarray:
     if known:
         said += ": right" if right else f": wrong, the truth is {moment.truth}"
     y = _write(canvas, said, 14, y + 4, 0.62, (_GOOD if right else _BAD) if known else _INK)
-    used = ", ".join(f"{item.source} {item.age:.2f} s ago" for item in answer.evidence) or "no sensor"
-    y = _write(canvas, f"rests on: {used}", 14, y, 0.42, _PALE, lines=2)
+    y = _write(canvas, f"rests on: {evidence_text(answer)}", 14, y, 0.42, _PALE, lines=2)
     for modality, reason in answer.unplugged.items():
         y = _write(canvas, f"without {modality}: {reason}", 14, y, 0.42, _PALE)
     if moment.context:

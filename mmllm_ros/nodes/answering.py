@@ -42,10 +42,10 @@ class AnsweringWorker:
     Args:
         load: makes the assistant, in the worker's thread. BadInput and OSError are reported to `on_failure`.
         waiting: how many jobs may wait.
-        on_failure: called in the worker's thread with the line that says why there is no model.
+        on_failure: called in the worker's thread once `failure` says why there is no model.
     """
 
-    def __init__(self, load: Callable[[], Assistant], waiting: int, on_failure: Callable[[str], None]) -> None:
+    def __init__(self, load: Callable[[], Assistant], waiting: int, on_failure: Callable[[], None]) -> None:
         self._load = load
         self._on_failure = on_failure
         self._jobs: queue.Queue[Job | None] = queue.Queue(waiting)
@@ -92,7 +92,7 @@ class AnsweringWorker:
             self.assistant = self._load()
         except (BadInput, OSError, MemoryError) as error:
             self.failure = " ".join(str(error).split()) or type(error).__name__
-            self._on_failure(self.failure)
+            self._on_failure()
             return
         while not self._stopping and (job := self._jobs.get()) is not None:
             if not job.given_up():

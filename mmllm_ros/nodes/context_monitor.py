@@ -13,7 +13,7 @@ from rclpy.node import Node
 from ..config import MonitorConfig
 from ..context.estimate import estimate
 from ..context.plan import Mode, Report, decide
-from ..datatypes import MODALITIES, NANOSECONDS, Plan
+from ..datatypes import MODALITIES, NANOSECONDS, BadInput, Plan
 from ..msg import ModalityPlan, SensorHealth
 from ..rig import load_rig
 from ..srv import SetModality
@@ -52,7 +52,11 @@ class ContextMonitor(Node):
         self._timer.timer_period_ns = int(NANOSECONDS / config.rate)
 
     def _on_health(self, message: SensorHealth) -> None:
-        health = health_from_message(message)
+        try:
+            health = health_from_message(message)
+        except BadInput as error:
+            self.get_logger().warning(f"refused: {error}", throttle_duration_sec=5.0)
+            return
         self._reports[health.modality, health.source] = Report(health, self.get_clock().now().nanoseconds)
 
     def _on_set_modality(self, request: SetModality.Request, response: SetModality.Response) -> SetModality.Response:

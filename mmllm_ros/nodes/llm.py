@@ -4,33 +4,27 @@
 
 from __future__ import annotations
 
-import itertools
 import sys
 from collections.abc import Iterator, Sequence
 
 import psutil
-from rclpy.action import ActionServer, CancelResponse
-from rclpy.action.server import ServerGoalHandle
-from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.node import Node
-from std_msgs.msg import String
 
-from ..action import AskQuestion
 from ..assistant import Assistant
 from ..config import LlmConfig
 from ..datatypes import Answer, BadInput, Plan
 from ..model import Model, default_model
 from ..msg import Answer as AnswerMessage
 from ..msg import ModalityPlan, SensorTokens
-from ..srv import Ask
 from . import qos
-from .answering import AnsweringWorker, Job
+from .answering import AnsweringWorker
 from .clock import on_jump_back
 from .diagnostics import Diagnostics, Level, Status
 from .messages import answer_to_message, plan_from_message, tokens_from_message
 from .parameters import declare
 from .process import spin
 from .question_desk import QuestionDesk
+from .question_doors import QuestionDoors
 
 
 class Llm(Node):
@@ -39,30 +33,22 @@ class Llm(Node):
     def __init__(self, **node_arguments) -> None:
         super().__init__("llm", **node_arguments)
         self.config = declare(self, LlmConfig, self._on_config)
-        self._numbers = itertools.count(1)
-        self._goals: dict[bytes, Job] = {}
         self._plan: Plan | None = None
-        self._refusal = ""
+        self._refused: dict[tuple[str, str], str] = {}
+        self._sensor_frames: dict[tuple[str, str], str] = {}
         answers = self.create_publisher(AnswerMessage, "mmllm/answers", qos.RELIABLE)
-        self._worker = AnsweringWorker(self._load, self.config.queue, self._on_failure)
-        self._desk = QuestionDesk(
-            self, self._worker, lambda: self.config, lambda answer: answers.publish(answer_to_message(answer))
-        )
+        failed = self.create_guard_condition(self._give_up)
+        self._worker = AnsweringWorker(self._load, self.config.queue, failed.trigger)
+        self._desk = QuestionDesk(self, self._worker, lambda: self.config, lambda answer: answers.publish(self._message(answer)))
         self.create_subscription(SensorTokens, "mmllm/tokens", self._on_tokens, qos.RELIABLE)
         self.create_subscription(ModalityPlan, "mmllm/plan", self._on_plan, qos.LATCHED)
-        # A question is awaited: in the node's own group the first would hold up the parameters and the second.
-        group = ReentrantCallbackGroup()
-        self.create_subscription(String, "mmllm/questions", self._on_question, qos.RELIABLE, callback_group=group)
-        self.create_service(Ask, "mmllm/ask", self._on_ask, callback_group=group)
-        self._server = ActionServer(
-            self, AskQuestion, "mmllm/ask_question", self._on_goal, callback_group=group, cancel_callback=self._on_cancel
-        )
+        self._doors = QuestionDoors(self, self._desk, self._message)
         on_jump_back(self, self._forget)
         self._diagnostics = Diagnostics(self, self._statuses)
 
     def destroy_node(self) -> None:
         self._worker.stop()
-        self._server.destroy()
+        self._doors.close()
         super().destroy_node()
 
     def _load(self) -> Assistant:
@@ -79,23 +65,29 @@ class Llm(Node):
         if assistant := self._worker.assistant:
             assistant.config = config
 
-    def _on_failure(self, reason: str) -> None:
-        def give_up() -> None:
-            raise BadInput(reason)
-
-        # Raised in the executor, so that it ends the process: a node without a model must not look alive.
-        self.executor.create_task(give_up)
+    def _give_up(self) -> None:
+        """In the executor, so that it ends the process: a node without a model must not look alive."""
+        raise BadInput(f"llm: {self._worker.failure}")
 
     def _on_tokens(self, message: SensorTokens) -> None:
-        if assistant := self._worker.assistant:
-            try:
-                assistant.put(tokens_from_message(message))
-            except BadInput as error:
-                self._refusal = str(error)
-                self.get_logger().warning(f"tokens refused: {error}", throttle_duration_sec=5.0)
+        if (assistant := self._worker.assistant) is None:
+            return
+        source = (message.modality, message.source)
+        try:
+            assistant.put(tokens_from_message(message))
+        except BadInput as error:
+            self._refused[source] = str(error)
+            self.get_logger().warning(f"tokens refused: {error}", throttle_duration_sec=5.0)
+        else:
+            self._refused.pop(source, None)
+            self._sensor_frames[source] = message.header.frame_id
 
     def _on_plan(self, message: ModalityPlan) -> None:
-        self._plan = plan_from_message(message)
+        try:
+            self._plan = plan_from_message(message)
+        except BadInput as error:
+            self.get_logger().warning(f"plan refused: {error}", throttle_duration_sec=5.0)
+            return
         if assistant := self._worker.assistant:
             assistant.follow(self._plan)
 
@@ -103,40 +95,13 @@ class Llm(Node):
         if assistant := self._worker.assistant:
             assistant.clear()
 
-    async def _on_question(self, message: String) -> None:
-        await self._desk.answer(Job(message.data, self._number("topic")))
-
-    async def _on_ask(self, request: Ask.Request, response: Ask.Response) -> Ask.Response:
-        return _fill(response, await self._desk.answer(Job(request.question, self._number("ask")), request.timeout))
-
-    async def _on_goal(self, goal: ServerGoalHandle) -> AskQuestion.Result:
-        job = Job(goal.request.question, self._number("action"), _Stream(goal))
-        key = bytes(goal.goal_id.uuid)
-        self._goals[key] = job
-        if goal.is_cancel_requested:
-            job.finish("cancelled")
-        outcome = await self._desk.answer(job, goal.request.timeout)
-        del self._goals[key]
-        if goal.is_cancel_requested:
-            goal.canceled()
-        elif isinstance(outcome, Answer):
-            goal.succeed()
-        else:
-            goal.abort()
-        return _fill(AskQuestion.Result(), outcome)
-
-    def _on_cancel(self, goal: ServerGoalHandle) -> CancelResponse:
-        if job := self._goals.get(bytes(goal.goal_id.uuid)):
-            job.finish("cancelled")
-        return CancelResponse.ACCEPT
-
     def _statuses(self) -> Iterator[Status]:
         assistant = self._worker.assistant
         level, message = Level.OK, "answering"
         if assistant is None:
             level, message = (Level.ERROR, self._worker.failure) if self._worker.failure else (Level.WARN, "loading the model")
-        elif self._refusal:
-            level, message = Level.WARN, f"tokens refused: {self._refusal}"
+        elif self._refused:
+            level, message = Level.WARN, "tokens refused: " + "; ".join(self._refused.values())
         values = {
             "model": assistant.model.name if assistant else "",
             "revision": assistant.model.revision if assistant else "",
@@ -149,29 +114,8 @@ class Llm(Node):
         }
         yield Status("model", level, message, values)
 
-    def _number(self, door: str) -> str:
-        return f"{door}-{next(self._numbers)}"
-
-
-class _Stream:
-    """Feedback of one goal: the answer so far, with every new piece."""
-
-    def __init__(self, goal: ServerGoalHandle) -> None:
-        self._goal = goal
-        self._text = ""
-
-    def __call__(self, piece: str) -> None:
-        self._text += piece
-        self._goal.publish_feedback(AskQuestion.Feedback(text=self._text))
-
-
-def _fill(response: Ask.Response | AskQuestion.Result, outcome: Answer | str) -> Ask.Response | AskQuestion.Result:
-    response.success = isinstance(outcome, Answer)
-    if response.success:
-        response.answer = answer_to_message(outcome)
-    else:
-        response.message = outcome
-    return response
+    def _message(self, answer: Answer) -> AnswerMessage:
+        return answer_to_message(answer, self._sensor_frames)
 
 
 def main(args: Sequence[str] | None = None) -> int:

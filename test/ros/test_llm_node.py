@@ -11,22 +11,22 @@ import numpy as np
 import pytest
 from action_msgs.msg import GoalStatus
 from diagnostic_msgs.msg import DiagnosticArray
+from mmllm_ros.action import AskQuestion
+from mmllm_ros.msg import Answer, ModalityPlan, SensorTokens
+from mmllm_ros.srv import Ask
 from rcl_interfaces.msg import ParameterType
 from rcl_interfaces.srv import GetParameters, SetParameters
 from rclpy.action import ActionClient
 from rclpy.parameter import Parameter
 from std_msgs.msg import String
 
-from mmllm_ros.action import AskQuestion
 from mmllm_ros.datatypes import NANOSECONDS, BadInput, Plan, Tokens
 from mmllm_ros.encoders import load_encoder
 from mmllm_ros.model import Model
-from mmllm_ros.msg import Answer, ModalityPlan, SensorTokens
 from mmllm_ros.nodes import qos
 from mmllm_ros.nodes.llm import Llm
 from mmllm_ros.nodes.messages import plan_to_message, tokens_to_message
 from mmllm_ros.rig import load_rig
-from mmllm_ros.srv import Ask
 
 QUESTION = "Are there any cars?"
 
@@ -242,7 +242,13 @@ def test_a_full_queue_and_a_timeout_each_have_one_clear_line(ros, tiny_model, sl
 
 @pytest.mark.parametrize(
     ("question", "timeout", "part"),
-    [("", 0.0, "empty"), ("  \n", 0.0, "empty"), ("x" * 100_000, 0.0, "100000"), (QUESTION, -1.0, "timeout"), (QUESTION, float("nan"), "timeout")],
+    [
+        ("", 0.0, "empty"),
+        ("  \n", 0.0, "empty"),
+        ("x" * 100_000, 0.0, "100000"),
+        (QUESTION, -1.0, "timeout"),
+        (QUESTION, float("nan"), "timeout"),
+    ],
 )
 def test_a_bad_question_is_refused_in_one_line_and_the_next_is_answered(ros, tiny_model, question, timeout, part):
     ready(ros, tiny_model)

@@ -1,0 +1,102 @@
+# Copyright 2026 The mmllm_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""What a drive leaves behind: drive.jsonl with every answer, drive.png with some moments, and a line each for the reader."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import cv2
+from rich.console import Console
+from rich.text import Text
+
+from .datatypes import Answer, BadInput
+from .drawing import Moment, draw_sheet, evidence_text
+
+PICTURED = 6
+"""Moments in drive.png."""
+
+
+class Logbook:
+    """Writes as it goes, so that nothing is lost when the drive is cut short. Raises BadInput where `folder` cannot be made."""
+
+    def __init__(self, folder: str | Path, console: Console | None = None) -> None:
+        self.folder = Path(folder)
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._lines = (self.folder / "drive.jsonl").open("w", encoding="utf-8")
+        except OSError as error:
+            raise BadInput(f"folder {str(folder)!r} cannot be written: {error.strerror}") from error
+        self.asked = self.judged = self.right = 0
+        self._console = console or Console()
+        self._moments: list[Moment] = []
+        self._stride = 1
+
+    def add(self, moment: Moment, seconds: float) -> None:
+        """Keep one answer, given `seconds` after the start of the drive."""
+        self._lines.write(json.dumps(_record(moment.answer, moment.truth)) + "\n")
+        self._lines.flush()
+        self._console.print(_line(moment, seconds))
+        if moment.truth:
+            self.judged += 1
+            self.right += moment.answer.answer == moment.truth
+        # However long the drive, at most twice PICTURED moments are held, evenly spread over it.
+        if self.asked % self._stride == 0:
+            self._moments.append(moment)
+        if len(self._moments) > 2 * PICTURED:
+            self._moments = self._moments[::2]
+            self._stride *= 2
+        self.asked += 1
+
+    def close(self) -> None:
+        """Draw drive.png, where anything was answered, and say where things lie."""
+        if self._lines.closed:
+            return
+        self._lines.close()
+        self._console.print(f"{self.summary()}. Written: {self.folder / 'drive.jsonl'}", highlight=False)
+        if self._moments:
+            last = len(self._moments) - 1
+            shown = sorted({round(index * last / (PICTURED - 1)) for index in range(PICTURED)})
+            sheet = draw_sheet(
+                [self._moments[index] for index in shown], f"What the robot saw, and what it said: {self.summary()}"
+            )
+            cv2.imwrite(str(self.folder / "drive.png"), sheet[..., ::-1])
+
+    def summary(self) -> str:
+        """For example `28 answers, 20 of 28 right`."""
+        said = f"{self.asked} answer{'s' * (self.asked != 1)}"
+        return f"{said}, {self.right} of {self.judged} right" if self.judged else said
+
+
+def _record(answer: Answer, truth: str) -> dict:
+    return {
+        "question": answer.question,
+        "answer": answer.answer,
+        "truth": truth or None,
+        "confidence": round(answer.confidence, 4),
+        "latency": round(answer.latency, 4),
+        "evidence": [
+            {"modality": item.modality, "source": item.source, "stamp": item.stamp, "age": round(item.age, 3)}
+            for item in answer.evidence
+        ],
+        "unplugged": [{"modality": modality, "reason": reason} for modality, reason in answer.unplugged.items()],
+        "model": answer.model,
+        "revision": answer.revision,
+    }
+
+
+def _line(moment: Moment, seconds: float) -> Text:
+    answer = moment.answer
+    text = Text(f"{seconds:6.1f} s  ", style="dim")
+    text.append(answer.question, style="bold not dim")
+    right = answer.answer == moment.truth
+    style = "cyan" if not moment.truth else "green" if right else "red"
+    text.append(f"\n          {answer.answer}", style=f"{style} not dim")
+    text.append(f" ({answer.confidence:.0%} sure)")
+    if moment.truth:
+        text.append(" right" if right else f" wrong, the truth is {moment.truth}", style=f"{style} not dim")
+    text.append(f"   from {evidence_text(answer)}; took {1000 * answer.latency:.0f} ms")
+    for modality, reason in answer.unplugged.items():
+        text.append(f"\n          without {modality}: {reason}")
+    return text
