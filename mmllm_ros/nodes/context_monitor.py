@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Iterator, Sequence
 
 from rclpy.clock import Clock, ClockType
@@ -25,6 +26,9 @@ from .messages import health_from_message, plan_to_message
 from .parameters import declare
 from .process import spin
 
+SHORTEST_PERIOD = 0.5
+"""Between two plans on mmllm/plan [s]."""
+
 
 class ContextMonitor(Node):
     """Decides `rate` times a second, on the wall clock: a paused /clock must not stop an operator's override."""
@@ -40,6 +44,7 @@ class ContextMonitor(Node):
         self._reports: dict[tuple[str, str], Report] = {}
         self._overrides: dict[str, Mode] = {}
         self._published: Plan | None = None
+        self._published_at = -SHORTEST_PERIOD
         self._plans = self.create_publisher(ModalityPlan, "mmllm/plan", qos.LATCHED)
         self.create_subscription(SensorHealth, "mmllm/health", self._on_health, qos.RELIABLE)
         self.create_service(SetModality, "mmllm/set_modality", self._on_set_modality)
@@ -82,20 +87,32 @@ class ContextMonitor(Node):
             context=estimate([report.health for report in self._reports.values()]),
         )
         if self._published is None or _content(plan) != _content(self._published):
-            self._published = plan
-            self._plans.publish(plan_to_message(plan))
-            self.get_logger().info(f"plan in {plan.context}: " + ", ".join(m for m, on in plan.plugged.items() if on))
+            self._publish(plan)
         for modality, switch in self._switches.items():
             switch.step(plan.plugged[modality], self.config.service_timeout)
 
+    def _publish(self, plan: Plan) -> None:
+        """A plan that changes all the time is told every half second; the one in force then is told."""
+        now = time.monotonic()
+        if now - self._published_at < SHORTEST_PERIOD:
+            return
+        if self._published is None or plan.plugged != self._published.plugged:
+            self.get_logger().info(_summary(plan))
+        self._published, self._published_at = plan, now
+        self._plans.publish(plan_to_message(plan))
+
     def _statuses(self) -> Iterator[Status]:
         if plan := self._published:
-            on = [modality for modality, plugged in plan.plugged.items() if plugged]
-            said = f"plugged: {', '.join(on)}" if on else "nothing is plugged"
-            yield Status("plan", Level.OK if on else Level.WARN, said, {"context": plan.context, **plan.reasons})
+            level = Level.OK if any(plan.plugged.values()) else Level.WARN
+            yield Status("plan", level, _summary(plan), {"context": plan.context, **plan.reasons})
         for modality, switch in self._switches.items():
             level = Level.WARN if switch.trouble else Level.OK
             yield Status(f"{modality} encoder", level, switch.trouble or "follows the plan")
+
+
+def _summary(plan: Plan) -> str:
+    plugged = [modality for modality, on in plan.plugged.items() if on]
+    return f"plugged: {', '.join(plugged)}" if plugged else "nothing is plugged"
 
 
 def _content(plan: Plan) -> tuple:

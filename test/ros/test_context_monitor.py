@@ -1,0 +1,209 @@
+# Copyright 2026 The mmllm_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""The context monitor over DDS: health in, latched plan out, the operator obeyed, the encoders' lifecycle driven."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from diagnostic_msgs.msg import DiagnosticArray
+from lifecycle_msgs.msg import State, Transition
+from lifecycle_msgs.srv import GetState
+from mmllm_ros.msg import ModalityPlan, SensorHealth
+from mmllm_ros.srv import SetModality
+from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
+from rclpy.parameter import Parameter
+
+from mmllm_ros.datatypes import Health
+from mmllm_ros.nodes import qos
+from mmllm_ros.nodes.context_monitor import ContextMonitor
+from mmllm_ros.nodes.messages import health_to_message
+
+
+class FakeEncoder(LifecycleNode):
+    """Follows every transition, unless told to refuse to configure so many times or to take its time."""
+
+    def __init__(self, name: str, refusals: int = 0, seconds: float = 0.0, namespace: str = "") -> None:
+        super().__init__(name, namespace=namespace, enable_logger_service=False)
+        self._refusals = refusals
+        self._seconds = seconds
+        self.active = False
+        self.configured = 0
+
+    def on_configure(self, state: State) -> TransitionCallbackReturn:
+        time.sleep(self._seconds)
+        self.configured += 1
+        self._refusals -= 1
+        return TransitionCallbackReturn.FAILURE if self._refusals >= 0 else TransitionCallbackReturn.SUCCESS
+
+    def on_activate(self, state: State) -> TransitionCallbackReturn:
+        self.active = True
+        return super().on_activate(state)
+
+    def on_deactivate(self, state: State) -> TransitionCallbackReturn:
+        self.active = False
+        return super().on_deactivate(state)
+
+
+class Reporter:
+    """Reports the health of one source four times a second until it is told to stop."""
+
+    def __init__(self, ros, modality: str, source: str, namespace: str = "", **signals: float) -> None:
+        self.healthy, self.reason = True, ""
+        self._what = (modality, source, signals)
+        self._publisher = ros.publisher(SensorHealth, f"{namespace}mmllm/health")
+        self._clock = ros.tester.get_clock()
+        self.timer = ros.tester.create_timer(0.25, self._report)
+
+    def _report(self) -> None:
+        modality, source, signals = self._what
+        stamp = self._clock.now().nanoseconds
+        health = Health(modality, source, stamp, 10.0, 0.1, 0.0, 0, signals, self.healthy, self.reason)
+        self._publisher.publish(health_to_message(health))
+
+
+def start(ros, namespace="", **parameters) -> ContextMonitor:
+    overrides = [Parameter(name, value=value) for name, value in {"rate": 10.0, "lost_after": 0.8, **parameters}.items()]
+    return ros.add(ContextMonitor(namespace=namespace, parameter_overrides=overrides))
+
+
+def plans(ros, namespace="") -> list[ModalityPlan]:
+    return ros.collect(ModalityPlan, f"{namespace}mmllm/plan", qos.LATCHED)
+
+
+def verdict(plan: ModalityPlan) -> dict[str, bool]:
+    return dict(zip(plan.modalities, plan.plugged, strict=True))
+
+
+def reason(plan: ModalityPlan, modality: str) -> str:
+    return plan.reasons[list(plan.modalities).index(modality)]
+
+
+def override(ros, modality, mode, namespace=""):
+    return ros.call(SetModality, f"{namespace}mmllm/set_modality", SetModality.Request(modality=modality, mode=mode))
+
+
+def test_a_healthy_encoder_is_configured_and_activated_and_a_lost_one_deactivated(ros):
+    encoder = ros.add(FakeEncoder("camera_encoder"))
+    start(ros)
+    heard = plans(ros)
+    ros.until(lambda: encoder.configured)
+    assert not encoder.active
+    health = Reporter(ros, "camera", "front")
+    ros.until(lambda: encoder.active)
+    assert verdict(heard[-1]) == {"camera": True, "lidar": False, "imu": False}
+    assert reason(heard[-1], "lidar") == "no lidar has reported yet"
+    health.timer.cancel()
+    ros.until(lambda: not encoder.active)
+    assert reason(heard[-1], "camera") == "front: lost, no report for more than 0.8 s"
+    health.timer.reset()
+    ros.until(lambda: encoder.active)
+    assert encoder.configured == 1
+
+
+def test_a_sensor_that_reports_itself_unhealthy_is_unplugged_with_its_reason(ros):
+    start(ros)
+    heard = plans(ros)
+    health = Reporter(ros, "camera", "front")
+    ros.until(lambda: heard and verdict(heard[-1])["camera"])
+    health.healthy, health.reason = False, "black picture"
+    ros.until(lambda: not verdict(heard[-1])["camera"])
+    assert reason(heard[-1], "camera") == "front: black picture"
+
+
+def test_who_joins_late_gets_the_plan_and_an_unchanged_plan_is_not_repeated(ros):
+    start(ros)
+    Reporter(ros, "imu", "imu", vibration=0.3)
+    early = plans(ros)
+    ros.until(lambda: early and verdict(early[-1])["imu"])
+    assert early[-1].context == "moving"
+    count = len(early)
+    time.sleep(1.0)
+    assert len(early) == count
+    late = plans(ros)
+    ros.until(lambda: late)
+    assert verdict(late[0]) == verdict(early[-1])
+
+
+def test_a_restless_plan_is_published_at_most_twice_a_second(ros):
+    start(ros, rate=20.0)
+    health = Reporter(ros, "camera", "front")
+    heard = plans(ros)
+    ros.until(lambda: heard and verdict(heard[-1])["camera"])
+    heard.clear()
+    begin = time.monotonic()
+    while time.monotonic() - begin < 2.0:
+        health.healthy, health.reason = False, f"reason {time.monotonic()}"
+        health._report()
+        time.sleep(0.05)
+    assert 2 <= len(heard) <= 5
+
+
+def test_the_operator_wins_until_automatic(ros):
+    encoder = ros.add(FakeEncoder("camera_encoder"))
+    start(ros)
+    heard = plans(ros)
+    Reporter(ros, "camera", "front")
+    ros.until(lambda: encoder.active)
+    response = override(ros, "camera", SetModality.Request.UNPLUGGED)
+    assert response.success and response.message == "camera is unplugged"
+    ros.until(lambda: not encoder.active)
+    assert reason(heard[-1], "camera") == "unplugged by the operator; healthy"
+    assert override(ros, "camera", SetModality.Request.AUTOMATIC).success
+    ros.until(lambda: encoder.active)
+
+
+@pytest.mark.parametrize(("modality", "mode", "part"), [("sonar", 1, "'sonar'"), ("camera", 7, "mode 7")])
+def test_an_override_that_makes_no_sense_is_refused_by_name(ros, modality, mode, part):
+    start(ros)
+    response = override(ros, modality, mode)
+    assert not response.success and part in response.message
+
+
+def test_an_encoder_that_refuses_is_reported_and_tried_again(ros):
+    encoder = ros.add(FakeEncoder("lidar_encoder", refusals=1))
+    start(ros)
+    arrays = ros.collect(DiagnosticArray, "/diagnostics")
+
+    def said() -> set[str]:
+        return {f"{status.name}: {status.message}" for array in arrays for status in array.status}
+
+    ros.until(lambda: "context_monitor: lidar encoder: lidar_encoder refused to configure; its log says why" in said())
+    assert "context_monitor: camera encoder: camera_encoder is not running" in said()
+    ros.until(lambda: encoder.configured == 2)
+    arrays.clear()
+    ros.until(lambda: "context_monitor: lidar encoder: follows the plan" in said())
+
+
+def test_an_encoder_that_takes_too_long_is_reported_and_followed_up(ros):
+    encoder = ros.add(FakeEncoder("imu_encoder", seconds=1.0))
+    monitor = start(ros, service_timeout=0.3)
+    ros.until(lambda: "did not answer 'configure' within 0.3 s" in monitor._switches["imu"].trouble)
+    Reporter(ros, "imu", "imu")
+    ros.until(lambda: encoder.active)
+    assert encoder.configured == 1
+    ros.until(lambda: not monitor._switches["imu"].trouble)
+
+
+def test_an_encoder_that_is_restarted_is_brought_back_to_where_it_was(ros):
+    first = ros.add(FakeEncoder("camera_encoder"))
+    start(ros)
+    Reporter(ros, "camera", "front")
+    ros.until(lambda: first.active)
+    assert ros.change_state("camera_encoder", Transition.TRANSITION_DEACTIVATE)
+    assert ros.change_state("camera_encoder", Transition.TRANSITION_CLEANUP)
+    ros.until(lambda: first.configured == 2)
+    active = State.PRIMARY_STATE_ACTIVE
+    ros.until(lambda: ros.call(GetState, "camera_encoder/get_state", GetState.Request()).current_state.id == active)
+
+
+def test_two_robots_in_two_namespaces_do_not_hear_each_other(ros):
+    encoders = {name: ros.add(FakeEncoder("camera_encoder", namespace=name)) for name in ("one", "two")}
+    for name in encoders:
+        start(ros, name)
+        Reporter(ros, "camera", "front", namespace=f"{name}/")
+    ros.until(lambda: all(encoder.active for encoder in encoders.values()))
+    assert override(ros, "camera", SetModality.Request.UNPLUGGED, "one/").success
+    ros.until(lambda: not encoders["one"].active)
+    assert encoders["two"].active
