@@ -14,8 +14,11 @@ from functools import cache
 from pathlib import Path
 from random import Random
 
-_SHARPNESS = 3.0
-_RATE = 0.05
+_SHARPNESS = 6.0
+_RELUCTANCE = 2.0
+_RATE = 0.1
+_UNKNOWN = 0.01
+_PLAUSIBLE = 0.02
 _WEIGHTS = Path(__file__).with_name("blind_reader.json")
 
 
@@ -24,10 +27,6 @@ class BlindReader:
 
     def __init__(self, weights: dict[str, dict[str, dict[str, float]]] | None = None):
         self.weights = weights if weights is not None else {}
-
-    def probability(self, template: str, words: list[str], answer: str) -> float:
-        """How likely the reader holds the answer, given the words."""
-        return self._guess(template, words).get(answer, 0.01)
 
     def learn(self, template: str, words: list[str], answer: str) -> None:
         """One step of gradient ascent on the log likelihood of the true answer."""
@@ -40,10 +39,14 @@ class BlindReader:
             for other, held in guess.items():
                 row[other] = row.get(other, 0.0) + _RATE * ((other == answer) - held)
 
-    def choose(self, template: str, candidates: list[tuple[list[str], str]], random: Random) -> int:
-        """The index of one of the candidates (words, answer)."""
-        scores = [self.probability(template, words, answer) ** -_SHARPNESS for words, answer in candidates]
-        return random.choices(range(len(candidates)), scores)[0]
+    def choose(self, template: str, candidates: list[tuple[list[str], str]], random: Random) -> int | None:
+        """The index of one of the candidates (words, answer), or None where the one drawn had better not be asked."""
+        guesses = [(self._guess(template, words), answer) for words, answer in candidates]
+        held = [max(guess.get(answer, _UNKNOWN), _UNKNOWN) for guess, answer in guesses]
+        index = random.choices(range(len(held)), [probability**-_SHARPNESS for probability in held])[0]
+        # A scene may offer only what is easy to guess; other scenes will offer the rest.
+        plausible = sum(probability >= _PLAUSIBLE for probability in guesses[index][0].values())
+        return index if plausible < 2 or random.random() < (plausible * held[index]) ** -_RELUCTANCE else None
 
     def _guess(self, template: str, words: list[str]) -> dict[str, float]:
         table = self.weights.get(template, {})

@@ -31,8 +31,11 @@ SHARES = {
 }  # fmt: skip
 """How often each type is asked, where the scene permits."""
 
+_TRIES = 4
 _CANDIDATES = 24
 _DRAWS = 60
+_EASY_COUNT = 5
+_HARD_COUNTS = 0.1
 _KNOWN = frozenset(ANSWERS)
 _SLOT = re.compile(r"\{(\w+)\}")
 
@@ -62,10 +65,12 @@ def ask(
     for _ in range(3 * count):
         if len(asked) >= count:
             break
-        template = random.choice(BY_TYPE[random.choices(types, list(SHARES.values()))[0]])
-        question = _one(template, graph, random, split, reader, seed)
-        if question is not None:
-            asked.setdefault(question.question, question)
+        kind = random.choices(types, list(SHARES.values()))[0]
+        for _ in range(_TRIES):
+            question = _one(random.choice(BY_TYPE[kind]), graph, random, split, reader, seed)
+            if question is not None:
+                asked.setdefault(question.question, question)
+                break
     return list(asked.values())
 
 
@@ -73,10 +78,12 @@ def _one(
     template: Template, graph: SceneGraph, random: Random, split: str, reader: BlindReader | None, seed: int
 ) -> Question | None:
     candidates = []
+    # Larger numbers are rare, and nobody tells eight from nine at a glance: a flat count would ask for little else.
+    largest = MAX_COUNT if random.random() < _HARD_COUNTS else _EASY_COUNT
     for _ in range(_DRAWS):
         proposal = propose(template.name, graph, random)
         answer = run(proposal[0], graph) if proposal else None
-        if answer in _KNOWN:
+        if answer in _KNOWN and not (answer.isdigit() and int(answer) > largest):
             candidates.append((*proposal, answer))
             if len(candidates) == _CANDIDATES or not proposal[1]:
                 break
@@ -85,6 +92,8 @@ def _one(
     judge = reader or shipped_reader()
     known = [(_features(slots), answer) for _, slots, answer in candidates]
     index = judge.choose(template.name, known, random)
+    if index is None:
+        return None
     program, slots, answer = candidates[index]
     if reader is not None:
         reader.learn(template.name, *known[index])
@@ -107,9 +116,10 @@ def _one(
 
 
 def _features(slots: dict[str, str]) -> list[str]:
-    """What a blind reader could go by: each slot's filling, and the pair of the first two."""
-    words = [f"{slot}={value}" for slot, value in slots.items() if slot != "things"]
-    return [*words, " ".join(words[:2])] if len(words) > 1 else words
+    """What a blind reader could go by: each slot's filling, its words, and the fillings of the first two slots together."""
+    fillings = [f"{slot}={value}" for slot, value in slots.items() if slot != "things"]
+    words = [f"{slot}:{word}" for slot, value in slots.items() if slot != "things" and " " in value for word in value.split()]
+    return [*fillings, *words, " ".join(fillings[:2])] if len(fillings) > 1 else [*fillings, *words]
 
 
 @cache

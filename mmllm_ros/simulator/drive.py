@@ -1,0 +1,163 @@
+# Copyright 2026 The mmllm_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""One drive through the town: advance time, capture what the sensors of a rig give and what is true at that moment."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from ..datatypes import NANOSECONDS, BadInput, CameraFrame, ImuWindow, LidarScan
+from ..rig import Rig
+from . import annotate
+from .camera import Camera, Lens, View
+from .faults import Fault, Faults, Snapshot
+from .imu import Imu
+from .lidar import Lidar, Sweep
+from .shading import Scene
+from .stage import Scenery, Stage
+from .traffic import STEP as TRAFFIC_STEP
+from .traffic import Traffic
+from .truth import SceneTruth, Weather
+from .vehicle import MANOEUVRES, STEP, Ego
+from .weather import Climate, climate
+from .world import Town
+
+START = 1_700_000_000 * NANOSECONDS
+"""The stamp at which every drive starts [ns]."""
+
+_LENS_SECONDS = 3.0
+
+
+class Drive:
+    """A drive with everything drawn from `seed`: the same seed, rig and calls give the same bytes.
+
+    `context` is a name of weather.CONTEXTS, a Weather, or a function seconds -> Weather. `camera_size` is (height, width)
+    in pixels. `faults` spoil frames; `sweep_motion` lets the lidar move during its sweep. Raises BadInput.
+
+        drive = Drive(7, load_rig("nuscenes"), "night")
+        drive.advance(0.5)
+        snapshot = drive.capture()
+    """
+
+    def __init__(
+        self,
+        seed: int,
+        rig: Rig,
+        context: str | Weather | Climate = "mixed",
+        camera_size: tuple[int, int] = (80, 160),
+        faults: Sequence[Fault] = (),
+        sweep_motion: bool = False,
+    ):
+        if not isinstance(seed, (int, np.integer)) or isinstance(seed, bool) or seed < 0:
+            raise BadInput(f"seed is {seed!r}, not an integer from 0")
+        height, width = camera_size
+        if not (8 <= height <= 2160 and 8 <= width <= 3840):
+            raise BadInput(f"camera_size is {tuple(camera_size)}, not (height 8 to 2160, width 8 to 3840)")
+        self.seed, self.rig, self.name = int(seed), rig, f"sim-{int(seed)}"
+        rng = np.random.default_rng([self.seed, 0])
+        self._climate = climate(context, rng)
+        self._town = Town.from_seed(self.seed)
+        self._ego = Ego(self._town, np.random.default_rng([self.seed, 4]), str(rng.choice(MANOEUVRES)))
+        self._low_sun = (self._ego.yaw + float(rng.normal(0, 0.3)), float(rng.uniform(0.08, 0.2)))
+        self._high_sun = float(rng.uniform(-math.pi, math.pi))
+        self._traffic = Traffic(self._town, self._ego, np.random.default_rng([self.seed, 5]))
+        self._scenery = Scenery(self._town)
+        self._cameras = [Camera(mount, (int(height), int(width))) for mount in rig.cameras]
+        self._lidar = Lidar(rig.lidar) if rig.lidar else None
+        self._imu = Imu(np.random.default_rng([self.seed, 6])) if rig.imu else None
+        self._sweep_motion = sweep_motion
+        sources = [mount.name for mount in rig.cameras] + ["lidar"] * bool(rig.lidar) + ["imu"] * bool(rig.imu)
+        self._faults = Faults(faults, sources)
+        self._step, self._left_over, self._gap = 0, 0.0, math.inf
+        # The IMU looks back one second, so the drive has gone on for one second before it starts.
+        self._run(100)
+        self._origin = self._step
+
+    @property
+    def seconds(self) -> float:
+        """Time since the start of the drive [s]."""
+        return (self._step - self._origin) * STEP
+
+    @property
+    def weather(self) -> Weather:
+        """Light and weather now."""
+        return self._climate(self.seconds)
+
+    def advance(self, seconds: float) -> None:
+        """Let the world go on. Whole steps of 10 ms are taken, the rest is kept for the next call. Raises BadInput."""
+        if not 0.0 <= seconds <= 3600.0:
+            raise BadInput(f"seconds is {seconds}, not between 0 and 3600")
+        total = self._left_over + seconds
+        steps = int(total / STEP + 1e-6)
+        self._left_over = max(total - steps * STEP, 0.0)
+        self._run(steps)
+
+    def _run(self, steps: int) -> None:
+        every = round(TRAFFIC_STEP / STEP)
+        for _ in range(steps):
+            if self._step % every == 0:
+                self._traffic.advance()
+                self._gap = self._traffic.leader_gap()
+            self._ego.advance(self._gap)
+            self._step += 1
+
+    def capture(self) -> Snapshot:
+        """What the sensors give now. Without a lidar or an IMU in the rig its field is None; calling it changes nothing."""
+        weather, ego = self.weather, self._ego
+        stamp = START + round(self.seconds * 100) * (NANOSECONDS // 100)
+        scene = Scene(self._town, weather, self._sun(weather), (ego.x, ego.y, ego.yaw))
+        signal = annotate.governing_signal(self._town, ego)
+        props = annotate.props(self._town, ego, self._traffic.actors, weather, signal)
+        stage = Stage(self._scenery.around(ego.x, ego.y), props, annotate.street_lamp(self._town, weather))
+        views = [self._view(number, scene, stage) for number in range(len(self._cameras))]
+        sweep = self._sweep(stage, weather)
+        truth = self._truth(stamp, weather, views, sweep)
+        names = [camera.mount.name for camera in self._cameras]
+        frames = tuple(CameraFrame(stamp, name, view.image) for name, view in zip(names, views, strict=True))
+        scan = LidarScan(stamp, "lidar", sweep.points) if sweep else None
+        return self._faults.apply(Snapshot(frames, scan, self._window(stamp), truth), self.seconds)
+
+    def _rng(self, stream: int, number: int = 0) -> np.random.Generator:
+        """A generator for one sensor at this moment."""
+        return np.random.default_rng([self.seed, 16 + stream, self._step, number])
+
+    def _sun(self, weather: Weather) -> np.ndarray:
+        bearing, height = self._low_sun if weather.glare > 0 else (self._high_sun, 0.15 + 0.85 * weather.light)
+        c = math.cos(height)
+        return np.array([c * math.cos(bearing), c * math.sin(bearing), math.sin(height)], np.float32)
+
+    def _view(self, number: int, scene: Scene, stage: Stage) -> View:
+        epoch = int(self.seconds / _LENS_SECONDS)
+        drops = np.random.default_rng([self.seed, 8, number, epoch])
+        lens = Lens(drops, np.random.default_rng([self.seed, 9, number]), scene.weather)
+        return self._cameras[number].capture(scene, stage, self._ego.yaw_rate, self._rng(0, number), lens)
+
+    def _sweep(self, stage: Stage, weather: Weather) -> Sweep | None:
+        if self._lidar is None:
+            return None
+        ego = self._ego
+        motion = (ego.speed, ego.yaw_rate) if self._sweep_motion else (0.0, 0.0)
+        return self._lidar.capture(self._town, stage, weather, (ego.x, ego.y, ego.yaw), self._rng(1), motion)
+
+    def _window(self, stamp: int) -> ImuWindow | None:
+        if self._imu is None:
+            return None
+        samples = self._imu.window(list(self._ego.log), self._rng(2))
+        times = stamp - np.arange(len(samples) - 1, -1, -1, dtype=np.int64) * (NANOSECONDS // 100)
+        return ImuWindow(stamp, "imu", times, samples)
+
+    def _truth(self, stamp: int, weather: Weather, views: Sequence[View], sweep: Sweep | None) -> SceneTruth:
+        ego = self._ego
+        counts = annotate.counted([camera.mount.name for camera in self._cameras], views, sweep)
+        return SceneTruth(
+            stamp=stamp,
+            scene=self.name,
+            token=f"{self.name}-{self._step - self._origin:06d}",
+            weather=weather,
+            ego=annotate.ego_motion(ego),
+            objects=annotate.scene_objects(ego, self._traffic.actors, counts),
+            traffic_light=annotate.traffic_light(self._town, ego, counts),
+        )
