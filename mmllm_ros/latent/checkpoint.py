@@ -53,7 +53,9 @@ def load_llm(source: str | Path, device: torch.device, *, download: bool = False
 def save_llm(llm: nn.Module, tokenizer: Any, folder: Path) -> str:
     """Write the decoder as 16-bit safetensors with its tokenizer into `folder`. Returns its revision."""
     transformers_logging.disable_progress_bar()
-    state = {key: value.half() if value.dtype == torch.float32 else value for key, value in llm.state_dict().items()}
+    halves = {id(value): value.half() if value.dtype == torch.float32 else value for value in llm.parameters()}
+    # One half for each parameter, and not for each name: tied weights are written once.
+    state = {key: halves.get(id(value), value) for key, value in llm.state_dict(keep_vars=True).items()}
     llm.save_pretrained(folder, state_dict=state)
     tokenizer.save_pretrained(folder)
     return revision_of(folder)

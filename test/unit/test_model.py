@@ -1,0 +1,397 @@
+# Copyright 2026 The mmllm_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""The model: exact scores, honest refusals, and a folder that is either right or refused in one line."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from safetensors.torch import load_file, save_file
+from tiny_decoders import SIZES
+from tiny_model import ANSWERS, make_tiny_model, tiny_llm, tiny_tokenizer
+from transformers import AutoModelForCausalLM, OPTConfig, OPTForCausalLM
+
+from mmllm_ros.datatypes import BadInput, Tokens
+from mmllm_ros.latent.connector import Connector
+from mmllm_ros.latent.greedy import Cancelled
+from mmllm_ros.latent.manifest import Manifest
+from mmllm_ros.latent.port import plugged
+from mmllm_ros.latent.trie import AnswerTrie
+from mmllm_ros.model import KEPT_TEXTS, Model
+
+QUESTION = "are there any cars ?"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    return make_tiny_model(tmp_path_factory.mktemp("model"))
+
+
+@pytest.fixture(scope="module")
+def model(folder) -> Model:
+    return Model.load(folder, "cpu")
+
+
+def readings(model: Model, modality: str, source: str = "front", seed: int = 0, count: int = 6) -> Tokens:
+    generator = np.random.default_rng(seed)
+    width = model.connectors[modality].shape["token_width"]
+    values = generator.normal(size=(count, width)).astype(np.float32)
+    places = generator.normal(size=(count, 3)).astype(np.float32)
+    return Tokens(modality, source, 1, values, places, model.encoder_revisions[modality])
+
+
+def everything(model: Model) -> list[Tokens]:
+    return [readings(model, modality) for modality in model.modalities]
+
+
+def slow_distribution(model: Model, question: str, bank) -> dict[str, float]:
+    """Each answer on its own, token after token through the whole LLM, chosen among the tokens that still lead to an answer."""
+    prompt = model.prompt.question_ids(question)
+    sequences = {answer: model.prompt.answer_ids(answer) for answer in model.answers}
+    scores = {}
+    for answer, sequence in sequences.items():
+        total = 0.0
+        for i, token in enumerate(sequence):
+            allowed = sorted({other[i] for other in sequences.values() if other[:i] == sequence[:i]})
+            with plugged(bank), torch.no_grad():
+                logits = model.llm(torch.tensor([prompt + sequence[:i]]), use_cache=False).logits[0, -1]
+            total += float(logits[allowed].log_softmax(-1)[allowed.index(token)])
+        scores[answer] = total / model.temperature
+    normal = math.log(sum(math.exp(score) for score in scores.values()))
+    return {answer: math.exp(score - normal) for answer, score in scores.items()}
+
+
+@pytest.mark.parametrize("plug", [False, True])
+@pytest.mark.parametrize("temperature", [1.0, 2.5])
+def test_one_pass_scores_what_asking_for_each_answer_scores(model, monkeypatch, plug, temperature):
+    monkeypatch.setattr(model, "temperature", temperature)
+    bank = model.latents(everything(model)) if plug else {}
+    scored = model.score(QUESTION, bank)
+    expected = slow_distribution(model, QUESTION, bank)
+    assert scored.distribution == pytest.approx(expected, rel=1e-4)
+    assert scored.answer == max(expected, key=expected.get)
+    assert scored.confidence == pytest.approx(max(expected.values()), rel=1e-4)
+    assert sum(scored.distribution.values()) == pytest.approx(1.0)
+
+
+def test_a_family_that_does_not_split_scores_the_same_way(tmp_path):
+    tokenizer = tiny_tokenizer()
+    torch.manual_seed(0)
+    sizes = {**SIZES, "vocab_size": len(tokenizer)}
+    OPTForCausalLM(OPTConfig(**sizes, ffn_dim=64, init_std=0.2, word_embed_proj_dim=32, eos_token_id=2)).save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    bare = Model.load(tmp_path, "cpu")
+    assert bare.modalities == () and bare.linked_blocks == 0
+    model = Model(bare.llm, bare.tokenizer, Manifest(name="opt", answers=ANSWERS))
+    model.connect(Connector("lidar", 5, model.llm, 2), "abc")
+    bank = model.latents([readings(model, "lidar")])
+    assert model.score(QUESTION, bank).distribution == pytest.approx(slow_distribution(model, QUESTION, bank), rel=1e-3)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.lists(st.integers(1, 4), min_size=1, max_size=4), min_size=1, max_size=8, unique_by=tuple))
+def test_any_answer_tree_is_packed_exactly(sequences):
+    # A made-up LLM: the logits of a node are a fixed random function of its path, so paths must not be confused.
+    sequences = [[*sequence, 0] for sequence in sequences]
+    trie = AnswerTrie(sequences, [str(sequence) for sequence in sequences])
+
+    def made_up(path: tuple[int, ...]) -> torch.Tensor:
+        return torch.randn(5, generator=torch.Generator().manual_seed(hash(path) % 2**31))
+
+    prompt = 3
+    ids = [9, 9, 9, *trie.tokens]
+    mask = trie.mask(prompt)
+    mask = torch.ones((len(ids),) * 2, dtype=torch.bool).tril() if mask is None else mask[0, 0]
+    paths = [tuple(ids[j] for j in range(prompt, i + 1) if mask[i, j]) for i in trie.positions(prompt).tolist()]
+    assert mask[:, :prompt][prompt - 1 :].all()
+    assert trie.position_ids(prompt)[0].tolist() == [0, 1, *(prompt - 1 + len(path) for path in paths)]
+    scores = trie.score(torch.stack([made_up(path) for path in paths]))
+    for sequence, score in zip(sequences, scores.tolist(), strict=True):
+        expected = 0.0
+        for i, token in enumerate(sequence):
+            allowed = sorted({other[i] for other in sequences if other[:i] == sequence[:i]})
+            expected += float(made_up(tuple(sequence[:i]))[allowed].log_softmax(-1)[allowed.index(token)])
+        assert score == pytest.approx(expected, abs=1e-5)
+    assert scores.exp().sum().item() == pytest.approx(1.0, abs=1e-5)
+
+
+def test_single_token_answers_cost_no_token_beyond_the_prompt(model):
+    words = ["yes", "no", "car"]
+    assert AnswerTrie([model.prompt.answer_ids(word) for word in words], words).tokens == []
+    # "traffic cone" and "traffic light" part after their first word, "not moving" parts from nothing.
+    assert model.tokenizer.convert_ids_to_tokens(model._trie.tokens) == ["traffic"]
+
+
+def test_nothing_plugged_scores_as_the_bare_llm_bit_for_bit(model, folder):
+    bare = AutoModelForCausalLM.from_pretrained(folder / "llm", dtype=torch.float32).eval()
+    ids = [*model.prompt.question_ids(QUESTION), *model._trie.tokens]
+    with torch.no_grad():
+        expected = bare(torch.tensor([ids]), use_cache=False, logits_to_keep=2).logits[0]
+    assert torch.equal(model._logits(ids, len(ids) - 1, {}), expected)
+
+
+def test_a_question_asked_again_reuses_its_lower_blocks_and_says_the_same(model, monkeypatch):
+    bank = model.latents(everything(model))
+    first = model.score("how many cars are there ?", bank)
+    monkeypatch.setattr("mmllm_ros.model.lower_states", lambda *_, **__: pytest.fail("computed twice"))
+    assert model.score("how many cars are there ?", bank) == first
+
+
+def test_the_kept_texts_are_bounded(folder):
+    model = Model.load(folder, "cpu")
+    words = sorted(set(model.tokenizer.get_vocab()) - {"<unk>", "</s>", "<pad>"})[: KEPT_TEXTS // 32]
+    for first in words:
+        for second in words * 5:
+            model.score(f"{first} {second}", {})
+            assert len(model._lower) <= KEPT_TEXTS
+
+
+def test_the_order_of_readings_does_not_change_an_answer(model):
+    tokens = [*everything(model), readings(model, "camera", "back", seed=3)]
+    assert model.score(QUESTION, model.latents(tokens)) == model.score(QUESTION, model.latents(tokens[::-1]))
+
+
+def test_linked_blocks_is_a_run_time_setting(model):
+    tokens = everything(model)
+    answers = [model.score(QUESTION, model.latents(tokens, n)).distribution for n in (1, 2, 3)]
+    assert answers[0] != answers[1] != answers[2]
+    assert answers[2] == model.score(QUESTION, model.latents(tokens)).distribution
+    with pytest.raises(BadInput, match="linked_blocks is 4, not between 1 and 3"):
+        model.latents(tokens, 4)
+
+
+def test_connecting_a_modality_leaves_old_answers_bit_identical(folder):
+    model = Model.load(folder, "cpu")
+    tokens = everything(model)
+    before = [model.score(QUESTION, model.latents(tokens)), model.score(QUESTION, {})]
+    model.connect(Connector("radar", 5, model.llm, 4), "radar one")
+    assert [model.score(QUESTION, model.latents(tokens)), model.score(QUESTION, {})] == before
+    assert model.linked_blocks == 4 and model.revision == "unsaved"
+    assert model.score(QUESTION, model.latents([*tokens, readings(model, "radar")])) != before[0]
+
+
+def test_an_unknown_modality_is_refused(model):
+    stranger = Tokens("radar", "front", 1, np.zeros((1, 4), np.float32), np.zeros((1, 3), np.float32), "x")
+    with pytest.raises(BadInput, match=r"modality 'radar' is unknown to model tiny, which takes \['camera', 'imu', 'lidar'\]"):
+        model.latents([stranger])
+
+
+@pytest.mark.parametrize("way", ["score", "answer", "generate"])
+def test_a_word_outside_its_world_is_named_and_not_guessed_about(model, way):
+    said = getattr(model, way)("is there a Xylophone?", {})
+    expected = "this question is outside what I know (unknown word: 'Xylophone')"
+    assert (said if way == "generate" else said.answer) == expected
+    if way != "generate":
+        assert said.confidence == 0.0
+
+
+def test_several_unknown_words_are_all_named(model):
+    said = model.score("are there zebras, or zeppelins?", {}).answer
+    assert said == "this question is outside what I know (unknown words: 'zebras', 'or', 'zeppelins')"
+
+
+def test_a_question_longer_than_the_llm_reads_is_refused(model):
+    with pytest.raises(BadInput, match="the question is 3004 tokens long, model tiny reads at most 2048 with the answer"):
+        model.score("car " * 3000, {})
+
+
+def test_free_text_is_what_the_library_generates(model):
+    bank = model.latents(everything(model))
+    ids = torch.tensor([model.prompt.question_ids(QUESTION)])
+    with plugged(bank):
+        whole = model.llm.generate(ids, attention_mask=torch.ones_like(ids), do_sample=False, max_new_tokens=9)
+    pieces = []
+    text = model.generate(QUESTION, bank, max_new_tokens=9, on_text=pieces.append)
+    assert text == model.tokenizer.decode(whole[0, ids.shape[1] :], skip_special_tokens=True)
+    assert len(pieces) > 1 and "".join(pieces).strip() == text
+
+
+def test_generating_stops_between_two_tokens_when_cancelled(model):
+    pieces = []
+    with pytest.raises(Cancelled):
+        model.generate(QUESTION, {}, max_new_tokens=500, on_text=pieces.append, cancelled=lambda: len(pieces) >= 3)
+    assert len(pieces) == 3
+
+
+def test_a_model_without_answers_answers_in_free_text(folder):
+    model = Model.load(folder / "llm", "cpu")
+    pieces = []
+    scored = model.answer(QUESTION, {}, on_text=pieces.append)
+    assert "".join(pieces).strip() == scored.answer
+    assert 0 < scored.confidence < 1
+    with pytest.raises(BadInput, match="model llm has no answer set"):
+        model.score(QUESTION, {})
+
+
+def test_threads_that_ask_together_get_the_answers_of_asking_alone(model):
+    banks = [model.latents([readings(model, "lidar", seed=seed)]) for seed in range(3)]
+    questions = [QUESTION, "what color is the light ?", "am i moving ?"]
+    expected = {(i, q): model.score(q, bank) for i, bank in enumerate(banks) for q in questions}
+    wrong = []
+
+    def ask(i):
+        for _ in range(10):
+            wrong.extend(q for q in questions if model.score(q, banks[i]) != expected[i, q])
+
+    threads = [threading.Thread(target=ask, args=(i,)) for i in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+
+
+def test_the_same_seed_makes_the_same_model(tmp_path, model):
+    again = Model.load(make_tiny_model(tmp_path), "cpu")
+    assert again.revision == model.revision
+    assert Model.load(make_tiny_model(tmp_path / "other", seed=1), "cpu").revision != model.revision
+
+
+def test_a_saved_model_answers_as_the_one_that_was_saved(tmp_path, model, folder):
+    original = Model.load(folder, "cpu")
+    original.save(target := tmp_path / "copy")
+    copy = Model.load(target, "cpu")
+    bank = [m.latents(everything(m)) for m in (model, copy)]
+    assert copy.score(QUESTION, bank[1]) == model.score(QUESTION, bank[0])
+    assert copy.revision == original.revision == model.revision
+    assert (target / "encoders" / "camera" / "model.safetensors").is_file()
+    assert load_file(target / "connectors.safetensors")["camera.log_gate"].dtype == torch.float16
+
+
+def damaged(folder: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(folder, tmp_path / "model"))
+
+
+def truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:1000])
+
+
+def edit(path: Path, **entries) -> None:
+    path.write_text(json.dumps({**json.loads(path.read_text()), **entries}))
+
+
+def reshape(path: Path) -> None:
+    state = load_file(path)
+    key = sorted(state)[-1]
+    save_file({**state, key: torch.zeros(3, 3)}, path)
+
+
+def drop(path: Path) -> None:
+    state = load_file(path)
+    del state[sorted(state)[0]]
+    save_file(state, path, metadata={"format": "pt"})
+
+
+def poison(path: Path) -> None:
+    state = load_file(path)
+    state["camera.log_gate"][0] = torch.nan
+    save_file(state, path)
+
+
+SHAPE = {"token_width": 59, "linked_blocks": 3, "trunk": 64, "rank": 8}
+DAMAGES = {
+    "no config": (lambda f: (f / "config.json").unlink(), r"config\.json cannot be read"),
+    "config is no JSON": (lambda f: (f / "config.json").write_text("{"), r"config\.json cannot be read"),
+    "config is a list": (lambda f: (f / "config.json").write_text("[]"), r"config\.json holds no JSON object"),
+    "other format": (
+        lambda f: edit(f / "config.json", format="mmllm_ros model 2"),
+        r"config\.json is not of format 'mmllm_ros model 1'",
+    ),
+    "unknown entry": (lambda f: edit(f / "config.json", colour="red"), r"config\.json has an entry 'colour'"),
+    "no temperature": (
+        lambda f: edit(f / "config.json", temperature=0),
+        r"config\.json: temperature is 0, not a positive number",
+    ),
+    "prompt without question": (
+        lambda f: edit(f / "config.json", prompt="hi"),
+        r"prompt template 'hi' does not hold \{question\} once",
+    ),
+    "answer it cannot write": (lambda f: edit(f / "config.json", answers=["xylophone"]), r"cannot write the answer 'xylophone'"),
+    "answers alike": (lambda f: edit(f / "config.json", answers=["yes", "Yes"]), r"answers 'yes' and 'Yes' are the same tokens"),
+    "huge connector": (
+        lambda f: edit(f / "config.json", connectors={"camera": {**SHAPE, "trunk": 10**9}}),
+        r"gives camera the shape .*1 to 16384",
+    ),
+    "path as modality": (lambda f: edit(f / "config.json", connectors={"../x": SHAPE}), r"names a modality '\.\./x'"),
+    "connector without encoder": (
+        lambda f: edit(f / "config.json", encoder_revisions={}),
+        r"encoder_revisions is for \[\], connectors for",
+    ),
+    "wrong width": (
+        lambda f: edit(f / "config.json", connectors={m: {**SHAPE, "token_width": 8} for m in ("camera", "imu", "lidar")}),
+        r"connectors\.safetensors cannot be used: .*size mismatch",
+    ),
+    "too many blocks": (
+        lambda f: edit(f / "config.json", connectors={m: {**SHAPE, "linked_blocks": 9} for m in ("camera", "imu", "lidar")}),
+        r"config\.json cannot be used: 9 linked blocks, but the LLM has 4",
+    ),
+    "no connectors": (lambda f: (f / "connectors.safetensors").unlink(), r"connectors\.safetensors cannot be used: No such file"),
+    "truncated connectors": (lambda f: truncate(f / "connectors.safetensors"), r"connectors\.safetensors cannot be used"),
+    "reshaped connectors": (
+        lambda f: reshape(f / "connectors.safetensors"),
+        r"connectors\.safetensors cannot be used: .*size mismatch",
+    ),
+    "connectors with a hole": (
+        lambda f: drop(f / "connectors.safetensors"),
+        r"connectors\.safetensors cannot be used: .*Missing key",
+    ),
+    "connectors with NaN": (
+        lambda f: poison(f / "connectors.safetensors"),
+        r"connectors\.safetensors cannot be used: camera\.log_gate holds NaN",
+    ),
+    "no llm": (lambda f: shutil.rmtree(f / "llm"), r"LLM .*llm cannot be loaded"),
+    "no llm weights": (lambda f: (f / "llm" / "model.safetensors").unlink(), r"LLM .*llm cannot be loaded"),
+    "truncated llm": (lambda f: truncate(f / "llm" / "model.safetensors"), r"LLM .*llm cannot be loaded"),
+    "llm with a hole": (lambda f: drop(f / "llm" / "model.safetensors"), r"LLM .*llm cannot be loaded: its weights lack"),
+    "llm of other shape": (lambda f: edit(f / "llm" / "config.json", intermediate_size=96), r"LLM .*llm cannot be loaded"),
+    "other llm": (
+        lambda f: edit(f / "llm" / "config.json", rms_norm_eps=0.5),
+        r"llm has revision '\w{12}', but .*config\.json was made for",
+    ),
+    "other encoder": (lambda f: edit(f / "encoders" / "imu" / "config.json", depth=2), r"imu has revision '\w{12}', but"),
+    "encoder without weights": (lambda f: (f / "encoders" / "imu" / "model.safetensors").unlink(), r"imu has revision"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_bad_model_folder_is_refused_in_one_line(folder, tmp_path, damage):
+    broken = damaged(folder, tmp_path)
+    hurt, complaint = DAMAGES[damage]
+    hurt(broken)
+    with pytest.raises(BadInput, match=complaint) as refusal:
+        Model.load(broken, "cpu")
+    assert "\n" not in str(refusal.value) and len(str(refusal.value)) < 700
+
+
+def test_an_unknown_model_folder_is_refused_by_name(tmp_path):
+    with pytest.raises(BadInput, match=r"model folder '.*nowhere' does not exist"):
+        Model.load(tmp_path / "nowhere", "cpu")
+
+
+def test_a_model_folder_without_encoders_serves_a_machine_without_sensors(folder, tmp_path):
+    alone = damaged(folder, tmp_path)
+    shutil.rmtree(alone / "encoders")
+    assert Model.load(alone, "cpu").encoder_revisions["camera"]
+
+
+def test_only_connectors_train(model):
+    assert all(parameter.requires_grad for parameter in model.connectors.parameters())
+    assert not any(parameter.requires_grad for parameter in model.llm.parameters())
+    owned = {id(parameter) for parameter in model.connectors.parameters()}
+    assert owned.isdisjoint(id(parameter) for parameter in model.llm.parameters())
+
+
+def test_a_tokenizer_without_an_end_is_refused():
+    tokenizer = tiny_tokenizer()
+    tokenizer.eos_token = None
+    with pytest.raises(BadInput, match="the tokenizer has no end token"):
+        Model(tiny_llm(len(tokenizer)), tokenizer, Manifest(name="endless"))
