@@ -31,7 +31,7 @@ class LifecycleSwitch:
 
     def __init__(self, node: Node, target: str) -> None:
         self.target = target
-        self._trouble = ""
+        self._trouble = f"{target} has not answered yet"
         self._log = node.get_logger()
         self._get = node.create_client(GetState, f"{target}/get_state")
         self._change = node.create_client(ChangeState, f"{target}/change_state")
