@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import gc
 import time
 
 import pytest
@@ -19,6 +20,13 @@ from mmllm_ros.datatypes import Health
 from mmllm_ros.nodes import qos
 from mmllm_ros.nodes.context_monitor import ContextMonitor
 from mmllm_ros.nodes.messages import health_to_message
+
+
+@pytest.fixture(autouse=True)
+def _no_ghosts():
+    """An rclpy lifecycle node stays discoverable after destroy_node, until it is collected."""
+    yield
+    gc.collect()
 
 
 class FakeEncoder(LifecycleNode):
