@@ -83,8 +83,8 @@ def _surfaces(scene: Scene, stage: Stage, rays, hits: Hits, solid, pixel: float,
     index, depth = hits.index[solid], hits.depth[solid][:, None]
     points = origin + direction * depth
     normal = hits.normal[solid]
-    facing = np.einsum("ij,ij->i", normal, direction)
-    normal = np.where(facing[:, None] > 0, -normal, normal)
+    facing = normal[:, 0] * direction[:, 0] + normal[:, 1] * direction[:, 1] + normal[:, 2] * direction[:, 2]
+    normal *= np.where(facing > 0, np.float32(-1), np.float32(1))[:, None]
     facing = np.abs(facing)
     surface, albedo, emission = stage.surface[index], stage.colour[index], stage.emission[index]
     floor = np.flatnonzero(surface == Surface.GROUND)
@@ -111,9 +111,10 @@ def _surfaces(scene: Scene, stage: Stage, rays, hits: Hits, solid, pixel: float,
     if headlights_on(weather):
         light += _headlights(scene.ego, points, facing)[:, None]
     # Glass mirrors some sky, wet asphalt and paint too at a flat angle.
-    mirror = np.where(surface == Surface.GLASS, 0.16, 0.03) + (0.04 + 0.1 * weather.rain) * (1 - facing) ** 3
+    mirror = np.where(surface == Surface.GLASS, np.float32(0.16), np.float32(0.03)) + (0.04 + 0.1 * weather.rain) * (1 - facing) ** 3
     sent = albedo * light + mirror[:, None] * sky + emission
-    return sent.astype(np.float32), light.mean(1) + 4 * emission.max(1)
+    brightness = (light[:, 0] + light[:, 1] + light[:, 2]) / 3
+    return sent, brightness + 4 * np.maximum(np.maximum(emission[:, 0], emission[:, 1]), emission[:, 2])
 
 
 def _headlights(ego: tuple[float, float, float], points: np.ndarray, facing: np.ndarray) -> np.ndarray:

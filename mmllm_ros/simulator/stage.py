@@ -13,7 +13,7 @@ import open3d as o3d
 from .mesh import Colour, Mesh, Surface, join
 from .world import Town, ground
 
-_REACH = 95.0
+_REACH = 80.0
 SCENERY = -1
 
 

@@ -8,6 +8,7 @@ seed and the place, so a block looks the same however one arrives.
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass
 
@@ -115,8 +116,7 @@ class Town:
             for along in np.arange(rng.uniform(2, 8), length, rng.uniform(8, 14)):
                 if rng.random() > self.greenery:
                     continue
-                size, tint = rng.uniform(0.7, 1.3), rng.uniform(0.7, 1.3)
-                tree = _tree(rng.random() < 0.3, float(tint))
+                size, tree = rng.uniform(0.7, 1.3), _tree(bool(rng.random() < 0.3), int(rng.integers(4)))
                 right = -rng.uniform(-0.2, 0.5)
                 c, s = math.cos(yaw), math.sin(yaw)
                 parts.append(tree.placed(x + c * along - s * right, y + s * along + c * right, rng.uniform(0, 6), 0.0, (size, size, size)))
@@ -161,14 +161,15 @@ def _building(width: float, depth: float, height: float, rng: np.random.Generato
     return join([box((width, depth, height), (0, 0, height / 2), **look), top, rim])
 
 
-def _tree(conifer: bool, tint: float) -> Mesh:
+@functools.cache
+def _tree(conifer: bool, shade: int) -> Mesh:
+    tint = 0.7 + 0.2 * shade
     trunk = tube((0, 0, 0), (0.05, 0, 2.6), 0.14, colour=(0.09, 0.06, 0.035), reflectance=0.25)
     leaf = {"colour": (0.05 * tint, 0.13 * tint, 0.02), "reflectance": 0.4}
     if conifer:
-        cones = [cylinder(r, 2.4, (0, 0, z), "z", 7, 0.15, **leaf) for r, z in ((1.5, 2.6), (1.2, 3.9), (0.8, 5.2))]
+        cones = [cylinder(r, 3.0, (0, 0, z), "z", 6, 0.1, **leaf) for r, z in ((1.5, 2.9), (1.0, 4.8))]
         return join([trunk, *cones])
-    crown = [blob((1.6, 1.6, 1.5), (0, 0, 4.0), **leaf), blob((1.1, 1.2, 1.0), (0.8, 0.5, 4.7), **leaf)]
-    return join([trunk, *crown, blob((1.0, 1.1, 0.9), (-0.8, -0.4, 3.6), **leaf)])
+    return join([trunk, blob((1.6, 1.6, 1.5), (0, 0, 3.9), **leaf), blob((1.1, 1.2, 1.0), (0.6, 0.4, 4.8), 2, 6, **leaf)])
 
 
 _STREET_LIGHT = join(
