@@ -43,6 +43,7 @@ class Simulator(Node):
         self._serializer = Serializer(rig)
         self._offers = {topic: self._offer(topic, kind) for topic, kind in self._serializer.topics().items()}
         self._on_end = on_end
+        self._began = 0
         self._stop = threading.Event()
         self._pace = Pace(self, publish=self.config.clock)
         self._thread = threading.Thread(target=self._run, name="simulator")
@@ -63,8 +64,9 @@ class Simulator(Node):
             snapshot = self._simulate(0.0)
             started = snapshot.truth.stamp
             shift = self.get_clock().now().nanoseconds - started
-            self._pace.restart(started + shift)
-            self._announce_mounts(started + shift)
+            self._began = started + shift
+            self._pace.restart(self._began)
+            self._announce_mounts(self._began)
             while not self._over(snapshot.truth.stamp - started):
                 coming = ahead.submit(self._simulate, 1.0 / self.config.rate)
                 self._publish(snapshot, shift)
@@ -90,6 +92,8 @@ class Simulator(Node):
         frames = [*snapshot.cameras, *(frame for frame in (snapshot.lidar, snapshot.imu) if frame)]
         messages = [message for frame in frames for message in self._serializer.messages(_shifted(frame, shift))]
         for message in sorted(messages, key=lambda message: message.stamp):
+            if message.stamp < self._began:  # the first IMU window looks back to before the drive
+                continue
             if not self._pace.wait(message.stamp, self._stop):
                 return
             self._offers[message.topic].publish(message.data)

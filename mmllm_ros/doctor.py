@@ -1,0 +1,172 @@
+# Copyright 2026 The mmllm_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""What could keep a robot from answering, and the cure of each: interpreter, ROS, build, torch, weights, topics, clock."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from .datatypes import BadInput
+from .rig import Rig, load_rig
+
+OK, NOTE, FAULT = "ok", "note", "fault"
+_COLOURS = {OK: "green", NOTE: "yellow", FAULT: "red"}
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing looked at. `state` is ok, note (works, but look) or fault (blocks); `cure` is empty where all is well."""
+
+    what: str
+    state: str
+    found: str
+    cure: str = ""
+
+
+def examine(rig_name: str, model: str, listen: float) -> Iterator[Finding]:
+    """Every finding in turn, those about live topics after listening for `listen` seconds."""
+    yield _interpreter()
+    yield from _ros()
+    yield _bridge()
+    yield from _torch()
+    yield from _weights(model)
+    try:
+        rig = load_rig(rig_name)
+    except BadInput as error:
+        yield Finding("rig", FAULT, str(error), "name a shipped rig or a YAML file with --rig")
+        return
+    yield Finding("rig", OK, f"{rig.name}: {len(rig.cameras)} cameras, {_has(rig.lidar)} lidar, {_has(rig.imu)} IMU")
+    if _runs_ros():
+        yield from _graph(rig, listen)
+
+
+def print_findings(console: Console, findings: list[Finding]) -> None:
+    """One row a finding; the cure stands below what was found."""
+    table = Table("", "looked at", "found", show_lines=False, header_style="bold")
+    for finding in findings:
+        cure = f"\n[bold]cure:[/bold] {finding.cure}" if finding.cure else ""
+        table.add_row(f"[{_COLOURS[finding.state]}]{finding.state}[/]", finding.what, finding.found.replace("[", r"\[") + cure)
+    console.print(table)
+
+
+def _interpreter() -> Finding:
+    found = f"Python {platform.python_version()}, {sys.executable}"
+    if sys.version_info < (3, 11):
+        return Finding("interpreter", FAULT, found, "run `make build`, which makes .venv with Python 3.11 or later")
+    return Finding("interpreter", OK, found)
+
+
+def _runs_ros() -> bool:
+    return find_spec("rclpy") is not None and find_spec("mmllm_ros.msg") is not None
+
+
+def _ros() -> Iterator[Finding]:
+    if find_spec("rclpy") is None:
+        yield Finding(
+            "ROS 2", FAULT, "no Python module rclpy", "source the setup file of ROS 2, or `. ./env.sh` after `make build`"
+        )
+        return
+    wheels = [name for name in ("jazzy", "kilted") if _version(f"ros-{name}-rclpy")]
+    where = (
+        f"{wheels[0]} wheels, rclpy {_version(f'ros-{wheels[0]}-rclpy')}" if wheels else os.environ.get("ROS_DISTRO", "unknown")
+    )
+    domain, reach = os.environ.get("ROS_DOMAIN_ID", "0"), os.environ.get("ROS_AUTOMATIC_DISCOVERY_RANGE", "SUBNET")
+    yield Finding("ROS 2", OK, f"{where}; domain {domain}, discovery range {reach}")
+    if find_spec("mmllm_ros.msg") is None:
+        yield Finding("messages", FAULT, "the messages of mmllm_ros are not built", "`make build`, then `. ./env.sh`")
+        return
+    yield Finding("messages", OK, str(Path(find_spec("mmllm_ros.msg").origin).parent))
+    from .nodes.probe import rmw_name
+
+    yield Finding("middleware", OK, rmw_name())
+
+
+def _bridge() -> Finding:
+    if find_spec("cv_bridge") is None:
+        return Finding("cv_bridge", OK, "not installed: mmllm_ros converts images by itself")
+    trial = subprocess.run([sys.executable, "-c", "from cv_bridge import CvBridge; CvBridge()"], capture_output=True, text=True)
+    if trial.returncode:
+        reason = (trial.stderr.strip() or f"exit status {trial.returncode}").splitlines()[-1]
+        found = f"does not work with NumPy {_version('numpy')} ({reason}): mmllm_ros converts images by itself"
+        return Finding("cv_bridge", NOTE, found, "none needed; other packages may want `pip install 'numpy<2'`")
+    return Finding("cv_bridge", OK, f"works with NumPy {_version('numpy')}")
+
+
+def _torch() -> Iterator[Finding]:
+    if find_spec("torch") is None:
+        yield Finding("torch", FAULT, "not installed", "`make build`, or `pip install torch==2.13.0`")
+        return
+    import torch
+
+    yield Finding("torch", OK, f"{torch.__version__}, {torch.get_num_threads()} threads on {os.cpu_count()} cores")
+    if torch.cuda.is_available():
+        free, total = torch.cuda.mem_get_info()
+        yield Finding("GPU", OK, f"{torch.cuda.get_device_name()}, {free / 2**30:.1f} of {total / 2**30:.1f} GiB free")
+    else:
+        yield Finding("GPU", OK, "none that torch can use: everything runs on the CPU")
+
+
+def _weights(model: str) -> Iterator[Finding]:
+    if find_spec("torch") is None:
+        return
+    from .encoders import load_encoder
+    from .model import Model, default_model
+
+    folder = Path(model) if model else default_model()
+    try:
+        loaded = Model.load(folder, "cpu")
+        yield Finding("model", OK, f"{folder}: {loaded.name} {loaded.revision}, modalities {', '.join(loaded.modalities)}")
+        for modality in loaded.modalities:
+            encoder = load_encoder(folder / "encoders" / modality, load_rig("front"), "cpu")
+            expected = loaded.encoder_revisions[modality]
+            if encoder.revision == expected:
+                yield Finding(f"{modality} encoder", OK, f"revision {expected}, as the model expects")
+            else:
+                found = f"revision {encoder.revision}, the model was made for {expected}"
+                yield Finding(f"{modality} encoder", FAULT, found, "take encoders and model from the same folder")
+    except BadInput as error:
+        yield Finding("model", FAULT, str(error), "name a model folder with --model, or restore models/ from the repository")
+
+
+def _graph(rig: Rig, listen: float) -> Iterator[Finding]:
+    from .nodes.probe import probe
+
+    graph = probe(rig, listen)
+    for topic, (kinds, publishers) in graph.sensors.items():
+        if not publishers:
+            cure = (
+                "start the robot or `mmllm drive`; is the topic another, name it in the rig file; is ROS_DOMAIN_ID the robot's?"
+            )
+            yield Finding(topic, NOTE, f"nobody publishes it ({len(graph.topics)} other topics seen)", cure)
+        else:
+            yield Finding(topic, OK, f"{', '.join(kinds)} from {publishers} publisher{'s' * (publishers > 1)}")
+    if graph.clocks > 1:
+        yield Finding(
+            "clock", FAULT, f"{graph.clocks} nodes publish /clock: time jumps", "stop all but one, or set clock:=false there"
+        )
+    elif graph.clocks:
+        yield Finding("clock", OK, f"/clock at {graph.clock_rate:.0f} Hz: nodes want use_sim_time:=true")
+    else:
+        yield Finding("clock", OK, "no /clock: nodes go by the system's time")
+
+
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return ""
+
+
+def _has(mount: object) -> str:
+    return "with" if mount else "no"
