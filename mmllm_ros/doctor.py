@@ -61,10 +61,9 @@ def print_findings(console: Console, findings: list[Finding]) -> None:
 
 
 def _interpreter() -> Finding:
-    found = f"Python {platform.python_version()}, {sys.executable}"
-    if sys.version_info < (3, 11):
-        return Finding("interpreter", FAULT, found, "run `make build`, which makes .venv with Python 3.11 or later")
-    return Finding("interpreter", OK, found)
+    return Finding(
+        "interpreter", OK, f"Python {platform.python_version()}, {sys.executable}, mmllm_ros in {Path(__file__).parent}"
+    )
 
 
 def _runs_ros() -> bool:

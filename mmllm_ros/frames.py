@@ -9,11 +9,12 @@ sensor alike, and neither ROS nor rosbags is imported here.
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from .datatypes import NANOSECONDS, BadInput, CameraFrame, ImuWindow, LidarScan
+from .datatypes import NANOSECONDS, BadInput, CameraFrame, Frame, ImuWindow, LidarScan
 from .decoding import decode_cloud, decode_compressed, decode_image
 from .rig import ImuMount, LidarMount, rotation
 
@@ -25,6 +26,12 @@ MAX_READING = 1e5
 
 IMU_WINDOW = NANOSECONDS
 """Length of an ImuWindow [ns]."""
+
+
+def shifted(frame: Frame, shift: int) -> Frame:
+    """The same frame with all its times later by `shift` [ns]."""
+    times = {"times": frame.times + shift} if isinstance(frame, ImuWindow) else {}
+    return replace(frame, stamp=frame.stamp + shift, **times)
 
 
 def same_topic(topic: str, rig_topic: str) -> bool:

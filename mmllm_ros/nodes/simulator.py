@@ -16,7 +16,8 @@ from rclpy.publisher import Publisher
 from rclpy.qos import DurabilityPolicy, QoSProfile
 
 from ..config import SimulatorConfig
-from ..datatypes import NANOSECONDS, Frame
+from ..datatypes import NANOSECONDS
+from ..frames import shifted
 from ..rig import load_rig
 from ..serialized import Serializer
 from ..simulator.drive import Drive, Snapshot
@@ -90,7 +91,7 @@ class Simulator(Node):
 
     def _publish(self, snapshot: Snapshot, shift: int) -> None:
         frames = [*snapshot.cameras, *(frame for frame in (snapshot.lidar, snapshot.imu) if frame)]
-        messages = [message for frame in frames for message in self._serializer.messages(_shifted(frame, shift))]
+        messages = [message for frame in frames for message in self._serializer.messages(shifted(frame, shift))]
         for message in sorted(messages, key=lambda message: message.stamp):
             if message.stamp < self._began:  # the first IMU window looks back to before the drive
                 continue
@@ -98,11 +99,6 @@ class Simulator(Node):
                 return
             self._offers[message.topic].publish(message.data)
         self.truth = dataclasses.replace(snapshot.truth, stamp=snapshot.truth.stamp + shift)
-
-
-def _shifted(frame: Frame, shift: int) -> Frame:
-    times = {"times": frame.times + shift} if hasattr(frame, "times") else {}
-    return dataclasses.replace(frame, stamp=frame.stamp + shift, **times)
 
 
 def main(args: Sequence[str] | None = None) -> int:

@@ -47,7 +47,7 @@ def drive(ros):
 
 
 def test_a_drive_is_heard_on_the_topics_of_the_rig_and_ends_by_itself(drive):
-    node, heard, began = drive
+    _, heard, began = drive
     # 2 s at 5 Hz, the first and the last moment included, or one less by rounding
     assert len(heard["cloud"]) in (10, 11) and len(heard["image"]) == len(heard["info"]) == len(heard["cloud"])
     assert {m.header.frame_id for m in heard["image"]} == {"camera_front_optical"}
