@@ -1,0 +1,46 @@
+# Copyright 2026 The mmllm_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""The camera_encoder node: any number of cameras, raw or compressed, encoded in one batch."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from sensor_msgs.msg import CompressedImage, Image
+
+from ..context.signals import camera_signals
+from ..datatypes import CameraFrame
+from ..rig import Rig
+from .encoder_node import EncoderNode
+from .process import spin
+from .sensor_source import FrameSource, SensorSource
+
+
+class CameraEncoderNode(EncoderNode):
+    """One source per camera of the rig. A topic that ends in /compressed, also after remapping, carries CompressedImage."""
+
+    modality = "camera"
+
+    @staticmethod
+    def sensors(rig: Rig) -> int:
+        return len(rig.cameras)
+
+    def make_sources(self) -> list[SensorSource]:
+        def kind(topic: str) -> type:
+            return CompressedImage if self.resolve_topic_name(topic).endswith("/compressed") else Image
+
+        return [FrameSource(self, "camera", mount.name, _measure, mount, kind(mount.topic)) for mount in self.rig.cameras]
+
+
+def _measure(newest: CameraFrame, before: CameraFrame | None) -> dict[str, float]:
+    return camera_signals(newest.image, before.image if before else None)
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Run the node."""
+    return spin(CameraEncoderNode, args)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

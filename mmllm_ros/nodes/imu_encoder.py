@@ -1,0 +1,41 @@
+# Copyright 2026 The mmllm_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""The imu_encoder node: one IMU at any rate, read sample by sample, encoded by the second."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from ..context.signals import imu_signals
+from ..datatypes import ImuWindow
+from ..rig import Rig
+from .encoder_node import EncoderNode
+from .process import spin
+from .sensor_source import ImuSource, SensorSource
+
+
+class ImuEncoderNode(EncoderNode):
+    """One source, called imu."""
+
+    modality = "imu"
+
+    @staticmethod
+    def sensors(rig: Rig) -> int:
+        return int(rig.imu is not None)
+
+    def make_sources(self) -> list[SensorSource]:
+        return [ImuSource(self, "imu", "imu", _measure, self.rig.imu)]
+
+
+def _measure(newest: ImuWindow, before: ImuWindow | None) -> dict[str, float]:
+    return imu_signals(newest)
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Run the node."""
+    return spin(ImuEncoderNode, args)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

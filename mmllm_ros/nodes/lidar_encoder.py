@@ -1,0 +1,43 @@
+# Copyright 2026 The mmllm_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""The lidar_encoder node: one spinning lidar, any field layout."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from sensor_msgs.msg import PointCloud2
+
+from ..context.signals import lidar_signals
+from ..datatypes import LidarScan
+from ..rig import Rig
+from .encoder_node import EncoderNode
+from .process import spin
+from .sensor_source import FrameSource, SensorSource
+
+
+class LidarEncoderNode(EncoderNode):
+    """One source, called lidar."""
+
+    modality = "lidar"
+
+    @staticmethod
+    def sensors(rig: Rig) -> int:
+        return int(rig.lidar is not None)
+
+    def make_sources(self) -> list[SensorSource]:
+        return [FrameSource(self, "lidar", "lidar", _measure, self.rig.lidar, PointCloud2)]
+
+
+def _measure(newest: LidarScan, before: LidarScan | None) -> dict[str, float]:
+    return lidar_signals(newest.points, before.points if before else None)
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Run the node."""
+    return spin(LidarEncoderNode, args)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,206 @@
+# Copyright 2026 The mmllm_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""One sensor of an encoder node: where its frames come from, what is known of its health, what was refused."""
+
+from __future__ import annotations
+
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Any
+
+from rclpy.node import Node
+from sensor_msgs.msg import Imu
+
+from ..context.signals import judge
+from ..context.tempo import Tempo
+from ..datatypes import NANOSECONDS, BadInput, Frame, Health
+from ..encoders.base import History
+from ..frames import ImuBuffer
+from ..rig import CameraMount, ImuMount, LidarMount
+from .diagnostics import Level, Link, Status
+from .messages import frame_from_message, imu_from_message
+from .newest import OVERRIDABLE, NewestSubscription, sensor_data
+
+Measure = Callable[[Frame, Frame | None], dict[str, float]]
+"""(newest frame, the one measured before or None) -> signals."""
+
+
+class SensorSource(ABC):
+    """Everything but `poll` is for the worker's thread; `status` may be asked from any."""
+
+    def __init__(self, node: Node, modality: str, name: str, measure: Measure) -> None:
+        self.modality = modality
+        self.name = name
+        self.frame_id = ""
+        self.pair: tuple[Frame, Frame | None] | None = None
+        """The newest frame and its partner half a second older, None before the first and once encoded."""
+        self.link: Link
+        self.tempo = Tempo()
+        self.rejected = 0
+        self._node = node
+        self._measure = measure
+        self._refusal = ""
+        self._newest: Frame | None = None
+        self._measured: Frame | None = None
+        self._signals: dict[str, float] = {}
+        self._started = node.get_clock().now().nanoseconds
+        self._health: Health | None = None
+
+    @abstractmethod
+    def poll(self) -> None:
+        """Take what is newest, if anything is new, into `pair`."""
+
+    @abstractmethod
+    def counts(self) -> dict[str, int]:
+        """For diagnostics: messages taken, passed over."""
+
+    @abstractmethod
+    def destroy(self) -> None:
+        """Stop receiving."""
+
+    def forget(self) -> None:
+        """Time has jumped back: nothing that was seen is of the past."""
+        self.pair = self._newest = self._measured = None
+        self._signals = {}
+        self.tempo.clear()
+        self._started = self._node.get_clock().now().nanoseconds
+
+    def refuse(self, error: BadInput) -> None:
+        """Count a bad message, and say so once in a while."""
+        self.rejected += 1
+        self._refusal = str(error)
+        self._node.get_logger().warning(f"{self.link.topic}: refused: {error}", throttle_duration_sec=5.0)
+
+    def health(self, stale_after: float) -> Health:
+        """What the newest frame says about the sensor now."""
+        newest = self._newest
+        if newest is not None and newest is not self._measured:
+            self._signals = self._measure(newest, self._measured)
+            self._measured = newest
+        stamp = newest.stamp if newest else 0
+        age = (self._node.get_clock().now().nanoseconds - (stamp or self._started)) / NANOSECONDS
+        healthy, reason = judge(self._signals, age, stale_after)
+        if not healthy and (not self._signals or age > stale_after):
+            reason = self._refusal or self.link.incompatible or reason
+        rate = 0.0 if age > stale_after else self.tempo.rate
+        self._health = Health(
+            self.modality, self.name, stamp, rate, age, self.tempo.jitter, self.rejected, self._signals, healthy, reason
+        )
+        return self._health
+
+    def status(self) -> Status:
+        """For /diagnostics."""
+        health = self._health
+        values = {"topic": self.link.topic, **self.counts(), "lost": self.link.lost, "rejected": self.rejected}
+        if self._refusal:
+            values["last refusal"] = self._refusal
+        if health is None:
+            return Status(self.name, Level.WARN, "not measured yet", values, self.frame_id)
+        values |= {"rate [Hz]": health.rate, "age [s]": health.age, "jitter [s]": health.jitter, **health.signals}
+        if self.link.incompatible and health.rate == 0.0:
+            return Status(self.name, Level.ERROR, self.link.incompatible, values, self.frame_id)
+        level = Level.OK if health.healthy else Level.ERROR if health.rate == 0.0 else Level.WARN
+        return Status(self.name, level, health.reason or "healthy", values, self.frame_id)
+
+    def _accepted(self, frame_id: str) -> None:
+        self.frame_id = frame_id
+        self._refusal = ""
+
+
+class FrameSource(SensorSource):
+    """A sensor whose every message is a frame: the worker takes the newest one when it needs one."""
+
+    def __init__(
+        self, node: Node, modality: str, name: str, measure: Measure, mount: CameraMount | LidarMount, kind: type
+    ) -> None:
+        super().__init__(node, modality, name, measure)
+        self._mount = mount
+        self._history = History()
+        self._subscription = NewestSubscription(node, kind, mount.topic)
+        self.link = self._subscription.link
+
+    def poll(self) -> None:
+        taken = self._subscription.take()
+        if taken is None:
+            return
+        message, since = taken
+        try:
+            frame = frame_from_message(message, self.name, self._mount)
+        except BadInput as error:
+            self.refuse(error)
+            return
+        if self._newest and frame.stamp == self._newest.stamp:
+            return
+        self._accepted(message.header.frame_id)
+        self.tempo.add(frame.stamp, since)
+        self._newest = frame
+        self.pair = self._history.pair(frame)
+
+    def forget(self) -> None:
+        super().forget()
+        self._history = History()
+
+    def counts(self) -> dict[str, Any]:
+        subscription = self._subscription
+        return {"publishers": subscription.publishers, "taken": subscription.taken, "passed over": subscription.passed_over}
+
+    def destroy(self) -> None:
+        self._subscription.destroy()
+
+
+class ImuSource(SensorSource):
+    """An IMU, whose every sample counts: a callback keeps the last second, the worker takes the window."""
+
+    def __init__(self, node: Node, modality: str, name: str, measure: Measure, mount: ImuMount) -> None:
+        super().__init__(node, modality, name, measure)
+        self.link = Link(node.resolve_topic_name(mount.topic))
+        self._mount = mount
+        self._buffer = ImuBuffer(name)
+        self._lock = threading.Lock()
+        self._taken = self._late = 0
+        # Not 1: at 400 Hz samples wait here while another callback runs.
+        self._subscription = node.create_subscription(
+            Imu,
+            mount.topic,
+            self._on_sample,
+            sensor_data(100),
+            event_callbacks=self.link.callbacks(),
+            qos_overriding_options=OVERRIDABLE,
+        )
+
+    def _on_sample(self, message: Imu) -> None:
+        try:
+            stamp, sample = imu_from_message(message, self._mount)
+        except BadInput as error:
+            self.refuse(error)
+            return
+        with self._lock:
+            self._taken += 1
+            if self._buffer.push(stamp, sample):
+                self.tempo.add(stamp)
+                self._accepted(message.header.frame_id)
+            else:
+                self._late += 1
+
+    def poll(self) -> None:
+        with self._lock:
+            window = self._buffer.window()
+        if window is not None and (self._newest is None or window.stamp != self._newest.stamp):
+            self._newest = window
+            self.pair = (window, None)
+
+    def health(self, stale_after: float) -> Health:
+        with self._lock:
+            return super().health(stale_after)
+
+    def forget(self) -> None:
+        with self._lock:
+            super().forget()
+            self._buffer.clear()
+
+    def counts(self) -> dict[str, Any]:
+        return {"publishers": self._subscription.get_publisher_count(), "taken": self._taken, "late or twice": self._late}
+
+    def destroy(self) -> None:
+        self._node.destroy_subscription(self._subscription)
