@@ -57,7 +57,6 @@ class CameraEncoder(Encoder):
         self.ray = nn.Linear(4 * 2 * 2 + 1, width)
         self.blocks = nn.Sequential(*(TransformerBlock(width, heads) for _ in range(depth)))
         self.proposals = Proposals(width, objects, sectors, self.columns, circular=False)
-        self.ego = nn.Linear(width, 3)
 
     @property
     def token_width(self) -> int:

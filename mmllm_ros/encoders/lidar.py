@@ -73,7 +73,6 @@ class LidarEncoder(Encoder):
         self.ray = nn.Linear(2 * 2 * 8 + 1, width)
         self.blocks = nn.Sequential(*(TransformerBlock(width, heads) for _ in range(depth)))
         self.proposals = Proposals(width, objects, sectors, self.columns, circular=True)
-        self.ego = nn.Linear(width, 3)
 
     @property
     def token_width(self) -> int:

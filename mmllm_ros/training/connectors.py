@@ -1,0 +1,145 @@
+# Copyright 2026 The mmllm_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Stage four: the connectors learn to speak to the frozen LLM. Nothing else trains.
+
+Every question of a step sees another set of modalities, the empty one included, and every step another number of linked
+blocks, so that one set of weights serves any subset and any depth (modality dropout and nested depth, papers.md 4.3, 4.4).
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from rich.progress import track
+from torch import Tensor, nn
+
+from ..encoders import Encoder
+from ..latent.connector import merge
+from ..latent.lower import lower_states, upper
+from ..latent.port import Latent
+from ..model import Model
+from ..rig import Rig
+from ..simulator.questions import ask
+from ..simulator.truth import SceneTruth
+from .loop import Schedule, fit
+from .shards import Shards
+from .text import answer_loss, lay_out
+
+EVERYTHING = 0.4
+"""Share of questions that see all modalities; the others draw a subset evenly, the empty one included."""
+FULL_DEPTH = 0.6
+"""Share of steps that link all blocks."""
+ENCODED_AT_ONCE = 16
+
+
+@dataclass(frozen=True, slots=True)
+class TokenTable:
+    """The tokens of one modality for every frame: values float16 [frames, T, D], places float32 [frames, T, 3]."""
+
+    values: Tensor
+    places: Tensor
+
+
+@torch.inference_mode()
+def encode_all(shards: Shards, encoders: Mapping[str, Encoder]) -> dict[str, TokenTable]:
+    """Run every frame through the frozen encoders once, the views of a frame behind each other in the rig's order."""
+    tables: dict[str, list[tuple[Tensor, Tensor]]] = {modality: [] for modality in encoders}
+    starts = range(0, len(shards), ENCODED_AT_ONCE)
+    for start in track(starts, "encode frames"):
+        frames = np.arange(start, min(start + ENCODED_AT_ONCE, len(shards)))
+        for modality, encoder in encoders.items():
+            values, places = encoder(_inputs(shards, modality, frames))
+            rows = len(frames)
+            tables[modality].append((values.reshape(rows, -1, values.shape[-1]).half(), places.reshape(rows, -1, 3)))
+    return {modality: TokenTable(*map(torch.cat, zip(*parts, strict=True))) for modality, parts in tables.items()}
+
+
+def _inputs(shards: Shards, modality: str, frames: np.ndarray) -> dict[str, Tensor]:
+    if modality == "imu":
+        return shards.imu(frames)
+    if modality == "lidar":
+        return shards.lidar(frames, np.zeros(len(frames), bool))
+    views = len(shards.rig.cameras)
+    repeated = np.repeat(frames, views)
+    return shards.camera(repeated, np.tile(np.arange(views), len(frames)), np.zeros(len(repeated), bool))
+
+
+def row_bank(
+    connectors: nn.ModuleDict, tables: Mapping[str, TokenTable], frames: Tensor, row: Tensor, seen: Mapping[str, Tensor], depth: int
+) -> dict[int, Latent]:
+    """Latents for questions in rows: `frames` [F] are encoded once, question i asks about frame `row[i]`, sees where `seen`."""
+    banks = {}
+    for modality, table in tables.items():
+        connector = connectors[modality]
+        bank = connector(table.values[frames].float(), table.places[frames], linked_blocks=min(depth, len(connector.heads)))
+        banks[modality] = {
+            block: Latent(
+                latent.key[row], latent.value[row], latent.log_gate[row].masked_fill(~seen[modality][:, None], -torch.inf)
+            )
+            for block, latent in bank.items()
+        }
+    return merge(banks)
+
+
+def subsets(modalities: Sequence[str]) -> list[tuple[str, ...]]:
+    """Every subset, the empty one first."""
+    return [chosen for size in range(len(modalities) + 1) for chosen in itertools.combinations(sorted(modalities), size)]
+
+
+def train_connectors(
+    model: Model,
+    tables: Mapping[str, TokenTable],
+    truths: Sequence[SceneTruth],
+    rig: Rig,
+    schedule: Schedule,
+    batch: tuple[int, int],
+    folder: Path,
+    seed: int,
+) -> None:
+    """Train `model.connectors` in place on `batch[0]` frames with `batch[1]` questions each a step."""
+    model.connectors.requires_grad_(True)
+    trained = {name for name, value in model.connectors.named_parameters() if value.requires_grad}
+    frozen = [name for name, value in model.llm.named_parameters() if value.requires_grad]
+    if frozen or not trained:
+        raise AssertionError(f"only connectors may train, but {frozen[:3]} of the LLM would")
+    choices = subsets(tuple(tables))
+    deepest = model.linked_blocks
+    first = model.llm.config.num_hidden_layers - deepest
+
+    def loss(rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
+        frames = rng.integers(len(truths), size=batch[0])
+        asked = [(index, q) for index, frame in enumerate(frames) for q in ask(truths[frame], rig, rng, batch[1])]
+        row = torch.tensor([index for index, _ in asked])
+        chosen = [choices[-1] if rng.random() < EVERYTHING else choices[rng.integers(len(choices))] for _ in asked]
+        seen = {modality: torch.tensor([modality in subset for subset in chosen]) for modality in tables}
+        depth = deepest if rng.random() < FULL_DEPTH else int(rng.integers(1, deepest + 1))
+        bank = row_bank(model.connectors, tables, torch.from_numpy(frames), row, seen, depth)
+        pairs = [(model.prompt.question_ids(q.question), model.prompt.answer_ids(q.answer)) for _, q in asked]
+        laid = lay_out(pairs, model.tokenizer.pad_token_id)
+        with torch.no_grad():
+            hidden = lower_states(model.llm, laid.ids, first_block=first)
+        value, right = answer_loss(upper(model.llm, hidden, bank, first_block=first, positions=laid.places), laid.targets)
+        return value, {"right": right}
+
+    fit("connectors", model.connectors, loss, schedule, folder, seed)
+    model.connectors.requires_grad_(False)
+
+
+def temperature(log_probabilities: Tensor, correct: Tensor) -> float:
+    """The temperature that makes the answers' probabilities calibrated: least cross-entropy over answers [n, answers]."""
+    log_temperature = torch.zeros((), requires_grad=True)
+    optimizer = torch.optim.LBFGS([log_temperature], max_iter=50)
+
+    def closure() -> Tensor:
+        optimizer.zero_grad()
+        value = nn.functional.cross_entropy(log_probabilities / log_temperature.exp(), correct)
+        value.backward()
+        return value
+
+    optimizer.step(closure)
+    return log_temperature.exp().item()

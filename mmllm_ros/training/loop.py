@@ -1,0 +1,148 @@
+# Copyright 2026 The mmllm_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""One training loop for every stage: cosine schedule, progress, curves, checkpoints, exact resume.
+
+A step depends on the weights and on its number alone (data and dropout are drawn from a generator seeded by it), so a run
+that was cut off and resumed gives the same weights as one that was not.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+import torch
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+matplotlib.use("Agg")
+from matplotlib import pyplot  # noqa: E402  the backend must be chosen first: a training has no screen
+
+Loss = Callable[[np.random.Generator], tuple[Tensor, dict[str, float]]]
+"""Draws a batch with the generator, returns its loss and the numbers worth plotting."""
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """How long and how fast: AdamW, linear warm-up, cosine to zero, gradients clipped to norm 1."""
+
+    steps: int
+    learning_rate: float
+    warmup: int = 100
+    weight_decay: float = 0.02
+    checkpoint_every: int = 250
+
+    def rate(self, step: int) -> float:
+        """Share of the learning rate at `step`."""
+        if step < self.warmup:
+            return (step + 1) / self.warmup
+        return 0.5 + 0.5 * math.cos(math.pi * (step - self.warmup) / max(1, self.steps - self.warmup))
+
+
+def fit(name: str, module: nn.Module, loss: Loss, schedule: Schedule, folder: Path, seed: int) -> None:
+    """Train what requires a gradient in `module`, in place. Writes checkpoint, CSV and PNG named `name` into `folder`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    trained = {key: value for key, value in module.named_parameters() if value.requires_grad}
+    decayed = [value for value in trained.values() if value.ndim >= 2]
+    plain = [value for value in trained.values() if value.ndim < 2]
+    groups = [{"params": decayed}, {"params": plain, "weight_decay": 0.0}]
+    optimizer = torch.optim.AdamW(groups, lr=schedule.learning_rate, weight_decay=schedule.weight_decay, betas=(0.9, 0.98))
+    checkpoint = folder / f"{name}.safetensors"
+    start = _resume(checkpoint, trained, optimizer)
+    rows = _kept_rows(folder / f"{name}.csv", start)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    module.train()
+    with Progress(*columns) as progress:
+        bar = progress.add_task(name, total=schedule.steps, completed=start)
+        for step in range(start, schedule.steps):
+            torch.manual_seed(seed * 1_000_003 + step)
+            for group in optimizer.param_groups:
+                group["lr"] = schedule.learning_rate * schedule.rate(step)
+            with _fast(next(iter(trained.values())).device):
+                value, numbers = loss(np.random.default_rng([seed, step]))
+            if not torch.isfinite(value):
+                raise FloatingPointError(f"{name}: loss is {value.item()} at step {step}; the last checkpoint is {checkpoint}")
+            optimizer.zero_grad(set_to_none=True)
+            value.backward()
+            nn.utils.clip_grad_norm_(trained.values(), 1.0)
+            optimizer.step()
+            rows.append({"step": step, "loss": value.item(), **numbers})
+            progress.update(bar, advance=1, description=f"{name} loss {np.mean([r['loss'] for r in rows[-50:]]):.3f}")
+            if (step + 1) % schedule.checkpoint_every == 0 or step + 1 == schedule.steps:
+                _checkpoint(checkpoint, step + 1, trained, optimizer)
+                _write_rows(folder / f"{name}.csv", rows)
+    plot_curves(folder / f"{name}.png", rows)
+    module.eval()
+
+
+@contextlib.contextmanager
+def _fast(device: torch.device) -> Iterator[None]:
+    """16-bit products; on a CPU also plain attention, whose gradient is several times quicker there for short sequences."""
+    backends = [SDPBackend.MATH] if device.type == "cpu" else [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
+    with torch.autocast(device.type, torch.bfloat16), sdpa_kernel(backends):
+        yield
+
+
+def _checkpoint(path: Path, step: int, trained: dict[str, nn.Parameter], optimizer: torch.optim.AdamW) -> None:
+    tensors = {f"weight.{key}": value.detach() for key, value in trained.items()}
+    for key, value in trained.items():
+        state = optimizer.state.get(value)
+        if state:
+            tensors[f"first.{key}"], tensors[f"second.{key}"] = state["exp_avg"], state["exp_avg_sq"]
+    part = path.with_suffix(".part")
+    save_file({key: value.contiguous() for key, value in tensors.items()}, part, {"step": str(step)})
+    part.replace(path)
+
+
+def _resume(path: Path, trained: dict[str, nn.Parameter], optimizer: torch.optim.AdamW) -> int:
+    if not path.is_file():
+        return 0
+    with safe_open(path, "pt") as file, torch.no_grad():
+        step = int(file.metadata()["step"])
+        keys = set(file.keys())
+        for key, value in trained.items():
+            value.copy_(file.get_tensor(f"weight.{key}"))
+            if f"first.{key}" in keys:
+                moments = {"exp_avg": file.get_tensor(f"first.{key}"), "exp_avg_sq": file.get_tensor(f"second.{key}")}
+                optimizer.state[value] = {"step": torch.tensor(float(step)), **moments}
+    return step
+
+
+def _kept_rows(path: Path, steps: int) -> list[dict[str, float]]:
+    if not steps or not path.is_file():
+        return []
+    with open(path, newline="") as file:
+        rows = [{key: float(value) for key, value in row.items() if value} for row in csv.DictReader(file)]
+    return [row for row in rows if row["step"] < steps]
+
+
+def _write_rows(path: Path, rows: list[dict[str, float]]) -> None:
+    with open(path, "w", newline="") as file:
+        writer = csv.DictWriter(file, fieldnames=list(dict.fromkeys(key for row in rows for key in row)))
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def plot_curves(path: Path, rows: list[dict[str, float]]) -> None:
+    """Each number of `rows` against its step, smoothed over 2 % of the run."""
+    names = [key for key in dict.fromkeys(key for row in rows for key in row) if key != "step"]
+    figure, axes = pyplot.subplots(1, len(names), figsize=(3.2 * len(names), 2.8), squeeze=False)
+    for axis, name in zip(axes[0], names, strict=True):
+        points = [(row["step"], row[name]) for row in rows if name in row]
+        window = max(1, len(points) // 50)
+        smooth = np.convolve([value for _, value in points], np.ones(window) / window, mode="valid")
+        axis.plot([step for step, _ in points][window - 1 :], smooth)
+        axis.set_title(name, fontsize=9)
+        axis.set_xlabel("step", fontsize=8)
+    figure.tight_layout()
+    figure.savefig(path, dpi=110)
+    pyplot.close(figure)

@@ -1,0 +1,93 @@
+# Copyright 2026 The mmllm_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Stage one: simulated drives -> shards of sensor tensors with their truth, rendered by all cores."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+from rich.progress import Progress
+
+from ..encoders import CameraEncoder, ImuEncoder, LidarEncoder
+from ..rig import load_rig
+from ..simulator.drive import Drive, Snapshot
+
+SCENES_PER_SHARD = 25
+CHAINS, CHAIN_LENGTH = 2, 3
+FRAMES_PER_SHARD = SCENES_PER_SHARD * CHAINS * CHAIN_LENGTH
+GAP, PAUSE = 0.5, 3.0
+"""A drive is seen in chains of frames half a second apart, so that motion can be seen, with a pause between chains."""
+
+SEED_BASE = {"train": 0, "validation": 500_000_000, "test": 1_000_000_000}
+"""First seed of each split: splits are by scene and cannot overlap (a split holds fewer than 500 million scenes)."""
+
+
+@dataclass(frozen=True, slots=True)
+class ShardJob:
+    """One shard to render: `rig` by name, seeds from `first_seed` on, contexts drawn by the simulator."""
+
+    folder: Path
+    rig: str
+    first_seed: int
+    context: str
+
+
+def render_split(folder: Path, split: str, frames: int, rig: str, context: str = "mixed", workers: int | None = None) -> list[Path]:
+    """Render at least `frames` frames of `split` below `folder`; shards that are already there stay. Returns the shards."""
+    shards = -(-frames // FRAMES_PER_SHARD)
+    jobs = [
+        ShardJob(folder / split / f"{index:05d}", rig, SEED_BASE[split] + index * SCENES_PER_SHARD, context)
+        for index in range(shards)
+    ]
+    missing = [job for job in jobs if not job.folder.is_dir()]
+    if missing:
+        count = workers or os.cpu_count() or 1
+        with Progress() as progress, ProcessPoolExecutor(count, mp_context=get_context("spawn"), initializer=_one_thread) as pool:
+            bar = progress.add_task(f"render {split}", total=len(missing) * FRAMES_PER_SHARD)
+            for _ in as_completed([pool.submit(render_shard, job) for job in missing]):
+                progress.advance(bar, FRAMES_PER_SHARD)
+    return [job.folder for job in jobs]
+
+
+def _one_thread() -> None:
+    os.environ["OMP_NUM_THREADS"] = "1"
+    os.nice(5)
+
+
+def render_shard(job: ShardJob) -> None:
+    """Write camera.npy, lidar.npy, imu.npy, previous.npy and truth.jsonl into the job's folder, whole or not at all."""
+    rig = load_rig(job.rig)
+    senses = CameraEncoder(rig), LidarEncoder(rig), ImuEncoder(rig)
+    part = job.folder.with_suffix(".part")
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True)
+    columns: dict[str, list[np.ndarray]] = {"camera": [], "lidar": [], "imu": []}
+    previous: list[int] = []
+    with open(part / "truth.jsonl", "w") as truths:
+        for seed in range(job.first_seed, job.first_seed + SCENES_PER_SHARD):
+            drive = Drive(seed, rig, job.context)
+            for _ in range(CHAINS):
+                drive.advance(PAUSE)
+                for link in range(CHAIN_LENGTH):
+                    drive.advance(GAP)
+                    snapshot = drive.capture()
+                    previous.append(len(previous) - 1 if link else len(previous))
+                    _append(columns, snapshot, *senses)
+                    truths.write(json.dumps(snapshot.truth.to_json()) + "\n")
+    for name, rows in columns.items():
+        np.save(part / f"{name}.npy", np.stack(rows))
+    np.save(part / "previous.npy", np.array(previous))
+    part.rename(job.folder)
+
+
+def _append(columns: dict, snapshot: Snapshot, camera: CameraEncoder, lidar: LidarEncoder, imu: ImuEncoder) -> None:
+    columns["camera"].append(np.stack([camera.sense(frame).numpy() for frame in snapshot.cameras]))
+    columns["lidar"].append(lidar.sense(snapshot.lidar).numpy())
+    columns["imu"].append(imu.sense(snapshot.imu).numpy())

@@ -1,0 +1,48 @@
+# Copyright 2026 The mmllm_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""What `mmllm train --config FILE` reads: one YAML file, every entry checked, every default in config/train/."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from ..datatypes import BadInput
+from .loop import Schedule
+
+STAGES = ("render", "camera", "lidar", "imu", "text", "text_world", "connectors")
+
+
+@dataclass(frozen=True, slots=True)
+class TrainSettings:
+    """A whole training.
+
+    `frames` gives the rendered frames of the train and the validation split; `schedules` and `batches` go by stage (a batch is
+    [views], [sweeps], [windows], or [scenes, questions each]); `llm` is the shape of the Llama; `connector` that of a connector.
+    """
+
+    name: str
+    rig: str
+    seed: int
+    prompt: str
+    frames: dict[str, int]
+    llm: dict[str, int]
+    connector: dict[str, int]
+    schedules: dict[str, Schedule]
+    batches: dict[str, tuple[int, ...]]
+
+
+def read_settings(path: Path) -> TrainSettings:
+    """Read a configuration file. Raises BadInput naming the entry."""
+    try:
+        content = yaml.safe_load(path.read_text())
+        stages = content.pop("stages")
+        unknown = set(stages) - set(STAGES)
+        if unknown:
+            raise ValueError(f"stages has an entry {sorted(unknown)[0]!r}, not one of {list(STAGES)}")
+        batches = {stage: tuple(entry.pop("batch")) for stage, entry in stages.items()}
+        return TrainSettings(**content, schedules={stage: Schedule(**entry) for stage, entry in stages.items()}, batches=batches)
+    except (OSError, yaml.YAMLError, AttributeError, KeyError, TypeError, ValueError) as error:
+        raise BadInput(f"training configuration {path}: {' '.join(str(error).split())[:300]}") from error

@@ -1,0 +1,82 @@
+# Copyright 2026 The mmllm_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""The whole training, stage after stage. A stage that is done is not done again; one that was cut off goes on where it was."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+import torch
+
+from ..encoders import load_encoder
+from ..latent.checkpoint import load_llm
+from ..latent.connector import Connector
+from ..latent.manifest import LLM_FOLDER, Manifest
+from ..latent.prompt import Prompt
+from ..model import Model
+from ..rig import load_rig
+from ..simulator.questions import ANSWERS
+from .calibration import calibrate
+from .connectors import encode_all, train_connectors
+from .encoders import train_encoder
+from .render import render_split
+from .settings import TrainSettings
+from .shards import Shards
+from .text import make_llm, make_tokenizer, save_llm, train_text
+
+ENCODERS = ("camera", "lidar", "imu")
+
+
+def train(settings: TrainSettings, work: Path, out: Path) -> Model:
+    """Render, train the encoders, the LLM and the connectors, calibrate, and write the model folder `out`.
+
+    `work` keeps the rendered frames, the checkpoints and the curves (a CSV and a PNG per stage).
+    """
+    rig = load_rig(settings.rig)
+    splits = {
+        split: Shards(render_split(work / "frames", split, count, settings.rig), rig) for split, count in settings.frames.items()
+    }
+    frames = splits["train"]
+    for modality in ENCODERS:
+        if not (out / "encoders" / modality / "model.safetensors").is_file():
+            stage = settings.schedules[modality], settings.batches[modality][0]
+            train_encoder(modality, frames, *stage, work, settings.seed, out / "encoders" / modality)
+    if not (out / LLM_FOLDER / "model.safetensors").is_file():
+        _train_llm(settings, frames, work, out / LLM_FOLDER)
+    model = _connected(settings, rig, out)
+    encoders = {modality: load_encoder(out / "encoders" / modality, rig) for modality in ENCODERS}
+    stage = settings.schedules["connectors"], settings.batches["connectors"]
+    train_connectors(model, encode_all(frames, encoders), frames.truths, rig, *stage, work, settings.seed)
+    calibrate(model, encode_all(splits["validation"], encoders), splits["validation"].truths, rig, settings.seed)
+    model.save(out)
+    return model
+
+
+def _train_llm(settings: TrainSettings, frames: Shards, work: Path, out: Path) -> None:
+    tokenizer = make_tokenizer(settings.prompt)
+    prompt = Prompt(tokenizer, settings.prompt)
+    torch.manual_seed(settings.seed)
+    llm = make_llm(tokenizer, settings.llm)
+    for stage, truths in (("text", []), ("text_world", frames.truths)):
+        learn = partial(train_text, stage, llm, truths, frames.rig, prompt)
+        learn(settings.schedules[stage], settings.batches[stage], work, settings.seed)
+    save_llm(llm, prompt, out)
+
+
+def _connected(settings: TrainSettings, rig, out: Path) -> Model:
+    """The frozen LLM of `out` with fresh connectors for its encoders."""
+    llm, tokenizer, revision = load_llm(out / LLM_FOLDER, torch.device("cpu"))
+    torch.manual_seed(settings.seed)
+    encoders = {modality: load_encoder(out / "encoders" / modality, rig) for modality in ENCODERS}
+    manifest = Manifest(
+        name=settings.name,
+        llm_revision=revision,
+        encoder_revisions={modality: encoder.revision for modality, encoder in encoders.items()},
+        answers=list(ANSWERS),
+        prompt=settings.prompt,
+    )
+    connectors = {
+        modality: Connector(modality, encoder.token_width, llm, **settings.connector) for modality, encoder in encoders.items()
+    }
+    return Model(llm, tokenizer, manifest, connectors)
