@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import itertools
 import math
+import re
+import reprlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,10 +17,9 @@ import yaml
 from .datatypes import BadInput
 from .resources import shared_folder
 
+_LARGEST_FILE = 1_000_000
 _AXES = {sign + name: factor * np.eye(3)[i] for i, name in enumerate("xyz") for sign, factor in (("+", 1.0), ("-", -1.0))}
-_RIGHT_HANDED = {
-    axes for axes in itertools.permutations(_AXES, 3) if np.isclose(np.linalg.det([_AXES[a] for a in axes]), 1.0)
-}
+_RIGHT_HANDED = {axes for axes in itertools.permutations(_AXES, 3) if np.isclose(np.linalg.det([_AXES[a] for a in axes]), 1.0)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,61 +86,113 @@ def load_rig(name_or_file: str | Path) -> Rig:
     path = Path(name_or_file)
     if path.suffix not in (".yaml", ".yml"):
         path = rigs / f"{name_or_file}.yaml"
-    if not path.is_file():
-        known = sorted(file.stem for file in rigs.glob("*.yaml"))
-        raise BadInput(f"rig {str(name_or_file)!r} is neither one of {known} nor a YAML file")
     try:
-        content = yaml.safe_load(path.read_text())
-        return _parse(content, path.stem)
-    except (yaml.YAMLError, UnicodeDecodeError, AttributeError, TypeError, KeyError, ValueError) as error:
-        reason = " ".join(str(error).split())
-        raise BadInput(f"rig file {path}: {reason}") from error
+        text = path.read_text() if path.is_file() and path.stat().st_size <= _LARGEST_FILE else None
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadInput(f"rig {str(name_or_file)!r}: {_one_line(error)}") from error
+    if text is None:
+        known = sorted(file.stem for file in rigs.glob("*.yaml"))
+        raise BadInput(f"rig {reprlib.repr(str(name_or_file))} is neither one of {known} nor a YAML file of at most 1 MB")
+    try:
+        return _parse(yaml.safe_load(text), path.stem)
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        raise BadInput(f"rig file {path}: {_one_line(error)}") from error
 
 
-def _parse(content: dict, name: str) -> Rig:
-    cameras = tuple(
-        CameraMount(
-            name=str(camera),
-            topic=str(mount.get("topic", f"camera/{camera}/image_raw")),
-            bearing=math.radians(float(mount.get("bearing", 0.0))),
-            fov=math.radians(_within(float(mount.get("fov", 70.0)), 10.0, 170.0, f"cameras.{camera}.fov")),
-            position=_vector(mount.get("position", CameraMount.__dataclass_fields__["position"].default)),
-            pitch=math.radians(float(mount.get("pitch", 0.0))),
-        )
-        for camera, mount in (content.get("cameras") or {}).items()
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
+
+
+def _parse(content: object, name: str) -> Rig:
+    parts = _settings(content, ("cameras", "lidar", "imu"), "a rig")
+    cameras = parts.get("cameras") or {}
+    if not isinstance(cameras, dict):
+        raise BadInput(f"cameras is {reprlib.repr(cameras)}, not a mapping of names to mounts")
+    return Rig(
+        name,
+        tuple(_camera(camera, mount) for camera, mount in cameras.items()),
+        None if parts.get("lidar") is None else _lidar(parts["lidar"]),
+        None if parts.get("imu") is None else _imu(parts["imu"]),
     )
-    return Rig(name, cameras, _lidar(content.get("lidar")), _imu(content.get("imu")))
 
 
-def _lidar(mount: dict | None) -> LidarMount | None:
-    if mount is None:
-        return None
-    known = {key: mount[key] for key in ("topic", "rings", "columns") if key in mount}
-    angles = {key: math.radians(float(mount[key])) for key in ("fov_up", "fov_down") if key in mount}
-    if "position" in mount:
-        known["position"] = _vector(mount["position"])
-    return LidarMount(axes=_axes(mount), **known, **angles)
+def _camera(name: object, content: object) -> CameraMount:
+    if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]{0,63}", name):
+        raise BadInput(f"camera name {reprlib.repr(name)} is not a ROS name: a letter, then letters, digits and _")
+    where = f"cameras.{name}"
+    mount = _settings(content, ("topic", "bearing", "fov", "position", "pitch"), where)
+    return CameraMount(
+        name=name,
+        topic=_topic(mount, f"camera/{name}/image_raw", where),
+        bearing=math.radians(_number(mount, "bearing", 0.0, -360.0, 360.0, where)),
+        fov=math.radians(_number(mount, "fov", 70.0, 10.0, 170.0, where)),
+        position=_position(mount, CameraMount, where),
+        pitch=math.radians(_number(mount, "pitch", 0.0, -90.0, 90.0, where)),
+    )
 
 
-def _imu(mount: dict | None) -> ImuMount | None:
-    if mount is None:
-        return None
-    known = {key: mount[key] for key in ("topic", "gravity_removed") if key in mount}
-    return ImuMount(axes=_axes(mount), **known)
+def _lidar(content: object) -> LidarMount:
+    mount = _settings(content, ("topic", "axes", "position", "rings", "columns", "fov_up", "fov_down"), "lidar")
+    up = _number(mount, "fov_up", 10.0, -90.0, 90.0, "lidar")
+    down = _number(mount, "fov_down", -30.0, -90.0, 90.0, "lidar")
+    if not down < up:
+        raise BadInput(f"lidar.fov_down is {down}, not below lidar.fov_up, {up}")
+    return LidarMount(
+        topic=_topic(mount, LidarMount().topic, "lidar"),
+        axes=_axes(mount),
+        position=_position(mount, LidarMount, "lidar"),
+        rings=int(_number(mount, "rings", 32, 1, 1024, "lidar")),
+        columns=int(_number(mount, "columns", 1024, 8, 16384, "lidar")),
+        fov_up=math.radians(up),
+        fov_down=math.radians(down),
+    )
+
+
+def _imu(content: object) -> ImuMount:
+    mount = _settings(content, ("topic", "axes", "gravity_removed"), "imu")
+    removed = mount.get("gravity_removed", False)
+    if not isinstance(removed, bool):
+        raise BadInput(f"imu.gravity_removed is {reprlib.repr(removed)}, not true or false")
+    return ImuMount(_topic(mount, ImuMount().topic, "imu"), _axes(mount), removed)
+
+
+def _settings(content: object, known: tuple[str, ...], where: str) -> dict:
+    """`content` as a mapping. A misspelled setting is refused, or the sensor would silently look elsewhere."""
+    if not isinstance(content, dict):
+        raise BadInput(f"{where} is {reprlib.repr(content)}, not a mapping of {', '.join(known)}")
+    for name in content:
+        if name not in known:
+            raise BadInput(f"{where} has no setting {reprlib.repr(name)}, only {', '.join(known)}")
+    return content
+
+
+def _topic(mount: dict, default: str, where: str) -> str:
+    topic = mount.get("topic", default)
+    if not isinstance(topic, str) or not re.fullmatch(r"/?[A-Za-z_][A-Za-z0-9_]*(/[A-Za-z_][A-Za-z0-9_]*)*", topic):
+        raise BadInput(f"{where}.topic is {reprlib.repr(topic)}, not a ROS topic name")
+    return topic
 
 
 def _axes(mount: dict) -> tuple[str, str, str]:
-    axes = tuple(mount.get("axes", ("+x", "+y", "+z")))
-    rotation(axes)
-    return axes
+    axes = mount.get("axes", ["+x", "+y", "+z"])
+    if not isinstance(axes, list) or not all(isinstance(axis, str) for axis in axes):
+        raise BadInput(f"axes is {reprlib.repr(axes)}, not three signed axes such as ['+y', '-x', '+z']")
+    rotation(tuple(axes))
+    return tuple(axes)
 
 
-def _vector(numbers) -> tuple[float, float, float]:
-    x, y, z = (float(number) for number in numbers)
+def _position(mount: dict, kind: type, where: str) -> tuple[float, float, float]:
+    metres = mount.get("position", list(kind.__dataclass_fields__["position"].default))
+    if not isinstance(metres, list) or len(metres) != 3:
+        raise BadInput(f"{where}.position is {reprlib.repr(metres)}, not three numbers [m]")
+    x, y, z = (_number({axis: value}, axis, 0.0, -100.0, 100.0, f"{where}.position") for axis, value in zip("xyz", metres))
     return (x, y, z)
 
 
-def _within(value: float, low: float, high: float, name: str) -> float:
-    if not low <= value <= high:
-        raise BadInput(f"{name} is {value}, not between {low} and {high}")
-    return value
+def _number(mount: dict, key: str, default: float, low: float, high: float, where: str) -> float:
+    value = mount.get(key, default)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
+        raise BadInput(f"{where}.{key} is {reprlib.repr(value)}, not a number between {low} and {high}")
+    if isinstance(default, int) and value != int(value):
+        raise BadInput(f"{where}.{key} is {value}, not a whole number")
+    return float(value)
