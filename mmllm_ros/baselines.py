@@ -64,14 +64,14 @@ def oracle(questions: Sequence[Question], plugged: Collection[str], blind: Seque
 def floors_and_ceilings(
     train: Sequence[Question], test: Sequence[Question], sets: Sequence[Sequence[str]]
 ) -> dict[str, dict[str, float]]:
-    """Accuracy overall and per type of "majority", "ngram", and of the oracle of each modality set ("camera+imu", ...)."""
+    """Accuracy overall and per type of "majority", "ngram" and the oracle of each modality set ("camera+imu", "none")."""
     floors: dict[str, Callable] = {"majority": majority, "ngram": ngram}
     guesses = {name: floor(train, test) for name, floor in floors.items()}
     rows = {
         name: per_type(test, [float(guess == question.answer) for guess, question in zip(answers, test, strict=True)])
         for name, answers in guesses.items()
     }
-    return rows | {"+".join(sorted(kept)): per_type(test, oracle(test, kept, guesses["ngram"])) for kept in sets}
+    return rows | {"+".join(sorted(kept)) or "none": per_type(test, oracle(test, kept, guesses["ngram"])) for kept in sets}
 
 
 def _keys(question: Question) -> tuple[str, str, str]:

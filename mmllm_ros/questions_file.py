@@ -34,7 +34,7 @@ def read_questions(path: str | Path) -> list[Question]:
     content = read_json(path)
     records = content.get("questions") if isinstance(content, dict) else content
     if not isinstance(records, list):
-        raise BadInput(f"{path}: no list of questions under \"questions\"")
+        raise BadInput(f'{path}: no list of questions under "questions"')
     return [_question(record, f"{path}: question {index}") for index, record in enumerate(records)]
 
 
