@@ -127,10 +127,17 @@ class DriveConfig(ModelConfig):
 
     source: str = parameter("simulator", "where the sensors come from", choices=("simulator", "bag", "robot"), read_only=True)
     bag: str = parameter("", "rosbag2 folder or mcap file, with source bag", read_only=True)
-    seed: int = parameter(0, "seed of the simulated world and of the questions", minimum=0, maximum=2**31 - 1, read_only=True)
+    seed: int = parameter(
+        1_000_000_000,
+        "seed of the simulated world; nothing from 1,000,000,000 on is trained on",
+        minimum=0,
+        maximum=2**31 - 1,
+        read_only=True,
+    )
     context: str = parameter(
         "mixed", "light and weather", choices=("day", "night", "rain", "fog", "glare", "mixed"), read_only=True
     )
     duration: float = parameter(60.0, "length of the drive [s], 0 = until interrupted", minimum=0.0, maximum=86400.0, read_only=True)
     interval: float = parameter(2.0, "ask so often [s]", minimum=0.1, maximum=3600.0, read_only=True)
     out: str = parameter("out", "folder for drive.jsonl and drive.png", read_only=True)
+    clock: bool = parameter(True, "publish /clock and go by it; of several robots only one may", read_only=True)

@@ -37,7 +37,7 @@ class Logbook:
         """Keep one answer, given `seconds` after the start of the drive."""
         self._lines.write(json.dumps(_record(moment.answer, moment.truth)) + "\n")
         self._lines.flush()
-        self._console.print(_line(moment, seconds))
+        self._console.print(_line(moment, seconds), soft_wrap=True)
         if moment.truth:
             self.judged += 1
             self.right += moment.answer.answer == moment.truth
@@ -54,7 +54,7 @@ class Logbook:
         if self._lines.closed:
             return
         self._lines.close()
-        self._console.print(f"{self.summary()}. Written: {self.folder / 'drive.jsonl'}", highlight=False)
+        self._console.print(f"{self.summary()}. Written: {self.folder / 'drive.jsonl'}", highlight=False, soft_wrap=True)
         if self._moments:
             last = len(self._moments) - 1
             shown = sorted({round(index * last / (PICTURED - 1)) for index in range(PICTURED)})

@@ -14,23 +14,25 @@ from rclpy.node import Node
 from ..datatypes import BadInput
 
 
-def spin(make_node: Callable[[], Node], args: Sequence[str] | None = None, threads: int = 1) -> int:
-    """Run one node until Ctrl-C, SIGTERM or its own `context.try_shutdown()`, and return the exit status.
+def spin(make_node: Callable[[], Node | list[Node]], args: Sequence[str] | None = None, threads: int = 1) -> int:
+    """Run one node, or several in one executor, until Ctrl-C, SIGTERM or their own shutdown, and return the exit status.
 
     Args:
-        make_node: the node's class, or a function that makes it. Its `destroy_node` must stop the threads it started.
+        make_node: the node's class, or a function that makes it or them. `destroy_node` must stop the threads of its node.
         args: the command line as ROS wants it, None = sys.argv.
         threads: how many callbacks may run at once; nodes compute in their own worker, so one is usual.
 
     Returns:
         0 after a shutdown, 2 after BadInput (one line on stderr).
     """
-    node = None
+    nodes: list[Node] = []
     rclpy.init(args=args)
     executor = SingleThreadedExecutor() if threads == 1 else MultiThreadedExecutor(threads)
     try:
-        node = make_node()
-        executor.add_node(node)
+        made = make_node()
+        nodes = made if isinstance(made, list) else [made]
+        for node in nodes:
+            executor.add_node(node)
         executor.spin()
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
@@ -39,7 +41,7 @@ def spin(make_node: Callable[[], Node], args: Sequence[str] | None = None, threa
         return 2
     finally:
         executor.shutdown()
-        if node is not None:
+        for node in nodes:
             node.destroy_node()
         rclpy.try_shutdown()
     return 0

@@ -1,0 +1,81 @@
+# Copyright 2026 The mmllm_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""The whole robot in one process: a source of sensor topics, encoders, monitor, llm, visualizer, and a passenger who asks."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from rclpy.node import Node
+from rclpy.parameter import Parameter
+
+from ..config import DriveConfig
+from .camera_encoder import CameraEncoderNode
+from .context_monitor import ContextMonitor
+from .imu_encoder import ImuEncoderNode
+from .lidar_encoder import LidarEncoderNode
+from .llm import Llm
+from .passenger import Passenger
+from .process import spin
+from .replay import Replay
+from .simulator import Simulator
+from .visualizer import Visualizer
+
+MEMBERS = (CameraEncoderNode, LidarEncoderNode, ImuEncoderNode, ContextMonitor, Llm, Visualizer)
+
+
+def make_nodes(**passenger_arguments: Any) -> list[Node]:
+    """All nodes of a drive, one torch and one DDS participant between them, for one executor. Raises BadInput.
+
+    The passenger holds the configuration: what differs from its defaults counts for every node that knows the parameter.
+    """
+    nodes: list[Node] = []
+    try:
+        passenger = Passenger(**passenger_arguments)
+        nodes.append(passenger)
+        config = passenger.config
+        changed = {
+            field.name: getattr(config, field.name)
+            for field in dataclasses.fields(config)
+            if getattr(config, field.name) != field.default
+        }
+        namespace = passenger_arguments.get("namespace")
+        clock = config.source != "robot" and config.clock
+        if config.source == "simulator":
+            settings = {**changed, "seed": config.seed, "duration": 0.0, "use_sim_time": False}
+            simulator = Simulator(namespace=namespace, parameter_overrides=_parameters(settings))
+            nodes.append(simulator)
+            passenger.truth = lambda: simulator.truth
+        elif config.source == "bag":
+            settings = {**changed, "use_sim_time": False}
+            nodes.append(Replay(on_end=passenger.end, namespace=namespace, parameter_overrides=_parameters(settings)))
+        for member in MEMBERS:
+            settings = {**changed, "use_sim_time": clock}
+            nodes.append(member(namespace=namespace, parameter_overrides=_parameters(settings)))
+    except BaseException:
+        for node in reversed(nodes):
+            node.destroy_node()
+        raise
+    return nodes
+
+
+def _parameters(settings: dict[str, Any]) -> list[Parameter]:
+    return [Parameter(name, value=value) for name, value in settings.items()]
+
+
+def run(config: DriveConfig, namespace: str | None = None) -> int:
+    """`mmllm drive`: drive as configured and return the exit status."""
+    parameters = _parameters(dataclasses.asdict(config))
+    return spin(lambda: make_nodes(parameter_overrides=parameters, namespace=namespace), [])
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """`ros2 run mmllm_ros drive --ros-args -p source:=bag -p bag:=FOLDER`."""
+    return spin(make_nodes, args)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
