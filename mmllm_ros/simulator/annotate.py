@@ -18,7 +18,7 @@ from .stage import SCENERY, Prop
 from .truth import EgoMotion, SceneObject, TrafficLight, Weather
 from .vehicle import Ego
 from .weather import headlights_on
-from .world import SIGNAL, SIGNAL_HEAD, STOP_LINE, Town
+from .world import SIGNAL, SIGNAL_HEAD, SIGNAL_POST, STOP_LINE, Town
 
 SIGNAL_OWNER = 0
 """The number of the traffic light that governs the ego lane; actors count from 1."""
@@ -87,6 +87,7 @@ def _signals(town: Town, ego: Ego, axis: int, street: int, crossing: int, weathe
         if math.hypot(x - ego.x, y - ego.y) < _REACH + 10:
             owner = SIGNAL_OWNER if (axis, street, crossing, heading) == mine else SCENERY
             colour = _dimmed(_SIGNAL_COLOUR[state], weather)
+            heads.append(Prop(SIGNAL_POST.placed(x, y, yaw), SCENERY, {}))
             heads.append(Prop(SIGNAL.placed(x, y, yaw), owner, {int(_SIGNAL_SURFACE[state]): colour}))
     return heads
 

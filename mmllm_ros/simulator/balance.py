@@ -15,7 +15,7 @@ from pathlib import Path
 from random import Random
 
 _SHARPNESS = 6.0
-_RELUCTANCE = 2.0
+_RELUCTANCE = 5.0
 _RATE = 0.1
 _UNKNOWN = 0.01
 _PLAUSIBLE = 0.02

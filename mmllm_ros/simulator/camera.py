@@ -100,7 +100,7 @@ class Lens:
 
     def mask(self, size: tuple[int, int]) -> tuple[np.ndarray | None, np.ndarray | None]:
         """How much each pixel is blurred by drops and darkened by dirt, float32 [h, w, 1] in [0, 1], None for nothing."""
-        return self._painted(self._drops, size, 0.02, 0.07, 0.006), self._painted(self._spots, size, 0.03, 0.14, 0.03)
+        return self._painted(self._drops, size, 0.02, 0.07, 0.006), self._painted(self._spots, size, 0.02, 0.1, 0.02)
 
     @staticmethod
     def _painted(spots: np.ndarray, size: tuple[int, int], small: float, large: float, soft: float) -> np.ndarray | None:
@@ -132,7 +132,7 @@ def expose(light: np.ndarray, parts: Radiance, weather: Weather, turning: float,
         light = light * (1 - drops) + cv2.GaussianBlur(light, (0, 0), 0.045 * width) * drops
         keep *= 1 - 0.9 * drops[:, :, 0]
     if dirt is not None:
-        light = light * (1 - 0.85 * dirt) + 0.03 * brightness * dirt
+        light = light * (1 - 0.8 * dirt) + 0.03 * brightness * dirt
         keep *= 1 - 0.9 * dirt[:, :, 0]
     if weather.rain > 0.05:
         light = light + _streaks(height, width, weather, rng) * (0.35 * brightness)

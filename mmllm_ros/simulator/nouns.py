@@ -7,7 +7,7 @@ from __future__ import annotations
 from random import Random
 
 from .programs import Program
-from .scene_graph import DIRECTIONS, ME, STATUSES_OF, SceneGraph
+from .scene_graph import DIRECTIONS, ME, STATUSES_OF, SceneGraph, members
 from .truth import CATEGORIES
 
 ALL_STATUSES = tuple(dict.fromkeys(status for statuses in STATUSES_OF.values() for status in statuses))
@@ -24,10 +24,21 @@ def noun(status: str, category: str) -> str:
     return category if status == "any" else f"{status} {category}"
 
 
+def any_object(graph: SceneGraph, random: Random) -> int:
+    """The index of an object, half of the time of one that a camera shows: few rigs have cameras all around."""
+    shown = members(graph.shown) if random.random() < 0.5 else []
+    return random.choice(shown) if shown else random.randrange(len(graph.objects))
+
+
+def any_direction(graph: SceneGraph, random: Random) -> str:
+    """A direction, half of the time of one that the cameras watch wholly."""
+    return random.choice(graph.watched if graph.watched and random.random() < 0.5 else DIRECTIONS)
+
+
 def any_noun(graph: SceneGraph, random: Random, statuses: bool = True, thing: bool = True) -> tuple[str, str]:
     """A status and a category, half of the time of an object that is there."""
     if graph.objects and random.random() < 0.5:
-        item = random.choice(graph.objects)
+        item = graph.objects[any_object(graph, random)]
         category, status = item.category, item.status
     else:
         category = random.choice(CATEGORIES)
@@ -43,7 +54,7 @@ def unique(graph: SceneGraph, random: Random, statuses: bool = True) -> tuple[Pr
     """An object that its category (and status) singles out: its program, its words and its index."""
     if not graph.objects:
         return None
-    index = random.randrange(len(graph.objects))
+    index = any_object(graph, random)
     item = graph.objects[index]
     choices = ["any"]
     if statuses and item.status in STATUSES_OF.get(item.category, ()):
@@ -68,7 +79,7 @@ def placed_object(graph: SceneGraph, random: Random) -> tuple[Program, str, Slot
     place = place_of(graph, random)
     if place is None or not graph.objects:
         return None
-    index = random.randrange(len(graph.objects))
+    index = any_object(graph, random)
     if index == place[2]:
         return None
     category = graph.objects[index].category

@@ -60,26 +60,32 @@ class _Maker:
     def __init__(self, town: Town, rng: np.random.Generator, axis: int, street: int, heading: int, along: float):
         self._town, self._rng = town, rng
         self._where = {"axis": axis, "street": street, "heading": heading, "along": along}
-        crossing = round(along / town.pitch[axis]) * town.pitch[axis]
-        self._in_crossing = abs(along - crossing) < town.half + 6.5
+        # Still things keep off crossings: where this spot is too near one, they go beside it.
+        self._middle = middle = round(along / town.pitch[axis]) * town.pitch[axis]
+        room = town.half + 9.0
+        self._in_crossing = abs(along - middle) < room
+        beside = middle + math.copysign(room + float(rng.uniform(0, 8)), along - middle)
+        self._beside = beside if self._in_crossing else along
 
     def _actor(self, category: str, shape: Shape, mode: str, state: str, right: float, spread: float = 0.08, **more) -> Actor:
         rng = self._rng
         common = rng.uniform(1 - spread, 1 + spread)
         scale = tuple(float(common * rng.uniform(1 - spread / 2, 1 + spread / 2)) for _ in range(3))
         colour, paint = paint_of(category, shape, rng)
+        if mode == "still":
+            more["along"] = self._beside
         return Actor(0, category, shape, scale, colour, paint, mode, state, **{**self._where, "right": right, **more})
 
     def vehicle(self, category: str) -> list[Actor]:
         """Parked at the kerb, or in a lane: driving, or standing for a while."""
         rng, town = self._rng, self._town
         shape = pick(category, "", rng)
-        if rng.random() < 0.35 and not self._in_crossing:
+        if rng.random() < 0.4:
             return [self._actor(category, shape, "still", "parked", town.half - 1.25)]
         right = town.lane(int(rng.integers(town.lanes)))
         slow = 0.6 if category == "construction vehicle" else 1.0
         cruise = float(rng.uniform(4.0, 13.0)) * slow
-        stands = rng.random() < 0.45 and not self._in_crossing
+        stands = rng.random() < 0.6 and not self._in_crossing
         motion = {"cruise": cruise, "speed": 0.0 if stands else cruise, "hold": float(rng.uniform(4, 14)) if stands else 0.0}
         motion["braking"] = stands
         if category != "trailer":
@@ -120,9 +126,9 @@ class _Maker:
         count = int(rng.integers(1, 4))
         right = town.lanes * LANE + 0.6 if rng.random() < 0.6 else town.half + 0.7
         turn = math.pi / 2 if category == "barrier" else 0.0
-        start, gap = self._where["along"], 3.1 if category == "barrier" else float(rng.uniform(1.5, 3.5))
+        gap = 3.1 if category == "barrier" else float(rng.uniform(1.5, 3.5))
         shape = pick(category, "", rng)
         row = [self._actor(category, shape, "still", "", right, 0.05, turn=turn + float(rng.normal(0, 0.05))) for _ in range(count)]
         for i, actor in enumerate(row):
-            actor.along = start + i * gap
+            actor.along += math.copysign(i * gap, self._beside - self._middle)
         return row

@@ -7,9 +7,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from random import Random
 
-from .nouns import ALL_STATUSES, Slots, any_noun, noun, place_of, placed_object, plural, unique
+from .nouns import ALL_STATUSES, Slots, any_direction, any_noun, noun, place_of, placed_object, plural, unique
 from .programs import Program
-from .scene_graph import DIRECTIONS, ME, SceneGraph, members
+from .scene_graph import ME, SceneGraph, members
 from .truth import VEHICLES
 
 COLOURS = ("black", "white", "red", "blue", "green", "yellow")
@@ -46,7 +46,7 @@ def _toward(operation: str) -> Callable[[SceneGraph, Random], Proposal | None]:
         if place is None:
             return None
         status, category = any_noun(graph, random, statuses=operation != "distance")
-        where = random.choice(DIRECTIONS)
+        where = any_direction(graph, random)
         return _about_set(operation, status, category, ("toward", where, place[0])), {
             **_words(status, category), "where": where, "place": f"of {place[1]}"
         }
@@ -60,7 +60,7 @@ def _there(operation: str) -> Callable[[SceneGraph, Random], Proposal | None]:
         if reference is None:
             return None
         status, category = any_noun(graph, random)
-        where = random.choice(DIRECTIONS)
+        where = any_direction(graph, random)
         return _about_set(operation, status, category, ("toward", where, reference[0])), {
             **_words(status, category), "where": where, "ref": reference[1]
         }
@@ -98,7 +98,7 @@ def _object_toward(graph: SceneGraph, random: Random) -> Proposal | None:
     place = place_of(graph, random)
     if place is None:
         return None
-    status, where = random.choice(("any", *_OBJECT_STATUSES)), random.choice(DIRECTIONS)
+    status, where = random.choice(("any", *_OBJECT_STATUSES)), any_direction(graph, random)
     chosen = ("pick", status, "thing", ("toward", where, place[0]))
     return ("category", ("the", chosen)), {**_words(status, "thing"), "where": where, "place": f"of {place[1]}"}
 
@@ -107,7 +107,7 @@ def _object_both(graph: SceneGraph, random: Random) -> Proposal | None:
     one, other = place_of(graph, random), place_of(graph, random)
     if one is None or other is None or one[2] == other[2]:
         return None
-    status, d1, d2 = random.choice(("any", *_OBJECT_STATUSES)), random.choice(DIRECTIONS), random.choice(DIRECTIONS)
+    status, d1, d2 = random.choice(("any", *_OBJECT_STATUSES)), any_direction(graph, random), any_direction(graph, random)
     chosen = ("pick", status, "thing", ("toward", d1, one[0]), ("toward", d2, other[0]))
     return ("category", ("the", chosen)), {**_words(status, "thing"), "d1": d1, "d2": d2, "r1": one[1], "r2": other[1]}
 

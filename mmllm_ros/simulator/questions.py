@@ -31,7 +31,7 @@ SHARES = {
 }  # fmt: skip
 """How often each type is asked, where the scene permits."""
 
-_TRIES = 4
+_TRIES = 6
 _CANDIDATES = 24
 _DRAWS = 60
 _EASY_COUNT = 5

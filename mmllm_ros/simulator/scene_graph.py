@@ -90,6 +90,7 @@ class SceneGraph:
                 raw_returns |= bit * (item.returns >= MIN_RETURNS)
                 self.seen["lidar"] |= bit * (item.clear_returns >= MIN_RETURNS)
         self._rows: dict[int, dict[str, int]] = {}
+        self.watched = tuple(where for where in DIRECTIONS if self.covers("camera", where))
         self.light = truth.traffic_light if _light_pixels(truth.traffic_light, cameras, "pixels") else None
         self.light_clear = _light_pixels(truth.traffic_light, cameras, "clear_pixels")
         self.awake = {

@@ -47,7 +47,7 @@ def sky_colour(weather: Weather) -> np.ndarray:
     clear, cloudy = np.array([0.32, 0.5, 0.85]), np.array([0.55, 0.57, 0.6])
     dusk = math.exp(-(((weather.light - 0.28) / 0.16) ** 2))
     colour = (clear * (1 - grey) + cloudy * grey) * (1 - dusk) + np.array([0.75, 0.45, 0.35]) * dusk
-    return (colour * (0.008 + 0.85 * weather.light**1.3)).astype(np.float32)
+    return (colour * (0.005 + 0.85 * weather.light**1.3)).astype(np.float32)
 
 
 def shade(scene: Scene, stage: Stage, rays: np.ndarray, hits: Hits, pixel: float) -> Radiance:

@@ -182,21 +182,23 @@ _STREET_LIGHT = join(
 
 
 def _signal_head() -> Mesh:
-    parts = [tube((0, 0, 0), (0, 0, 4.1), 0.08, **_POLE), tube((0, 0, 4.0), (0, 1.9, 4.0), 0.06, **_POLE)]
-    parts.append(box((0.3, 0.55, 1.5), (0, 1.9, 3.4), colour=(0.015, 0.015, 0.015)))
+    parts = [box((0.3, 0.55, 1.5), (0, 1.9, 3.4), colour=(0.015, 0.015, 0.015))]
     parts.append(box((0.04, 0.85, 1.8), (0.05, 1.9, 3.4), colour=(0.03, 0.03, 0.03)))
     for surface, z, colour in (
         (Surface.RED, 3.88, (0.08, 0.01, 0.01)),
         (Surface.YELLOW, 3.4, (0.08, 0.06, 0.01)),
         (Surface.GREEN, 2.92, (0.01, 0.07, 0.03)),
     ):
-        parts.append(cylinder(0.21, 0.04, (-0.17, 1.9, z), "x", 10, colour=colour, surface=surface))
+        parts.append(cylinder(0.22, 0.04, (-0.17, 1.9, z), "x", 10, colour=colour, surface=surface))
         parts.append(frustum((0.2, 0.44), (0.2, 0.3), z + 0.2, z + 0.24, (-0.24, 1.9), colour=(0.015, 0.015, 0.015)))
     return join(parts)
 
 
 SIGNAL = _signal_head()
 """The traffic light: its lamps look towards -x, at traffic that drives along +x."""
+
+SIGNAL_POST = join([tube((0, 0, 0), (0, 0, 4.1), 0.08, **_POLE), tube((0, 0, 4.0), (0, 1.9, 4.0), 0.06, **_POLE)])
+"""What carries it."""
 
 SIGNAL_HEAD = (0.0, 1.9, 3.4)
 """The middle of the lamps in the mesh's own axes [m]."""
