@@ -21,9 +21,10 @@ INTERFACES = sorted(path for kind in ("msg", "srv", "action") for path in (ROOT 
 LAYERS = {
     0: ("__init__", "datatypes", "config", "resources", "rig", "device", "decoding", "weights"),
     1: ("encoders", "latent", "context", "simulator", "frames", "serialized", "questions_file", "drawing", "report", "baselines"),
-    2: ("model", "logbook"),
+    2: ("model", "logbook", "question_sets"),
     3: ("assistant", "recording", "nuscenes"),
-    4: ("training", "evaluation", "offline", "cli", "__main__", "nodes"),
+    4: ("training", "evaluation", "offline", "simulate", "nodes"),
+    5: ("cli", "doctor", "__main__"),
 }
 LAYER = {room: layer for layer, rooms in LAYERS.items() for room in rooms}
 ROS_PACKAGES = re.compile(r"rclpy|ament_index_python|cv_bridge|launch|\w+_(msgs|interfaces)|mmllm_ros\.(msg|srv|action)")
