@@ -64,7 +64,7 @@ class Ros:
         self._nodes.append(node)
         return node
 
-    def until(self, condition: Callable[[], Any], timeout: float = 15.0) -> Any:
+    def until(self, condition: Callable[[], Any], timeout: float = 30.0) -> Any:
         """Wait until `condition()` is true and return what it returned; fails after `timeout` seconds."""
         deadline = time.monotonic() + timeout
         while time.monotonic() < deadline:

@@ -334,16 +334,16 @@ def test_ctrl_c_ends_the_process_with_status_zero(ros, tiny_model):
     command = [sys.executable, "-m", "mmllm_ros.nodes.imu_encoder", "--ros-args", "-p", f"model:={tiny_model}"]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     client = ros.tester.create_client(ChangeState, "imu_encoder/change_state")
-    ros.until(client.service_is_ready, timeout=60.0)
+    ros.until(client.service_is_ready, timeout=240.0)
     assert ros.change_state("imu_encoder", CONFIGURE) and ros.change_state("imu_encoder", ACTIVATE)
     process.send_signal(signal.SIGINT)
-    errors = process.communicate(timeout=30.0)[1]
+    errors = process.communicate(timeout=60.0)[1]
     assert process.returncode == 0, errors
     assert "Traceback" not in errors
 
 
 def test_a_bad_parameter_ends_the_process_with_one_line_and_status_two():
     command = [sys.executable, "-m", "mmllm_ros.nodes.imu_encoder", "--ros-args", "-p", "rate:=.nan"]
-    process = subprocess.run(command, capture_output=True, text=True, timeout=60.0)
+    process = subprocess.run(command, capture_output=True, text=True, timeout=240.0)
     assert process.returncode == 2
     assert "rate" in process.stderr and len(process.stderr.strip().splitlines()) == 1
