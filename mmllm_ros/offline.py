@@ -14,14 +14,12 @@ from .datatypes import NANOSECONDS, Answer, BadInput, CameraFrame, Frame, ImuWin
 from .encoders import History, load_encoder
 from .model import Model, default_model
 from .recording import Recording
-from .rig import CameraMount, ImuMount, LidarMount, load_rig
+from .rig import load_rig
 
 PAUSE = NANOSECONDS // 2
 """Recorded time between two questions [ns]."""
 
-_MODALITY = {
-    CameraFrame: "camera", CameraMount: "camera", LidarScan: "lidar", LidarMount: "lidar", ImuWindow: "imu", ImuMount: "imu"
-}  # fmt: skip
+_MODALITY = {CameraFrame: "camera", LidarScan: "lidar", ImuWindow: "imu"}
 
 
 def answer_recording(
@@ -57,7 +55,7 @@ class _Session:
         self._max_age = round(config.max_age * NANOSECONDS)
         self._now = 0
         self._encoded: dict[tuple[str, str], int] = {}
-        recorded = {_MODALITY[type(mount)] for mount in recording.sensors(self._rig).values()}
+        recorded = {mount.modality for mount in recording.sensors(self._rig).values()}
         model = Model.load(folder, config.device)
         self.assistant = Assistant(model, config, lambda: self._now)
         self._encoders = {

@@ -18,10 +18,8 @@ from rosbags.typesys import Stores, get_typestore
 
 from .datatypes import NANOSECONDS, BadInput, Frame
 from .frames import ImuBuffer, camera_frame, imu_sample, lidar_scan, same_topic, stamp_of
-from .rig import CameraMount, ImuMount, LidarMount, Rig
+from .rig import CameraMount, ImuMount, LidarMount, Mount, Rig
 from .serialized import Serialized, Serializer
-
-Mount = CameraMount | LidarMount | ImuMount
 
 IMU_PERIOD = NANOSECONDS // 10
 """A recording yields an ImuWindow so often [ns]: windows overlap, as they do live."""
@@ -69,10 +67,9 @@ class Recording:
 
     def sensors(self, rig: Rig) -> dict[str, Mount]:
         """The recorded topics that the rig names, with their mounts. Raises BadInput when there is none."""
-        mounts = [*rig.cameras, *(mount for mount in (rig.lidar, rig.imu) if mount)]
-        found = {topic: mount for mount in mounts if (topic := self._topic_of(mount)) is not None}
+        found = {topic: mount for mount in rig.mounts if (topic := self._topic_of(mount)) is not None}
         if not found:
-            wanted = ", ".join(mount.topic for mount in mounts) or "nothing"
+            wanted = ", ".join(mount.topic for mount in rig.mounts) or "nothing"
             there = ", ".join(f"{name} ({topic.type})" for name, topic in sorted(self.topics.items())) or "nothing"
             raise BadInput(f"recording {self.path} has no sensor topics: rig {rig.name} expects {wanted}; recorded are {there}")
         return found
@@ -91,13 +88,18 @@ class Recording:
             if frame is not None:
                 yield frame
 
+    def chosen(self, topics: str) -> list[str]:
+        """The names in a comma-separated list, with or without their leading slash; all where it is empty. Raises BadInput."""
+        names = ["/" + name.strip("/") for name in topics.replace(",", " ").split()] or sorted(self.topics)
+        if unknown := sorted(set(names) - set(self.topics)):
+            raise BadInput(f"recording {self.path} has no topic {unknown[0]!r}, only {sorted(self.topics)}")
+        return names
+
     def raw(self, topics: Collection[str] | None = None, start: float = 0.0) -> Iterator[tuple[str, str, int, bytes]]:
         """Topic, type, receive time [ns] and serialized bytes (CDR) of each message from `start` [s] on, in order.
 
-        Only the asked-for `topics` are read; None is all of them. Raises BadInput for an unknown topic or a late `start`.
+        Only the asked-for `topics` are read; None is all of them. Raises BadInput where `start` lies behind the end.
         """
-        if topics is not None and (unknown := sorted(set(topics) - set(self.topics))):
-            raise BadInput(f"recording {self.path} has no topic {unknown[0]!r}, only {sorted(self.topics)}")
         if start > self.duration:
             raise BadInput(f"start {start} s lies behind the end of recording {self.path}, which lasts {self.duration:.2f} s")
         since = self.start + round(start * NANOSECONDS) if start > 0 else None

@@ -10,6 +10,7 @@ import re
 import reprlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import yaml
@@ -26,6 +27,8 @@ _RIGHT_HANDED = {axes for axes in itertools.permutations(_AXES, 3) if np.isclose
 class CameraMount:
     """One camera. `bearing` [rad] is the yaw of its optical axis, `fov` [rad] its horizontal field of view, `position` [m]."""
 
+    modality: ClassVar[str] = "camera"
+
     name: str
     topic: str
     bearing: float
@@ -37,6 +40,8 @@ class CameraMount:
 @dataclass(frozen=True, slots=True)
 class LidarMount:
     """A spinning lidar. `axes` are the sensor axes that point forward, left and up; `fov_up`, `fov_down` [rad]."""
+
+    modality: ClassVar[str] = "lidar"
 
     topic: str = "lidar/points"
     axes: tuple[str, str, str] = ("+x", "+y", "+z")
@@ -51,9 +56,14 @@ class LidarMount:
 class ImuMount:
     """An IMU. `axes` as for the lidar; `gravity_removed` says that the driver already took gravity away."""
 
+    modality: ClassVar[str] = "imu"
+
     topic: str = "imu/data"
     axes: tuple[str, str, str] = ("+x", "+y", "+z")
     gravity_removed: bool = False
+
+
+Mount = CameraMount | LidarMount | ImuMount
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +74,11 @@ class Rig:
     cameras: tuple[CameraMount, ...]
     lidar: LidarMount | None = LidarMount()
     imu: ImuMount | None = ImuMount()
+
+    @property
+    def mounts(self) -> list[Mount]:
+        """Every sensor."""
+        return [*self.cameras, *(mount for mount in (self.lidar, self.imu) if mount)]
 
     def camera(self, name: str) -> CameraMount:
         """The mount called `name`. Raises BadInput."""

@@ -46,9 +46,8 @@ def probe(rig: Rig, seconds: float) -> Graph:
         while (left := deadline - time.monotonic()) > 0:
             executor.spin_once(timeout_sec=left)
         seen = {name: kinds for name, kinds in node.get_topic_names_and_types() if node.count_publishers(name)}
-        mounts = [*rig.cameras, *(mount for mount in (rig.lidar, rig.imu) if mount)]
         sensors = {}
-        for mount in mounts:
+        for mount in rig.mounts:
             names = [name for name in seen if same_topic(name, mount.topic)]
             kinds = sorted({kind for name in names for kind in seen[name]})
             sensors[mount.topic] = (kinds, sum(node.count_publishers(name) for name in names))

@@ -32,16 +32,18 @@ _ABSOLUTE = ("/tf", "/tf_static")
 class Replay(Node):
     """Publishes the recorded bytes from a thread of its own; `on_end` is called there when there is nothing left to play.
 
-    Topics keep the recorded name under this node's namespace. Raises BadInput as Recording does.
+    Topics keep the recorded name under this node's namespace. `hold`, where given, is waited for before the first message.
+    Raises BadInput as Recording does.
     """
 
-    def __init__(self, on_end: Callable[[], None] | None = None, **node_arguments) -> None:
+    def __init__(self, on_end: Callable[[], None] | None = None, hold: threading.Event | None = None, **node_arguments) -> None:
         super().__init__("replay", **node_arguments)
         self.config = declare(self, ReplayConfig)
         if not self.config.bag:
             raise BadInput("parameter bag is '', not a rosbag2 folder or file")
         self.recording = Recording(self.config.bag)
         self._on_end = on_end
+        self._hold = hold
         self._stop = threading.Event()
         self._pace = Pace(self, self.config.rate, self.config.clock)
         self._offers = self._offer()
@@ -57,11 +59,8 @@ class Replay(Node):
 
     def _offer(self) -> dict[str, Publisher]:
         """One publisher for each topic that is asked for and whose type is installed here."""
-        asked = [name if name.startswith("/") else f"/{name}" for name in self.config.topics.replace(",", " ").split()]
-        if unknown := sorted(set(asked) - set(self.recording.topics)):
-            raise BadInput(f"recording {self.config.bag} has no topic {unknown[0]!r}, only {sorted(self.recording.topics)}")
         publishers = {}
-        for name in asked or sorted(self.recording.topics):
+        for name in self.recording.chosen(self.config.topics):
             topic = self.recording.topics[name]
             if name == "/clock" and self.config.clock:
                 self.get_logger().info("recorded /clock is left out, this node publishes its own")
@@ -78,13 +77,17 @@ class Replay(Node):
         return self.recording.raw(set(self._offers), self.config.start)
 
     def _play(self) -> None:
-        self._await_subscriber()
         try:
+            self._await_listeners()
             while self._play_once() and self.config.loop:
                 self.get_logger().info("from the beginning")
             self._await_delivery()
         except BadInput as error:  # damage in the middle of the file
             self.get_logger().error(str(error))
+        except Exception:
+            if self.context.ok():  # else Ctrl-C took the middleware away while this thread was publishing
+                raise
+            return
         if self._on_end and not self._stop.is_set():
             self._on_end()
 
@@ -100,7 +103,9 @@ class Replay(Node):
             self._offers[topic].publish(data)
         return not self._stop.is_set()
 
-    def _await_subscriber(self) -> None:
+    def _await_listeners(self) -> None:
+        while self._hold and not self._hold.wait(0.1) and not self._stop.is_set():
+            pass
         deadline = time.monotonic() + DISCOVERY
         while time.monotonic() < deadline and not self._stop.is_set():
             if any(publisher.get_subscription_count() for publisher in self._offers.values()):

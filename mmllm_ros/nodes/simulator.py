@@ -60,6 +60,16 @@ class Simulator(Node):
         return self.create_publisher(message_class(kind), topic, QoSProfile(depth=10))
 
     def _run(self) -> None:
+        try:
+            self._drive_on()
+        except Exception:
+            if self.context.ok():  # else Ctrl-C took the middleware away while this thread was publishing
+                raise
+            return
+        if self._on_end and not self._stop.is_set():
+            self._on_end()
+
+    def _drive_on(self) -> None:
         # The next moment is simulated while this one is published: the IMU's samples keep their times.
         with ThreadPoolExecutor(1) as ahead:
             snapshot = self._simulate(0.0)
@@ -72,8 +82,6 @@ class Simulator(Node):
                 coming = ahead.submit(self._simulate, 1.0 / self.config.rate)
                 self._publish(snapshot, shift)
                 snapshot = coming.result()
-        if self._on_end and not self._stop.is_set():
-            self._on_end()
 
     def _over(self, driven: int) -> bool:
         return self._stop.is_set() or 0 < self.config.duration < driven / NANOSECONDS

@@ -104,6 +104,12 @@ def test_raw_reads_only_the_asked_for_topics_from_the_asked_for_time(bag):
     ]
 
 
+def test_topics_are_chosen_with_or_without_their_slash_and_all_of_them_by_default(bag):
+    recording = Recording(bag)
+    assert recording.chosen("lidar/points, /imu/data") == ["/lidar/points", "/imu/data"]
+    assert recording.chosen("") == sorted(recording.topics)
+
+
 def test_raw_of_no_topics_reads_nothing(bag):
     assert list(Recording(bag).raw([])) == []
 
@@ -179,7 +185,7 @@ def test_a_bag_without_sensor_topics_says_what_it_holds_and_what_the_rig_expects
 
 def test_an_unknown_topic_and_a_start_behind_the_end_are_refused(bag):
     with pytest.raises(BadInput, match="no topic '/sonar'"):
-        list(Recording(bag).raw(["/sonar"]))
+        Recording(bag).chosen("lidar/points, sonar")
     with pytest.raises(BadInput, match=r"start 60.0 s lies behind the end"):
         list(Recording(bag).raw(start=60.0))
 

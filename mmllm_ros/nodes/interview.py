@@ -1,0 +1,57 @@
+# Copyright 2026 The mmllm_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Questions to a bag that plays over DDS: encoders, monitor, llm, replay and an interviewer in one process."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+
+from rclpy.node import Node
+from rclpy.parameter import Parameter
+
+from ..config import LlmConfig, ReplayConfig
+from ..datatypes import Answer
+from ..recording import Recording
+from ..rig import load_rig
+from .camera_encoder import CameraEncoderNode
+from .context_monitor import ContextMonitor
+from .imu_encoder import ImuEncoderNode
+from .interviewer import Interviewer
+from .lidar_encoder import LidarEncoderNode
+from .llm import Llm
+from .process import spin
+from .replay import Replay
+
+_ENCODERS = (CameraEncoderNode, LidarEncoderNode, ImuEncoderNode)
+
+
+def run(replay: ReplayConfig, llm: LlmConfig, questions: Sequence[str], on_answer: Callable[[Answer], None]) -> int:
+    """Play `replay.bag`, and again while questions wait; every answer goes to `on_answer`. Returns the exit status."""
+    return spin(lambda: _make_nodes(replay, llm, questions, on_answer), [])
+
+
+def _make_nodes(
+    replay: ReplayConfig, llm: LlmConfig, questions: Sequence[str], on_answer: Callable[[Answer], None]
+) -> list[Node]:
+    rig = load_rig(llm.rig)
+    recording = Recording(replay.bag)
+    played = recording.chosen(replay.topics)
+    sensors = {topic: mount for topic, mount in recording.sensors(rig).items() if topic in played}
+    # A robot may name a topic otherwise than the rig does, for example .../compressed.
+    remap = [word for topic, mount in sensors.items() for word in ("-r", f"{mount.topic}:={topic}")]
+    model = [Parameter(name, value=getattr(llm, name)) for name in ("rig", "model", "device")]
+    common = {"parameter_overrides": [*model, Parameter("use_sim_time", value=True)]}
+    nodes: list[Node] = []
+    try:
+        nodes.append(Interviewer(questions, {mount.modality for mount in sensors.values()}, on_answer, **common))
+        nodes += [node(cli_args=["--ros-args", *remap], **common) for node in _ENCODERS if node.sensors(rig)]
+        nodes += [ContextMonitor(**common), Llm(**common)]
+        settings = {**dataclasses.asdict(replay), "loop": True}
+        overrides = [Parameter(name, value=value) for name, value in settings.items()]
+        nodes.append(Replay(hold=nodes[0].ready, parameter_overrides=overrides))
+    except BaseException:
+        for node in reversed(nodes):
+            node.destroy_node()
+        raise
+    return nodes

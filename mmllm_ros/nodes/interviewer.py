@@ -1,0 +1,101 @@
+# Copyright 2026 The mmllm_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""The interviewer of a replayed bag: asks given questions in turn, each when all recorded modalities are live."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from rclpy.action import ActionClient
+from rclpy.clock import Clock, ClockType
+from rclpy.node import Node
+
+from ..action import AskQuestion
+from ..datatypes import NANOSECONDS, Answer
+from ..msg import ModalityPlan, SensorHealth, SensorTokens
+from . import qos
+from .clock import on_jump_back
+from .messages import answer_from_message
+
+FRESH = NANOSECONDS
+"""A modality whose newest tokens are older [ns] is not there."""
+
+PASSES = 3
+"""After so many times through the bag a question no longer waits for all modalities, and takes what is there."""
+
+READY = 30.0
+"""The bag starts when every encoder is configured, or after so many seconds."""
+
+
+class Interviewer(Node):
+    """Asks each question once all `modalities` are plugged and fresh, hands each answer to `on_answer`, and ends the spinning.
+
+    An answer that still lacks one of them, because a sensor fell silent meanwhile, is asked for again.
+    """
+
+    def __init__(
+        self, questions: Sequence[str], modalities: set[str], on_answer: Callable[[Answer], None], **node_arguments: Any
+    ) -> None:
+        super().__init__("interviewer", **node_arguments)
+        self.ready = threading.Event()
+        self._waiting = list(questions)
+        self._modalities = modalities
+        self._on_answer = on_answer
+        self._passes = 0
+        self._asking = False
+        self._configured: set[str] = set()
+        self._plugged: set[str] = set()
+        self._tokens: dict[str, int] = {}
+        self._began = time.monotonic()
+        self._client = ActionClient(self, AskQuestion, "mmllm/ask_question")
+        self.create_subscription(SensorHealth, "mmllm/health", lambda m: self._configured.add(m.modality), qos.RELIABLE)
+        self.create_subscription(ModalityPlan, "mmllm/plan", self._on_plan, qos.LATCHED)
+        self.create_subscription(SensorTokens, "mmllm/tokens", self._on_tokens, qos.RELIABLE)
+        self.create_timer(0.05, self._step, clock=Clock(clock_type=ClockType.STEADY_TIME))
+        on_jump_back(self, self._on_next_pass)
+
+    def destroy_node(self) -> None:
+        self._client.destroy()
+        super().destroy_node()
+
+    def _on_plan(self, plan: ModalityPlan) -> None:
+        self._plugged = {modality for modality, on in zip(plan.modalities, plan.plugged, strict=True) if on}
+
+    def _on_tokens(self, message: SensorTokens) -> None:
+        self._tokens[message.modality] = message.header.stamp.sec * NANOSECONDS + message.header.stamp.nanosec
+
+    def _on_next_pass(self) -> None:
+        self._passes += self.ready.is_set()
+        self._tokens.clear()
+
+    def _step(self) -> None:
+        if not self.ready.is_set():
+            if self._modalities <= self._configured or time.monotonic() - self._began > READY:
+                self.ready.set()
+        elif not self._asking and (self._complete() or self._passes >= PASSES) and self._client.server_is_ready():
+            self._asking = True
+            goal = AskQuestion.Goal(question=self._waiting[0])
+            self._client.send_goal_async(goal).add_done_callback(
+                lambda future: future.result().get_result_async().add_done_callback(self._on_result)
+            )
+
+    def _complete(self) -> bool:
+        now = self.get_clock().now().nanoseconds
+        fresh = {modality for modality, stamp in self._tokens.items() if abs(now - stamp) <= FRESH}
+        return self._modalities <= fresh & self._plugged
+
+    def _on_result(self, future: Any) -> None:
+        self._asking = False
+        result = future.result().result
+        if not result.success:
+            self.get_logger().warning(result.message, throttle_duration_sec=2.0)
+            return
+        answer = answer_from_message(result.answer)
+        if self._modalities <= {item.modality for item in answer.evidence} or self._passes >= PASSES:
+            self._on_answer(answer)
+            self._waiting.pop(0)
+            if not self._waiting:
+                self.executor.shutdown(timeout_sec=0)
