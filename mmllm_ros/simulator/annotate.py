@@ -40,7 +40,7 @@ class Counts:
 
 def _dimmed(colour: Colour, weather: Weather) -> Colour:
     """Lamps are dimmer at night in the units of shading, where the exposure is long."""
-    level = 0.12 + 0.88 * weather.light
+    level = 0.2 + 0.8 * weather.light
     return (colour[0] * level, colour[1] * level, colour[2] * level)
 
 
@@ -71,9 +71,10 @@ def _vehicle_lamps(actor: Actor, weather: Weather) -> dict[int, Colour]:
     dark = headlights_on(weather)
     lit = {int(Surface.HEAD): _dimmed((4.0, 3.7, 3.0) if dark else (0.9, 0.9, 0.85), weather)}
     if actor.braking:
-        lit[int(Surface.TAIL)] = _dimmed((6.0, 0.08, 0.04), weather)
+        # Brake lights must show on a body that the own head lights flood.
+        lit[int(Surface.TAIL)] = (2.5 + 3.5 * weather.light, 0.02, 0.01)
     elif dark:
-        lit[int(Surface.TAIL)] = _dimmed((1.2, 0.02, 0.01), weather)
+        lit[int(Surface.TAIL)] = _dimmed((1.2, 0.01, 0.005), weather)
     return lit
 
 

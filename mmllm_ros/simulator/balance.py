@@ -11,15 +11,15 @@ from __future__ import annotations
 import json
 import math
 from functools import cache
-from pathlib import Path
 from random import Random
+
+from ..resources import shared_folder
 
 _SHARPNESS = 6.0
 _RELUCTANCE = 5.0
 _RATE = 0.1
 _UNKNOWN = 0.01
 _PLAUSIBLE = 0.02
-_WEIGHTS = Path(__file__).with_name("blind_reader.json")
 
 
 class BlindReader:
@@ -62,5 +62,5 @@ class BlindReader:
 
 @cache
 def shipped_reader() -> BlindReader:
-    """The reader that learned on simulated drives (benchmark/balance.py); it learns no more, so `ask` has no memory."""
-    return BlindReader(json.loads(_WEIGHTS.read_text())) if _WEIGHTS.is_file() else BlindReader()
+    """The reader that learned on simulated drives (benchmark/balance_questions.py); it learns no more: `ask` has no memory."""
+    return BlindReader(json.loads((shared_folder() / "config" / "blind_reader.json").read_text()))

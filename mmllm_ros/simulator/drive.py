@@ -58,7 +58,8 @@ class Drive:
             raise BadInput(f"camera_size is {tuple(camera_size)}, not (height 8 to 2160, width 8 to 3840)")
         self.seed, self.rig, self.name = int(seed), rig, f"sim-{int(seed)}"
         rng = np.random.default_rng([self.seed, 0])
-        self._climate = climate(context, rng)
+        # Its own generator, so that a seed is the same drive in every weather.
+        self._climate = climate(context, np.random.default_rng([self.seed, 7]))
         self._town = Town.from_seed(self.seed)
         self._ego = Ego(self._town, np.random.default_rng([self.seed, 4]), str(rng.choice(MANOEUVRES)))
         self._low_sun = (self._ego.yaw + float(rng.normal(0, 0.3)), float(rng.uniform(0.08, 0.2)))

@@ -27,13 +27,13 @@ ANSWERS = (*NUSCENES_ANSWERS, *TURNS, *(name for name, _ in DISTANCES), *dict.fr
 """Every answer that a question can have."""
 SPLITS = ("train", "val", "test")
 SHARES = {
-    "exist": 0.16, "count": 0.16, "object": 0.13, "status": 0.15, "comparison": 0.12, "ego": 0.12, "distance": 0.08, "light": 0.08
+    "exist": 0.15, "count": 0.15, "object": 0.12, "status": 0.15, "comparison": 0.11, "ego": 0.12, "distance": 0.08, "light": 0.12
 }  # fmt: skip
 """How often each type is asked, where the scene permits."""
 
 _TRIES = 6
-_CANDIDATES = 24
-_DRAWS = 60
+_CANDIDATES = 16
+_DRAWS = 40
 _EASY_COUNT = 5
 _HARD_COUNTS = 0.1
 _KNOWN = frozenset(ANSWERS)

@@ -8,6 +8,7 @@ Sets of objects are integer bit masks: bit i stands for `objects[i]`. `ME` is th
 from __future__ import annotations
 
 import math
+from functools import cache
 
 from ..rig import Rig
 from .truth import CATEGORIES, CYCLES, VEHICLES, EgoMotion, SceneObject, SceneTruth, TrafficLight
@@ -133,13 +134,16 @@ class SceneGraph:
 
     def covers(self, modality: str, where: str | None) -> bool:
         """Whether a modality looks everywhere (None) or into the whole sector to the `where` of the ego vehicle."""
-        if modality == "lidar":
-            return self.rig.lidar is not None
-        return all(
-            any(abs(math.remainder(angle - mount.bearing, math.tau)) <= mount.fov / 2 + 0.1 for mount in self.rig.cameras)
-            for angle in (math.radians(step) for step in range(-180, 180, 5))
-            if where is None or direction(math.cos(angle), math.sin(angle)) == where
-        )
+        return self.rig.lidar is not None if modality == "lidar" else _watches(self.rig, where)
+
+
+@cache
+def _watches(rig: Rig, where: str | None) -> bool:
+    return all(
+        any(abs(math.remainder(angle - mount.bearing, math.tau)) <= mount.fov / 2 + 0.1 for mount in rig.cameras)
+        for angle in (math.radians(step) for step in range(-180, 180, 5))
+        if where is None or direction(math.cos(angle), math.sin(angle)) == where
+    )
 
 
 def members(mask: int) -> list[int]:

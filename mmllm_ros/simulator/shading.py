@@ -125,7 +125,7 @@ def _headlights(ego: tuple[float, float, float], points: np.ndarray, facing: np.
     side = -(points[:, 0] - x) * s + (points[:, 1] - y) * c
     distance = np.sqrt(forward**2 + side**2 + (points[:, 2] - 0.7) ** 2)
     beam = np.exp(-((side / np.maximum(forward, 0.1) / 0.42) ** 2)) * np.exp(-((np.maximum(points[:, 2] - 1.2, 0) / 1.6) ** 2))
-    return np.where(forward > 0.2, 32.0 * beam * np.maximum(facing, 0.25) / (distance**2 + 25.0), 0.0).astype(np.float32)
+    return np.where(forward > 0.2, 18.0 * beam * np.maximum(facing, 0.25) / (distance**2 + 25.0), 0.0).astype(np.float32)
 
 
 def _backscatter(weather: Weather) -> float:

@@ -77,9 +77,9 @@ class Ego:
     def __init__(self, town: Town, rng: np.random.Generator, manoeuvre: str):
         self._town, self._rng = town, rng
         axis, heading = int(rng.integers(2)), int(rng.choice((-1, 1)))
-        street, lane = int(rng.integers(-50, 50)), int(rng.integers(town.lanes))
+        street, lane = int(rng.integers(-5, 6)), int(rng.integers(town.lanes))
         turning = manoeuvre in ("left", "right")
-        crossing = int(rng.integers(-50, 50))
+        crossing = int(rng.integers(-5, 6))
         before = town.half + (rng.uniform(2.0, 7.0) if turning else rng.uniform(8.0, 55.0))
         along = crossing * town.pitch[axis] - heading * before
         self.route = Route(town, rng, axis, street, heading, along, lane)

@@ -67,7 +67,7 @@ def extinction(weather: Weather) -> float:
 
 def lidar_extinction(weather: Weather) -> float:
     """Extinction of the laser, one way [1/m]."""
-    return 0.0002 + 0.05 * weather.fog**1.5 + 0.008 * weather.rain
+    return 0.0002 + 0.08 * weather.fog**1.5 + 0.008 * weather.rain
 
 
 def headlights_on(weather: Weather) -> bool:
