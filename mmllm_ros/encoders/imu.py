@@ -35,7 +35,11 @@ class ImuEncoder(Encoder):
         super().__init__(rig, {"modality": self.modality, **shape})
         self.samples = samples
         self.stem = nn.Sequential(
-            nn.Conv1d(13, width, 7, 4, 3), nn.GELU(), nn.Conv1d(width, width, 5, 4, 2), nn.GELU(), nn.Conv1d(width, width, 3, 1, 1)
+            nn.Conv1d(13, width, 7, 4, 3),
+            nn.GELU(),
+            nn.Conv1d(width, width, 5, 4, 2),
+            nn.GELU(),
+            nn.Conv1d(width, width, 3, 1, 1),
         )
         self.position = nn.Parameter(torch.zeros(samples // 16, width))
         self.blocks = nn.Sequential(*(TransformerBlock(width, heads) for _ in range(depth)))
@@ -54,7 +58,7 @@ class ImuEncoder(Encoder):
         age = (frame.stamp - frame.times) / WINDOW
         inside = (age >= 0) & (age < 1)
         if np.count_nonzero(inside) < 2:
-            raise BadInput(f"IMU window of {frame.source} has {np.count_nonzero(inside)} samples in its last second, 2 are needed")
+            raise BadInput(f"IMU window of {frame.source}: {np.count_nonzero(inside)} samples in the last second, 2 are needed")
         age, samples = age[inside], frame.samples[inside]
         moments = np.linspace(1, 0, 2 * self.samples + 1)[1::2]
         means = np.stack([np.interp(-moments, -age, axis) for axis in samples.T])

@@ -8,7 +8,6 @@ blocks, so that one set of weights serves any subset and any depth (modality dro
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +22,7 @@ from ..latent.connector import merge
 from ..latent.lower import lower_states, upper
 from ..latent.port import Latent
 from ..model import Model
+from ..question_sets import modality_sets
 from ..rig import Rig
 from ..simulator.questions import ask
 from ..simulator.truth import SceneTruth
@@ -70,7 +70,12 @@ def _inputs(shards: Shards, modality: str, frames: np.ndarray) -> dict[str, Tens
 
 
 def row_bank(
-    connectors: nn.ModuleDict, tables: Mapping[str, TokenTable], frames: Tensor, row: Tensor, seen: Mapping[str, Tensor], depth: int
+    connectors: nn.ModuleDict,
+    tables: Mapping[str, TokenTable],
+    frames: Tensor,
+    row: Tensor,
+    seen: Mapping[str, Tensor],
+    depth: int,
 ) -> dict[int, Latent]:
     """Latents for questions in rows: `frames` [F] are encoded once, question i asks about frame `row[i]`, sees where `seen`."""
     banks = {}
@@ -84,11 +89,6 @@ def row_bank(
             for block, latent in bank.items()
         }
     return merge(banks)
-
-
-def subsets(modalities: Sequence[str]) -> list[tuple[str, ...]]:
-    """Every subset, the empty one first."""
-    return [chosen for size in range(len(modalities) + 1) for chosen in itertools.combinations(sorted(modalities), size)]
 
 
 def train_connectors(
@@ -107,7 +107,7 @@ def train_connectors(
     frozen = [name for name, value in model.llm.named_parameters() if value.requires_grad]
     if frozen or not trained:
         raise AssertionError(f"only connectors may train, but {frozen[:3]} of the LLM would")
-    choices = subsets(tuple(tables))
+    choices = modality_sets(tuple(tables))
     deepest = model.linked_blocks
     first = model.llm.config.num_hidden_layers - deepest
 
@@ -128,18 +128,3 @@ def train_connectors(
 
     fit("connectors", model.connectors, loss, schedule, folder, seed)
     model.connectors.requires_grad_(False)
-
-
-def temperature(log_probabilities: Tensor, correct: Tensor) -> float:
-    """The temperature that makes the answers' probabilities calibrated: least cross-entropy over answers [n, answers]."""
-    log_temperature = torch.zeros((), requires_grad=True)
-    optimizer = torch.optim.LBFGS([log_temperature], max_iter=50)
-
-    def closure() -> Tensor:
-        optimizer.zero_grad()
-        value = nn.functional.cross_entropy(log_probabilities / log_temperature.exp(), correct)
-        value.backward()
-        return value
-
-    optimizer.step(closure)
-    return log_temperature.exp().item()

@@ -99,9 +99,7 @@ def train_lidar(shards: Shards, encoder: LidarEncoder, schedule: Schedule, batch
     _train_reader("lidar", Reader(encoder), shards, draw, schedule, folder, seed)
 
 
-def _train_reader(
-    name: str, reader: Reader, shards: Shards, draw: Callable, schedule: Schedule, folder: Path, seed: int
-) -> None:
+def _train_reader(name: str, reader: Reader, shards: Shards, draw: Callable, schedule: Schedule, folder: Path, seed: int) -> None:
     ego = torch.tensor([ego_targets(truth.ego) for truth in shards.truths])
 
     def loss(rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:

@@ -49,7 +49,9 @@ def imagine_scene(rng: np.random.Generator, rig: Rig) -> SceneTruth:
     if rng.random() < 0.5:
         light = TrafficLight(LIGHT_STATES[rng.integers(len(LIGHT_STATES))], (20.0, 0.0, 5.0), shown, shown)
     speed = rng.choice([0.0, rng.uniform(1.0, 14.0)], p=[0.25, 0.75])
-    ego = EgoMotion(speed, float(rng.choice([0.0, 0.0, 0.2, -0.2])) * (speed > 0), float(rng.choice([0.0, 1.5, -1.5])) * (speed > 0))
+    ego = EgoMotion(
+        speed, float(rng.choice([0.0, 0.0, 0.2, -0.2])) * (speed > 0), float(rng.choice([0.0, 1.5, -1.5])) * (speed > 0)
+    )
     return SceneTruth(0, "imagined", "imagined", Weather(), ego, tuple(objects), light)
 
 

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 matplotlib.use("Agg")
-from matplotlib import pyplot  # noqa: E402  the backend must be chosen first: a training has no screen
+from matplotlib import pyplot
 
 Loss = Callable[[np.random.Generator], tuple[Tensor, dict[str, float]]]
 """Draws a batch with the generator, returns its loss and the numbers worth plotting."""
@@ -87,7 +87,11 @@ def fit(name: str, module: nn.Module, loss: Loss, schedule: Schedule, folder: Pa
 @contextlib.contextmanager
 def _fast(device: torch.device) -> Iterator[None]:
     """16-bit products; on a CPU also plain attention, whose gradient is several times quicker there for short sequences."""
-    backends = [SDPBackend.MATH] if device.type == "cpu" else [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
+    backends = (
+        [SDPBackend.MATH]
+        if device.type == "cpu"
+        else [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
+    )
     with torch.autocast(device.type, torch.bfloat16), sdpa_kernel(backends):
         yield
 

@@ -18,15 +18,13 @@ from rich.progress import Progress
 from ..encoders import CameraEncoder, ImuEncoder, LidarEncoder
 from ..rig import load_rig
 from ..simulator.drive import Drive, Snapshot
+from ..simulator.splits import scene_seed
 
 SCENES_PER_SHARD = 25
 CHAINS, CHAIN_LENGTH = 2, 3
 FRAMES_PER_SHARD = SCENES_PER_SHARD * CHAINS * CHAIN_LENGTH
 GAP, PAUSE = 0.5, 3.0
 """A drive is seen in chains of frames half a second apart, so that motion can be seen, with a pause between chains."""
-
-SEED_BASE = {"train": 0, "validation": 500_000_000, "test": 1_000_000_000}
-"""First seed of each split: splits are by scene and cannot overlap (a split holds fewer than 500 million scenes)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,26 +37,21 @@ class ShardJob:
     context: str
 
 
-def render_split(folder: Path, split: str, frames: int, rig: str, context: str = "mixed", workers: int | None = None) -> list[Path]:
-    """Render at least `frames` frames of `split` below `folder`; shards that are already there stay. Returns the shards."""
+def render(folder: Path, frames: int, rig: str, context: str = "mixed") -> list[Path]:
+    """Render at least `frames` frames of the train split below `folder`; those already there stay. Returns the shards."""
     shards = -(-frames // FRAMES_PER_SHARD)
     jobs = [
-        ShardJob(folder / split / f"{index:05d}", rig, SEED_BASE[split] + index * SCENES_PER_SHARD, context)
-        for index in range(shards)
+        ShardJob(folder / f"{index:05d}", rig, scene_seed("train", index * SCENES_PER_SHARD), context) for index in range(shards)
     ]
     missing = [job for job in jobs if not job.folder.is_dir()]
     if missing:
-        count = workers or os.cpu_count() or 1
-        with Progress() as progress, ProcessPoolExecutor(count, mp_context=get_context("spawn"), initializer=_one_thread) as pool:
-            bar = progress.add_task(f"render {split}", total=len(missing) * FRAMES_PER_SHARD)
+        # Read by the numerical libraries when a worker starts: one thread each, or the workers fight over the cores.
+        os.environ["OMP_NUM_THREADS"] = "1"
+        with Progress() as progress, ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
+            bar = progress.add_task("render", total=len(missing) * FRAMES_PER_SHARD)
             for _ in as_completed([pool.submit(render_shard, job) for job in missing]):
                 progress.advance(bar, FRAMES_PER_SHARD)
     return [job.folder for job in jobs]
-
-
-def _one_thread() -> None:
-    os.environ["OMP_NUM_THREADS"] = "1"
-    os.nice(5)
 
 
 def render_shard(job: ShardJob) -> None:

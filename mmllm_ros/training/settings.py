@@ -1,6 +1,6 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""What `mmllm train --config FILE` reads: one YAML file, every entry checked, every default in config/train/."""
+"""What `mmllm train --config FILE` reads: one YAML file, every entry checked, the shipped one is config/train/drive_tiny.yaml."""
 
 from __future__ import annotations
 
@@ -12,22 +12,23 @@ import yaml
 from ..datatypes import BadInput
 from .loop import Schedule
 
-STAGES = ("render", "camera", "lidar", "imu", "text", "text_world", "connectors")
+STAGES = ("camera", "lidar", "imu", "text", "text_world", "connectors")
 
 
 @dataclass(frozen=True, slots=True)
 class TrainSettings:
     """A whole training.
 
-    `frames` gives the rendered frames of the train and the validation split; `schedules` and `batches` go by stage (a batch is
-    [views], [sweeps], [windows], or [scenes, questions each]); `llm` is the shape of the Llama; `connector` that of a connector.
+    `frames` are rendered for training, `calibration_scenes` driven for the temperature; `schedules` and `batches` go by stage
+    (a batch is [views], [sweeps], [windows] or [scenes, questions each]); `llm` and `connector` are the shapes of those.
     """
 
     name: str
     rig: str
     seed: int
     prompt: str
-    frames: dict[str, int]
+    frames: int
+    calibration_scenes: int
     llm: dict[str, int]
     connector: dict[str, int]
     schedules: dict[str, Schedule]

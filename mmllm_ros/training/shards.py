@@ -37,9 +37,7 @@ class Shards:
     @cached_property
     def truths(self) -> list[SceneTruth]:
         """The truth of every frame."""
-        return [
-            SceneTruth.from_json(json.loads(line)) for folder in self.folders for line in (folder / "truth.jsonl").open()
-        ]
+        return [SceneTruth.from_json(json.loads(line)) for folder in self.folders for line in (folder / "truth.jsonl").open()]
 
     def camera(self, frames: np.ndarray, views: np.ndarray, alone: np.ndarray) -> dict[str, Tensor]:
         """`CameraEncoder` inputs of view `views[i]` of frame `frames[i]`; without the older frame where `alone[i]`."""

@@ -37,9 +37,7 @@ def _index(names: tuple[str, ...], name: str) -> int:
 def camera_targets(truth: SceneTruth, mount: CameraMount, rows: int, columns: int, aspect: float) -> CellTargets:
     """Objects and the traffic light in one view; `aspect` is image height over width. Bearings relative to the mount's."""
     seen = [
-        (o.position, o.category, o.status, o.colour)
-        for o in truth.objects
-        if o.clear_pixels.get(mount.name, 0) >= MIN_PIXELS
+        (o.position, o.category, o.status, o.colour) for o in truth.objects if o.clear_pixels.get(mount.name, 0) >= MIN_PIXELS
     ]
     light = truth.traffic_light
     if light and light.clear_pixels.get(mount.name, 0) >= MIN_LIGHT_PIXELS:

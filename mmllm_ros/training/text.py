@@ -119,9 +119,7 @@ def text_loss(
     scene_of = torch.repeat_interleave(torch.arange(len(scenes)), torch.tensor([len(scene.questions) for scene in scenes]))
     blind = torch.from_numpy(rng.random(len(scene_of)) < BLIND)[:, None]
     bank = {
-        index: Latent(
-            latent.key[scene_of], latent.value[scene_of], latent.log_gate[scene_of].masked_fill(blind, -torch.inf)
-        )
+        index: Latent(latent.key[scene_of], latent.value[scene_of], latent.log_gate[scene_of].masked_fill(blind, -torch.inf))
         for index, latent in phrase_bank(llm, scenes, first_block, pad).items()
     }
     hidden = lower_states(llm, asked.ids, first_block=first_block)

@@ -15,12 +15,13 @@ from ..latent.connector import Connector
 from ..latent.manifest import LLM_FOLDER, Manifest
 from ..latent.prompt import Prompt
 from ..model import Model
-from ..rig import load_rig
+from ..question_sets import simulated
+from ..rig import Rig, load_rig
 from ..simulator.questions import ANSWERS
 from .calibration import calibrate
 from .connectors import encode_all, train_connectors
 from .encoders import train_encoder
-from .render import render_split
+from .render import render
 from .settings import TrainSettings
 from .shards import Shards
 from .text import make_llm, make_tokenizer, save_llm, train_text
@@ -34,10 +35,7 @@ def train(settings: TrainSettings, work: Path, out: Path) -> Model:
     `work` keeps the rendered frames, the checkpoints and the curves (a CSV and a PNG per stage).
     """
     rig = load_rig(settings.rig)
-    splits = {
-        split: Shards(render_split(work / "frames", split, count, settings.rig), rig) for split, count in settings.frames.items()
-    }
-    frames = splits["train"]
+    frames = Shards(render(work / "frames", settings.frames, settings.rig), rig)
     for modality in ENCODERS:
         if not (out / "encoders" / modality / "model.safetensors").is_file():
             stage = settings.schedules[modality], settings.batches[modality][0]
@@ -48,7 +46,7 @@ def train(settings: TrainSettings, work: Path, out: Path) -> Model:
     encoders = {modality: load_encoder(out / "encoders" / modality, rig) for modality in ENCODERS}
     stage = settings.schedules["connectors"], settings.batches["connectors"]
     train_connectors(model, encode_all(frames, encoders), frames.truths, rig, *stage, work, settings.seed)
-    calibrate(model, encode_all(splits["validation"], encoders), splits["validation"].truths, rig, settings.seed)
+    calibrate(model, simulated(encoders, rig, "val", settings.calibration_scenes, settings.seed))
     model.save(out)
     return model
 
@@ -64,7 +62,7 @@ def _train_llm(settings: TrainSettings, frames: Shards, work: Path, out: Path) -
     save_llm(llm, prompt, out)
 
 
-def _connected(settings: TrainSettings, rig, out: Path) -> Model:
+def _connected(settings: TrainSettings, rig: Rig, out: Path) -> Model:
     """The frozen LLM of `out` with fresh connectors for its encoders."""
     llm, tokenizer, revision = load_llm(out / LLM_FOLDER, torch.device("cpu"))
     torch.manual_seed(settings.seed)

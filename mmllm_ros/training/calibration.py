@@ -1,0 +1,48 @@
+# Copyright 2026 The mmllm_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Confidence that means something: one temperature for the answers' probabilities, from scenes the connectors never saw."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from ..model import Model
+from ..question_sets import Asked, modality_sets
+
+
+def calibrate(model: Model, asked: Sequence[Asked]) -> float:
+    """Set `model.temperature` to the one of least cross-entropy over `asked`, each moment seen with another modality set."""
+    model.temperature = 1.0
+    sets = modality_sets(model.modalities)
+    rows, correct = [], []
+    for index, moment in enumerate(asked):
+        # Every other moment has all its sensors, as a robot mostly does.
+        plugged = sets[-1] if index % 2 else sets[index // 2 % len(sets)]
+        bank = model.latents([tokens for tokens in moment.tokens if tokens.modality in plugged])
+        for question in moment.questions:
+            distribution = model.score(question.question, bank).distribution
+            rows.append([distribution[answer] for answer in model.answers])
+            correct.append(model.answers.index(question.answer))
+    log_probabilities = torch.from_numpy(np.log(np.maximum(rows, 1e-12)))
+    model.temperature = best_temperature(log_probabilities, torch.tensor(correct))
+    return model.temperature
+
+
+def best_temperature(log_probabilities: Tensor, correct: Tensor) -> float:
+    """Least cross-entropy over log-probabilities [n, answers] (temperature scaling, arXiv 1706.04599)."""
+    log_temperature = torch.zeros((), dtype=log_probabilities.dtype, requires_grad=True)
+    optimizer = torch.optim.LBFGS([log_temperature], max_iter=50)
+
+    def closure() -> Tensor:
+        optimizer.zero_grad()
+        value = functional.cross_entropy(log_probabilities / log_temperature.exp(), correct)
+        value.backward()
+        return value
+
+    optimizer.step(closure)
+    return log_temperature.exp().item()
