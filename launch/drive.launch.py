@@ -43,13 +43,10 @@ def generate_launch_description() -> LaunchDescription:
         "output": "screen",
         "arguments": ["--ros-args", "--log-level", LaunchConfiguration("log_level")],
     }
-    parameters = [LaunchConfiguration("params_file"), texts]
-    one_process = Node(
-        executable="drive",
-        parameters=[*parameters, {"source": source, "duration": 0.0}],
-        condition=IfCondition(composed),
-        **common,
-    )
+    clock = LaunchConfiguration("use_sim_time")
+    use_sim_time = IfElseSubstitution(EqualsSubstitution(clock, "auto"), NotEqualsSubstitution(source, "robot"), clock)
+    parameters = [LaunchConfiguration("params_file"), texts, {"clock": ParameterValue(use_sim_time, value_type=bool)}]
+    one_process = Node(executable="drive", parameters=[*parameters, {"source": source, "duration": 0.0}], **common)
     sources = [
         Node(executable=name, parameters=parameters, condition=IfCondition(EqualsSubstitution(source, kind)), **common)
         for name, kind in (("simulator", "simulator"), ("replay", "bag"))
@@ -57,13 +54,11 @@ def generate_launch_description() -> LaunchDescription:
     processes = [Node(executable=name, parameters=parameters, **common) for name in NODES]
     rviz = Node(package="rviz2", executable="rviz2", arguments=["-d", str(CONFIG / "drive.rviz")],
                 condition=IfCondition(LaunchConfiguration("rviz")))
-    clock = LaunchConfiguration("use_sim_time")
-    use_sim_time = IfElseSubstitution(EqualsSubstitution(clock, "auto"), NotEqualsSubstitution(source, "robot"), clock)
     return LaunchDescription([
         *_arguments(),
         PushRosNamespace(LaunchConfiguration("namespace")),
-        SetParameter("use_sim_time", use_sim_time),
-        one_process,
-        GroupAction([*sources, *processes], condition=UnlessCondition(composed)),
+        GroupAction([one_process], condition=IfCondition(composed)),
+        # The source makes the time that the others go by.
+        GroupAction([*sources, SetParameter("use_sim_time", use_sim_time), *processes], condition=UnlessCondition(composed)),
         rviz,
     ])

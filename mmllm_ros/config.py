@@ -139,5 +139,5 @@ class DriveConfig(ModelConfig):
     )
     duration: float = parameter(60.0, "length of the drive [s], 0 = until interrupted", minimum=0.0, maximum=86400.0, read_only=True)
     interval: float = parameter(2.0, "ask so often [s]", minimum=0.1, maximum=3600.0, read_only=True)
-    out: str = parameter("out", "folder for drive.jsonl and drive.png", read_only=True)
+    out: str = parameter("out", "folder for drive.jsonl and drive.png; a namespace gets its own in it", read_only=True)
     clock: bool = parameter(True, "publish /clock and go by it; of several robots only one may", read_only=True)

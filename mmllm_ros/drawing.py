@@ -90,13 +90,17 @@ def draw_from_above(points: np.ndarray | None, size: int, reach: float = 40.0) -
     if points is None:
         _tiny(canvas, "no lidar", middle - 24, middle + 24)
     else:
-        column = (middle - points[:, 1] * scale).astype(int)
-        row = (middle - points[:, 0] * scale).astype(int)
-        inside = (column >= 0) & (column < size) & (row >= 0) & (row < size)
-        # From the road surface, about 2 m under a roof lidar, to well above a car.
-        height = np.clip((points[inside, 2] + 2.0) / 4.0, 0.0, 1.0)
-        colours = cv2.applyColorMap((255 * height).astype(np.uint8).reshape(-1, 1), cv2.COLORMAP_TURBO)
-        canvas[row[inside], column[inside]] = colours.reshape(-1, 3)[:, ::-1]
+        # From the road surface, about 2 m under a roof lidar, to well above a car; the low ones first, the road in grey.
+        order = points[np.argsort(points[:, 2])]
+        column = (middle - order[:, 1] * scale).astype(int)
+        row = (middle - order[:, 0] * scale).astype(int)
+        inside = (column >= 0) & (column < size - 1) & (row >= 0) & (row < size - 1)
+        row, column, height = row[inside], column[inside], np.clip((order[inside, 2] + 2.0) / 4.0, 0.0, 1.0)
+        colours = cv2.applyColorMap((255 * height).astype(np.uint8).reshape(-1, 1), cv2.COLORMAP_TURBO).reshape(-1, 3)[:, ::-1]
+        road = height < 0.12
+        canvas[row[road], column[road]] = (66, 72, 84)
+        for y, x in ((0, 0), (0, 1), (1, 0), (1, 1)):
+            canvas[row[~road] + y, column[~road] + x] = colours[~road]
     nose = np.array([[middle, middle - 7], [middle - 4, middle + 5], [middle + 4, middle + 5]], np.int32)
     cv2.fillConvexPoly(canvas, nose, (255, 255, 255), cv2.LINE_AA)
     return canvas

@@ -58,9 +58,8 @@ class Logbook:
         if self._moments:
             last = len(self._moments) - 1
             shown = sorted({round(index * last / (PICTURED - 1)) for index in range(PICTURED)})
-            sheet = draw_sheet(
-                [self._moments[index] for index in shown], f"What the robot saw, and what it said: {self.summary()}"
-            )
+            title = f"What the robot saw (lidar from above, forward is up), and what it said: {self.summary()}"
+            sheet = draw_sheet([self._moments[index] for index in shown], title)
             cv2.imwrite(str(self.folder / "drive.png"), sheet[..., ::-1])
 
     def summary(self) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -49,7 +50,7 @@ class Passenger(Node):
         self.config = declare(self, DriveConfig)
         self.truth: Callable[[], SceneTruth | None] = lambda: None
         self._rig = load_rig(self.config.rig)
-        self._logbook = Logbook(self.config.out)
+        self._logbook = Logbook(Path(self.config.out, self.get_namespace().lstrip("/")))
         self._rng = np.random.default_rng(self.config.seed)
         self._standing = itertools.cycle(STANDING)
         self._plan: ModalityPlan | None = None
