@@ -50,7 +50,9 @@ def street_lamp(town: Town, weather: Weather) -> Colour:
     return (1.6 * on, 1.25 * on, 0.8 * on)
 
 
-def props(town: Town, ego: Ego, actors: Sequence[Actor], weather: Weather, signal: tuple[int, int, int, int] | None) -> list[Prop]:
+def props(
+    town: Town, ego: Ego, actors: Sequence[Actor], weather: Weather, signal: tuple[int, int, int, int] | None
+) -> list[Prop]:
     """Actors and traffic lights near the ego, with the lamps that are lit."""
     shown = []
     for actor in actors:

@@ -32,7 +32,7 @@ class Camera:
 
     def __init__(self, mount: CameraMount, size: tuple[int, int]):
         self.mount, self.size = mount, size
-        height, width = size
+        width = size[1]
         self.focal = width / 2 / math.tan(mount.fov / 2)
         self._centre = self._directions(0.5, 0.5)
         self._corners = [self._directions(0.2, 0.3), self._directions(0.8, 0.7)]
@@ -49,7 +49,9 @@ class Camera:
         turn = np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]])
         return (rays @ (turn @ tilt.T).T).astype(np.float32)
 
-    def _rays(self, directions: np.ndarray, pose: tuple[float, float, float]) -> np.ndarray:
+    def rays(self, pose: tuple[float, float, float], directions: np.ndarray | None = None) -> np.ndarray:
+        """Origins and directions float32 [n, 6] in the world through the middle of every pixel, or along `directions`."""
+        directions = self._centre if directions is None else directions
         x, y, yaw = pose
         c, s = math.cos(yaw), math.sin(yaw)
         turn = np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]], np.float32)
@@ -60,7 +62,7 @@ class Camera:
 
     def capture(self, scene: Scene, stage: Stage, turning: float, rng: np.random.Generator, lens: Lens) -> View:
         """Take a picture from the ego's pose; `turning` is the yaw rate [rad/s], which smears long exposures."""
-        rays = self._rays(self._centre, scene.ego)
+        rays = self.rays(scene.ego)
         hits = stage.cast(rays)
         light = shade(scene, stage, rays, hits, 1.0 / self.focal)
         owner = np.where(hits.index >= 0, stage.owner[hits.index], SCENERY)
@@ -84,7 +86,7 @@ class Camera:
         chosen = np.flatnonzero(edge)
         total = light.total
         if len(chosen):
-            rays = self._rays(np.concatenate([corner[chosen] for corner in self._corners]), scene.ego)
+            rays = self.rays(scene.ego, np.concatenate([corner[chosen] for corner in self._corners]))
             finer = shade(scene, stage, rays, stage.cast(rays), 0.5 / self.focal).total
             first, second = np.minimum(finer, 8.0).reshape(2, -1, 3)
             total[chosen] = (np.minimum(total[chosen], 8.0) + first + second) / 3
@@ -109,11 +111,15 @@ class Lens:
         height, width = size
         mask = np.zeros(size, np.float32)
         for x, y, radius in spots:
-            cv2.circle(mask, (int(x * width), int(y * height)), max(int((small + (large - small) * radius**3) * width), 1), 1.0, -1)
+            cv2.circle(
+                mask, (int(x * width), int(y * height)), max(int((small + (large - small) * radius**3) * width), 1), 1.0, -1
+            )
         return cv2.GaussianBlur(mask, (0, 0), max(soft * width, 0.5))[:, :, None]
 
 
-def expose(light: np.ndarray, parts: Radiance, weather: Weather, turning: float, rng: np.random.Generator, lens) -> tuple[np.ndarray, np.ndarray]:
+def expose(
+    light: np.ndarray, parts: Radiance, weather: Weather, turning: float, rng: np.random.Generator, lens
+) -> tuple[np.ndarray, np.ndarray]:
     """Turn light [h, w, 3] into an image uint8 [h, w, 3], and say where contrast survives, bool [h, w]."""
     height, width, _ = light.shape
     drops, dirt = lens
@@ -126,7 +132,7 @@ def expose(light: np.ndarray, parts: Radiance, weather: Weather, turning: float,
         light = light + 0.35 * bloom / gain
     smear = abs(turning) * (0.004 + 0.002 * gain)
     if smear >= 1.5:
-        light = cv2.blur(light, (int(round(smear)), 1))
+        light = cv2.blur(light, (round(smear), 1))
     keep = np.ones((height, width), np.float32)
     if drops is not None:
         light = light * (1 - drops) + cv2.GaussianBlur(light, (0, 0), 0.045 * width) * drops

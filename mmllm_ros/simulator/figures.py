@@ -4,18 +4,16 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 from .mesh import Colour, Mesh, Surface, blob, box, cylinder, extrude, frustum, tube
-
-Figure = tuple[str, list[Mesh], str]
+from .parts import RUBBER, STEEL, Figure
 
 SKIN = {"colour": (0.45, 0.26, 0.18), "reflectance": 0.35}
 CLOTH = {"colour": (0.3, 0.3, 0.3), "surface": Surface.PAINT, "reflectance": 0.3}
 TROUSERS = {"colour": (0.03, 0.04, 0.09), "reflectance": 0.2}
 HAIR = {"colour": (0.03, 0.02, 0.01), "reflectance": 0.1}
-RUBBER = {"colour": (0.015, 0.015, 0.015), "reflectance": 0.06}
-METAL = {"colour": (0.25, 0.25, 0.25), "reflectance": 0.4}
 WOOD = {"colour": (0.22, 0.1, 0.04), "reflectance": 0.3}
 ORANGE: Colour = (0.9, 0.18, 0.01)
 WHITE: Colour = (0.85, 0.85, 0.85)
@@ -58,7 +56,7 @@ def _sitter() -> list[Mesh]:
 def pedestrians() -> list[Figure]:
     """Walking, standing and sitting people."""
     bench = [box((0.45, 1.5, 0.07), (-0.1, 0, 0.43), **WOOD), box((0.07, 1.5, 0.4), (-0.36, 0, 0.72), **WOOD)]
-    legs = [box((0.4, 0.08, 0.42), (-0.1, side * 0.6, 0.21), **METAL) for side in (-1, 1)]
+    legs = [box((0.4, 0.08, 0.42), (-0.1, side * 0.6, 0.21), **STEEL) for side in (-1, 1)]
     stool = box((0.45, 0.6, 0.46), (-0.12, 0, 0.23), colour=(0.35, 0.35, 0.33))
     return [
         ("walking", _walker(0.75, False), "moving"),
@@ -74,8 +72,8 @@ def _rim(x: float, radius: float, thickness: float) -> list[Mesh]:
     """An open wheel: ten bars in a circle, and two spokes."""
     turn = [2 * math.pi * i / 10 for i in range(11)]
     points = [(x + radius * math.cos(a), 0, radius + thickness + radius * math.sin(a)) for a in turn]
-    spokes = [tube(points[i], points[i + 5], 0.008, **METAL) for i in (0, 2)]
-    return [tube(a, b, thickness, **RUBBER) for a, b in zip(points, points[1:], strict=False)] + spokes
+    spokes = [tube(points[i], points[i + 5], 0.008, **STEEL) for i in (0, 2)]
+    return [tube(a, b, thickness, **RUBBER) for a, b in itertools.pairwise(points)] + spokes
 
 
 def _rider(seat: tuple[float, float], pedal: tuple[float, float], grip: tuple[float, float], lean: float) -> list[Mesh]:
@@ -104,7 +102,7 @@ def bicycles() -> list[Figure]:
             ((0.38, 0, grip), (0.52, 0, 0.34)),
         ):
             bike.append(tube(start, end, 0.028, **frame))
-        bike.append(tube((0.38, -0.27, grip), (0.38, 0.27, grip), 0.025, **METAL))
+        bike.append(tube((0.38, -0.27, grip), (0.38, 0.27, grip), 0.025, **STEEL))
         bike.append(box((0.26, 0.16, 0.07), (-0.2, 0, seat - 0.06), **RUBBER))
         bike.append(box((0.05, 0.08, 0.06), (-0.85, 0, 0.6), colour=(0.3, 0.01, 0.01), surface=Surface.TAIL, reflectance=0.9))
         figures.append((name, bike, "without rider"))
@@ -118,18 +116,18 @@ def motorcycles() -> list[Figure]:
     for name, scooter in (("motorcycle", False), ("scooter", True)):
         radius = 0.26 if scooter else 0.33
         bike = [cylinder(radius, 0.16, (x, 0, radius), "y", 12, **RUBBER) for x in (-0.68, 0.72)]
-        bike += [cylinder(radius * 0.45, 0.18, (x, 0, radius), "y", 6, **METAL) for x in (-0.68, 0.72)]
-        bike.append(tube((0.72, 0, radius), (0.45, 0, 1.05), 0.05, **METAL))
-        bike.append(tube((0.42, -0.36, 1.05), (0.42, 0.36, 1.05), 0.03, **METAL))
+        bike += [cylinder(radius * 0.45, 0.18, (x, 0, radius), "y", 6, **STEEL) for x in (-0.68, 0.72)]
+        bike.append(tube((0.72, 0, radius), (0.45, 0, 1.05), 0.05, **STEEL))
+        bike.append(tube((0.42, -0.36, 1.05), (0.42, 0.36, 1.05), 0.03, **STEEL))
         bike.append(extrude([(-0.95, 0.72), (-0.1, 0.68), (-0.1, 0.8), (-0.9, 0.86)], 0.3, **RUBBER))
         if scooter:
             bike.append(extrude([(-0.95, 0.4), (-0.15, 0.35), (-0.15, 0.7), (-0.95, 0.74)], 0.38, **CLOTH))
             bike.append(extrude([(0.3, 0.3), (0.5, 0.3), (0.55, 0.95), (0.42, 1.0)], 0.42, **CLOTH))
             bike.append(box((0.6, 0.36, 0.08), (0.08, 0, 0.3), **RUBBER))
         else:
-            bike.append(extrude([(-0.35, 0.3), (0.3, 0.3), (0.35, 0.6), (-0.3, 0.68)], 0.34, **METAL))
+            bike.append(extrude([(-0.35, 0.3), (0.3, 0.3), (0.35, 0.6), (-0.3, 0.68)], 0.34, **STEEL))
             bike.append(extrude([(-0.15, 0.68), (0.4, 0.66), (0.42, 0.9), (0.15, 0.98), (-0.12, 0.8)], 0.34, **CLOTH))
-            bike.append(tube((-0.2, 0.2, 0.3), (-0.85, 0.2, 0.42), 0.06, **METAL))
+            bike.append(tube((-0.2, 0.2, 0.3), (-0.85, 0.2, 0.42), 0.06, **STEEL))
         bike.append(box((0.1, 0.2, 0.18), (0.55, 0, 0.9), colour=(0.8, 0.8, 0.7), surface=Surface.HEAD, reflectance=0.6))
         bike.append(box((0.06, 0.2, 0.1), (-0.98, 0, 0.78), colour=(0.3, 0.01, 0.01), surface=Surface.TAIL, reflectance=0.9))
         figures.append((name, bike, "without rider"))
@@ -160,7 +158,7 @@ def barriers() -> list[Figure]:
         for z in (0.5, 0.92):
             colour = (0.7, 0.03, 0.02) if (i + (z > 0.6)) % 2 else WHITE
             boards.append(box((0.06, 0.22, 0.24), (0, -1.0 + 0.222 * i, z), colour=colour, reflectance=0.9))
-    posts = [tube((0, y, 0.05), (0, y, 1.05), 0.035, **METAL) for y in (-0.9, 0.9)]
+    posts = [tube((0, y, 0.05), (0, y, 1.05), 0.035, **STEEL) for y in (-0.9, 0.9)]
     feet = [box((0.6, 0.16, 0.08), (0, y, 0.04), colour=(0.04, 0.04, 0.04)) for y in (-0.9, 0.9)]
     blocks = []
     for i, colour in enumerate(((0.75, 0.05, 0.02), WHITE)):

@@ -65,7 +65,9 @@ class Lidar:
         reflectance = stage.reflectance[index]
         points = rays[solid, :3] + rays[solid, 3:] * depth[:, None]
         floor = np.flatnonzero(stage.surface[index] == Surface.GROUND)
-        reflectance[floor] = ground_look(town, points[floor, :2], np.full(len(floor), 0.05, np.float32))[1] * (1 - 0.6 * weather.rain)
+        reflectance[floor] = ground_look(town, points[floor, :2], np.full(len(floor), 0.05, np.float32))[1] * (
+            1 - 0.6 * weather.rain
+        )
         angle = np.abs((hits.normal[solid] * rays[solid, 3:]) @ np.ones(3, np.float32))
         lost = np.exp(-2 * lidar_extinction(weather) * depth)
         intensity = reflectance * (0.15 + 0.85 * angle) * lost

@@ -52,13 +52,6 @@ class Mesh:
         mine[self.surface == Surface.PAINT] = colour
         return replace(self, colour=mine)
 
-    def pitched(self, angle: float, pivot: tuple[float, float]) -> Mesh:
-        """The mesh turned by `angle` about the y axis through (x, z) = `pivot`; positive lifts its front."""
-        c, s = math.cos(angle), math.sin(angle)
-        moved = self.vertices - np.array([pivot[0], 0, pivot[1]], np.float32)
-        turn = np.array([[c, 0, s], [0, 1, 0], [-s, 0, c]], np.float32)
-        return replace(self, vertices=moved @ turn + np.array([pivot[0], 0, pivot[1]], np.float32))
-
 
 def join(meshes: Sequence[Mesh]) -> Mesh:
     """One mesh of several."""
@@ -138,9 +131,7 @@ def tube(start, end, radius: float, **look) -> Mesh:
     side = np.cross(along, (0, 1, 0) if abs(along[1]) < 0.9 else (1, 0, 0))
     side /= np.linalg.norm(side)
     other = np.cross(along, side)
-    vertices = [
-        point + radius * (i * side + j * other) for i in (-1, 1) for j in (-1, 1) for point in (start, end)
-    ]
+    vertices = [point + radius * (i * side + j * other) for i in (-1, 1) for j in (-1, 1) for point in (start, end)]
     return made(vertices, _BOX, **look)
 
 

@@ -128,7 +128,9 @@ class _Maker:
         turn = math.pi / 2 if category == "barrier" else 0.0
         gap = 3.1 if category == "barrier" else float(rng.uniform(1.5, 3.5))
         shape = pick(category, "", rng)
-        row = [self._actor(category, shape, "still", "", right, 0.05, turn=turn + float(rng.normal(0, 0.05))) for _ in range(count)]
+        row = [
+            self._actor(category, shape, "still", "", right, 0.05, turn=turn + float(rng.normal(0, 0.05))) for _ in range(count)
+        ]
         for i, actor in enumerate(row):
             actor.along += math.copysign(i * gap, self._beside - self._middle)
         return row

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Pictures for people: one sheet with a row for each weather (cameras, lidar from above, range image).
 
-    python -m mmllm_ros.simulator.render --out docs/simulator.png
+python -m mmllm_ros.simulator.render --out docs/simulator.png
 """
 
 from __future__ import annotations

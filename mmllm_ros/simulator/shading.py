@@ -111,7 +111,9 @@ def _surfaces(scene: Scene, stage: Stage, rays, hits: Hits, solid, pixel: float,
     if headlights_on(weather):
         light += _headlights(scene.ego, points, facing)[:, None]
     # Glass mirrors some sky, wet asphalt and paint too at a flat angle.
-    mirror = np.where(surface == Surface.GLASS, np.float32(0.16), np.float32(0.03)) + (0.04 + 0.1 * weather.rain) * (1 - facing) ** 3
+    mirror = (
+        np.where(surface == Surface.GLASS, np.float32(0.16), np.float32(0.03)) + (0.04 + 0.1 * weather.rain) * (1 - facing) ** 3
+    )
     sent = albedo * light + mirror[:, None] * sky + emission
     brightness = (light[:, 0] + light[:, 1] + light[:, 2]) / 3
     return sent, brightness + 4 * np.maximum(np.maximum(emission[:, 0], emission[:, 1]), emission[:, 2])

@@ -69,7 +69,9 @@ class Traffic:
         """Free way ahead of a vehicle [m], and the row of what ends it."""
         forward, side, half_length, half_width = self._seen_from(x, y, yaw)
         side = side - 0.5 * bend * forward**2
-        gap = np.where((forward > 0.1) & (np.abs(side) < half_width + width / 2 + 0.25), forward - half_length - length / 2, np.inf)
+        gap = np.where(
+            (forward > 0.1) & (np.abs(side) < half_width + width / 2 + 0.25), forward - half_length - length / 2, np.inf
+        )
         nearest = int(np.argmin(gap))
         return float(gap[nearest]), nearest
 
@@ -135,10 +137,6 @@ class Traffic:
     def _renew(self) -> None:
         """Forget who is far away or stands nose to nose with the ego for long; bring new ones into the distance."""
         ego = self._ego
-        gone = {
-            a.identifier for a in self.actors if math.hypot(a.x - ego.x, a.y - ego.y) > _KEEP or a.blocked > 12.0
-        }
-        self.actors = [
-            a for a in self.actors if a.identifier not in gone and (a.tow is None or a.tow.identifier not in gone)
-        ]
+        gone = {a.identifier for a in self.actors if math.hypot(a.x - ego.x, a.y - ego.y) > _KEEP or a.blocked > 12.0}
+        self.actors = [a for a in self.actors if a.identifier not in gone and (a.tow is None or a.tow.identifier not in gone)]
         self._fill(int(self._count * 1.5), *_RING)

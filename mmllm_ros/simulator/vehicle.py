@@ -56,15 +56,17 @@ class Route:
         self._along = y if self._axis == 1 else x
 
     def _straight(self, until: float) -> None:
-        count = max(int(round(abs(until - self._along) / self.SPACING)), 1)
+        count = max(round(abs(until - self._along) / self.SPACING), 1)
         for i in range(1, count + 1):
             along = self._along + (until - self._along) * i / count
-            self.samples.append((*self._town.place(self._axis, self._street, along, self._town.lane(self._lane), self._heading), 0.0))
+            self.samples.append(
+                (*self._town.place(self._axis, self._street, along, self._town.lane(self._lane), self._heading), 0.0)
+            )
         self._along = until
 
     def _arc(self, side: int, radius: float) -> None:
         x, y, yaw, _ = self.samples[-1]
-        count = int(math.ceil(radius * math.pi / 2 / self.SPACING))
+        count = math.ceil(radius * math.pi / 2 / self.SPACING)
         cx, cy = x - side * radius * math.sin(yaw), y + side * radius * math.cos(yaw)
         for i in range(1, count + 1):
             now = yaw + side * math.pi / 2 * i / count

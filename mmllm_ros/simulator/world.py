@@ -119,7 +119,9 @@ class Town:
                 size, tree = rng.uniform(0.7, 1.3), _tree(bool(rng.random() < 0.3), int(rng.integers(4)))
                 right = -rng.uniform(-0.2, 0.5)
                 c, s = math.cos(yaw), math.sin(yaw)
-                parts.append(tree.placed(x + c * along - s * right, y + s * along + c * right, rng.uniform(0, 6), 0.0, (size, size, size)))
+                parts.append(
+                    tree.placed(x + c * along - s * right, y + s * along + c * right, rng.uniform(0, 6), 0.0, (size, size, size))
+                )
         return parts
 
     def _posts(self, column: int, row: int) -> list[Mesh]:
