@@ -96,7 +96,8 @@ class Model:
         """Load a model folder; a Hugging Face LLM folder or hub name gives that LLM without connectors. Raises BadInput."""
         folder, place = Path(source), resolve_device(device)
         if not folder.is_dir():
-            if not HUB_NAME.fullmatch(str(source)):
+            # A name whose first half is a folder here is a path with a slip in it, and no hub model.
+            if not HUB_NAME.fullmatch(str(source)) or folder.parent.is_dir():
                 raise BadInput(f"model folder {str(source)!r} does not exist")
             llm, tokenizer, revision = checkpoint.load_llm(str(source), place, download=True)
             return cls(llm, tokenizer, Manifest(name=str(source), llm=str(source), llm_revision=revision))
@@ -218,7 +219,7 @@ class Model:
         words = self.prompt.unknown_words(question)
         if not words:
             return None
-        named = ", ".join(repr(word) for word in dict.fromkeys(words[:5]))
+        named = ", ".join(repr(word[:40]) for word in dict.fromkeys(words[:5]))
         return Scored(f"this question is outside what I know (unknown word{'s' * (len(words) > 1)}: {named})", 0.0)
 
     def _question_ids(self, question: str, room: int = 0) -> list[int]:

@@ -9,6 +9,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import huggingface_hub
 import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
@@ -30,24 +31,40 @@ def load_llm(source: str | Path, device: torch.device, *, download: bool = False
     On a CPU the weights become float32, on a GPU they keep their own type. Raises BadInput.
     """
     transformers_logging.disable_progress_bar()
-    options = {"local_files_only": not download or Path(source).is_dir()}
     try:
-        tokenizer = AutoTokenizer.from_pretrained(source, **options)
-        llm, info = AutoModelForCausalLM.from_pretrained(
-            source,
-            dtype=torch.float32 if device.type == "cpu" else "auto",
-            use_safetensors=True,
-            output_loading_info=True,
-            **options,
-        )
-    except Exception as error:
-        raise BadInput(f"LLM {source} cannot be loaded: {one_line(error)}") from error
-    if info["missing_keys"]:
-        raise BadInput(f"LLM {source} cannot be loaded: its weights lack {sorted(info['missing_keys'])[0]}")
+        llm, tokenizer, missing = _from_pretrained(source, device, local_files_only=True)
+    except BadInput:
+        if not download:
+            raise
+        _reach(str(source))
+        llm, tokenizer, missing = _from_pretrained(source, device, local_files_only=False)
+    if missing:
+        raise BadInput(f"LLM {source} cannot be loaded: its weights lack {sorted(missing)[0]}")
     revision = revision_of(Path(source)) if Path(source).is_dir() else str(getattr(llm.config, "_commit_hash", ""))[:12]
     llm = llm.to(device).eval().requires_grad_(False)
     attach(llm)
     return llm, tokenizer, revision
+
+
+def _from_pretrained(source: str | Path, device: torch.device, local_files_only: bool) -> tuple[nn.Module, Any, set[str]]:
+    dtype = torch.float32 if device.type == "cpu" else "auto"
+    options = {"dtype": dtype, "use_safetensors": True, "output_loading_info": True, "local_files_only": local_files_only}
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(source, local_files_only=local_files_only)
+        llm, info = AutoModelForCausalLM.from_pretrained(source, **options)
+    except Exception as error:
+        raise BadInput(f"LLM {source} cannot be loaded: {one_line(error)}") from error
+    return llm, tokenizer, set(info["missing_keys"])
+
+
+def _reach(name: str) -> None:
+    """Ask the hub once for `name`: without a network the loaders themselves would try again for a minute."""
+    try:
+        huggingface_hub.model_info(name, timeout=10)
+    except Exception as error:
+        raise BadInput(
+            f"model {name!r} is no folder, not in the local Hugging Face cache, and the hub says: {one_line(error)}"
+        ) from error
 
 
 def save_llm(llm: nn.Module, tokenizer: Any, folder: Path) -> str:

@@ -377,6 +377,22 @@ def test_an_unknown_model_folder_is_refused_by_name(tmp_path):
         Model.load(tmp_path / "nowhere", "cpu")
 
 
+def test_a_slip_in_a_path_is_no_hub_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "models").mkdir()
+    with pytest.raises(BadInput, match="model folder 'models/drive_tinyy' does not exist"):
+        Model.load("models/drive_tinyy", "cpu")
+
+
+def test_a_hub_name_is_asked_for_once_and_refused_in_one_line(monkeypatch):
+    def unreachable(name, timeout):
+        raise OSError(f"no route to the hub\nfor {name}")
+
+    monkeypatch.setattr("huggingface_hub.model_info", unreachable)
+    with pytest.raises(BadInput, match=r"model 'nobody/nothing' is no folder, .* the hub says: no route to the hub for nobody"):
+        Model.load("nobody/nothing", "cpu")
+
+
 def test_a_model_folder_without_encoders_serves_a_machine_without_sensors(folder, tmp_path):
     alone = damaged(folder, tmp_path)
     shutil.rmtree(alone / "encoders")

@@ -1,0 +1,287 @@
+# Copyright 2026 The mmllm_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""The assistant: which readings an answer rests on, why others are out, and what it refuses."""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tiny_model import make_tiny_model
+
+from mmllm_ros.assistant import Assistant, Cancelled
+from mmllm_ros.config import LlmConfig
+from mmllm_ros.datatypes import NANOSECONDS, BadInput, Plan, Tokens
+from mmllm_ros.model import Model
+
+QUESTION = "are there any cars ?"
+START = 1_000 * NANOSECONDS
+
+
+class Clock:
+    """A clock that stands still until it is moved."""
+
+    def __init__(self) -> None:
+        self.now = START
+
+    def __call__(self) -> int:
+        return self.now
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory) -> Model:
+    return Model.load(make_tiny_model(tmp_path_factory.mktemp("model")), "cpu")
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def assistant(model, clock) -> Assistant:
+    return Assistant(model, LlmConfig(max_age=1.5), clock)
+
+
+def reading(model: Model, modality: str, source: str = "front", age: float = 0.0, seed: int = 0) -> Tokens:
+    """A reading whose stamp is `age` [s] before START."""
+    generator = np.random.default_rng(seed)
+    width = model.connectors[modality].shape["token_width"]
+    values, places = (generator.normal(size=(5, n)).astype(np.float32) for n in (width, 3))
+    return Tokens(modality, source, START - round(age * NANOSECONDS), values, places, model.encoder_revisions[modality])
+
+
+def plan(linked_blocks: int = 0, **plugged: bool) -> Plan:
+    reasons = {modality: "" if on else f"{modality} is blind" for modality, on in plugged.items()}
+    return Plan(START, plugged, reasons, "night", linked_blocks)
+
+
+def test_an_answer_names_the_readings_it_rests_on(assistant, model):
+    assistant.put(reading(model, "camera", "front", age=0.3))
+    assistant.put(reading(model, "camera", "back", age=0.1))
+    assistant.put(reading(model, "imu", "imu", age=0.2))
+    answer = assistant.ask(QUESTION, "q1")
+    found = [(item.modality, item.source, item.age) for item in answer.evidence]
+    assert found == [("camera", "back", 0.1), ("camera", "front", 0.3), ("imu", "imu", 0.2)]
+    assert answer.unplugged == {"lidar": "never seen"}
+    assert answer.stamp == START - round(0.1 * NANOSECONDS)
+    assert (answer.question_id, answer.question, answer.model, answer.revision) == ("q1", QUESTION, "tiny", model.revision)
+    assert answer.answer in model.answers and 0 < answer.confidence < 1 and answer.latency > 0
+
+
+def test_an_old_reading_does_not_count_and_the_answer_says_how_old(assistant, model, clock):
+    assistant.put(reading(model, "lidar"))
+    clock.now += round(1.4 * NANOSECONDS)
+    assert [item.modality for item in assistant.ask(QUESTION).evidence] == ["lidar"]
+    clock.now += round(0.2 * NANOSECONDS)
+    answer = assistant.ask(QUESTION)
+    assert answer.evidence == ()
+    assert answer.unplugged["lidar"] == "too old: 1.6 s, at most 1.5 s count"
+
+
+def test_one_silent_camera_of_several_is_named(assistant, model):
+    assistant.put(reading(model, "camera", "front"))
+    assistant.put(reading(model, "camera", "left", age=7))
+    answer = assistant.ask(QUESTION)
+    assert [item.source for item in answer.evidence] == ["front"]
+    assert answer.unplugged["camera/left"] == "too old: 7.0 s, at most 1.5 s count"
+
+
+def test_a_stamp_from_the_future_is_called_a_clock_problem(assistant, model):
+    assistant.put(reading(model, "imu", age=-30))
+    assert assistant.ask(QUESTION).unplugged["imu"] == "stamped 30.0 s in the future: is its clock synchronised?"
+
+
+def test_the_plan_unplugs_with_its_reason(assistant, model):
+    for modality in model.modalities:
+        assistant.put(reading(model, modality))
+    assistant.follow(plan(camera=False, lidar=True, imu=True))
+    answer = assistant.ask(QUESTION)
+    assert [item.modality for item in answer.evidence] == ["imu", "lidar"]
+    assert answer.unplugged == {"camera": "unplugged by plan: camera is blind"}
+
+
+def test_unplugging_is_as_if_it_had_never_been_there(model, clock):
+    both, alone = (Assistant(model, LlmConfig(), clock) for _ in range(2))
+    for assistant in (both, alone):
+        assistant.put(reading(model, "lidar"))
+    both.put(reading(model, "camera"))
+    both.ask(QUESTION)
+    both.follow(plan(camera=False))
+    assert (both.ask(QUESTION).answer, both.ask(QUESTION).confidence) == (
+        alone.ask(QUESTION).answer,
+        alone.ask(QUESTION).confidence,
+    )
+
+
+def test_nothing_plugged_is_the_bare_llm_with_low_confidence(assistant, model, monkeypatch):
+    monkeypatch.setattr(model, "temperature", 0.01)  # as sure as can be
+    answer = assistant.ask(QUESTION)
+    assert answer.answer == model.score(QUESTION, {}).answer
+    assert model.score(QUESTION, {}).confidence > 0.3 >= answer.confidence
+    assert answer.evidence == () and answer.stamp == 0
+    assert answer.unplugged == dict.fromkeys(("camera", "imu", "lidar"), "never seen")
+
+
+def test_evidence_can_be_required(model, clock):
+    assistant = Assistant(model, LlmConfig(require_evidence=True), clock)
+    with pytest.raises(BadInput, match=r"no sensor is plugged, and require_evidence is set \(camera: never seen, imu: never"):
+        assistant.ask(QUESTION)
+    assistant.put(reading(model, "imu"))
+    assert assistant.ask(QUESTION).evidence
+
+
+@pytest.mark.parametrize(("configured", "planned", "expected"), [(0, 0, 3), (0, 2, 2), (1, 2, 1), (0, 9, 3), (9, 1, 3)])
+def test_linked_blocks_come_from_the_operator_then_the_plan_then_the_model(model, clock, configured, planned, expected):
+    assistant = Assistant(model, LlmConfig(linked_blocks=configured), clock)
+    tokens = reading(model, "camera")
+    assistant.put(tokens)
+    assistant.follow(plan(linked_blocks=planned, camera=True))
+    scored = model.score(QUESTION, model.latents([tokens], expected))
+    assert assistant.ask(QUESTION).confidence == scored.confidence
+
+
+def test_a_second_question_on_the_same_frame_makes_no_latents_again(assistant, model, monkeypatch):
+    made = []
+    original = model.latents
+    monkeypatch.setattr(model, "latents", lambda tokens, n: made.append(tokens[0].modality) or original(tokens, n))
+    for modality in ("camera", "imu"):
+        assistant.put(reading(model, modality))
+    first = assistant.ask(QUESTION)
+    second = assistant.ask(QUESTION)
+    assert sorted(made) == ["camera", "imu"]
+    assert (first.answer, first.confidence) == (second.answer, second.confidence)
+    assistant.put(reading(model, "imu", seed=1))
+    third = assistant.ask(QUESTION)
+    assert sorted(made) == ["camera", "imu", "imu"]
+    assert third.confidence != second.confidence
+
+
+def test_a_late_message_does_not_replace_a_newer_one(assistant, model):
+    assistant.put(reading(model, "imu", age=0.1))
+    assistant.put(reading(model, "imu", age=0.5))
+    assert assistant.ask(QUESTION).evidence[0].age == pytest.approx(0.1)
+
+
+def test_after_a_jump_back_in_time_new_readings_are_taken(assistant, model, clock):
+    assistant.put(reading(model, "imu"))
+    clock.now -= 100 * NANOSECONDS
+    assistant.put(reading(model, "imu", age=100))
+    assert assistant.ask(QUESTION).evidence[0].age == 0.0
+
+
+def test_clear_forgets_readings_and_keeps_the_plan(assistant, model):
+    assistant.put(reading(model, "imu"))
+    assistant.follow(plan(camera=False))
+    assistant.clear()
+    answer = assistant.ask(QUESTION)
+    assert answer.unplugged["imu"] == "never seen" and answer.unplugged["camera"].startswith("unplugged by plan")
+
+
+BAD_TOKENS = {
+    "other encoder": (
+        {"encoder": "0123456789ab"},
+        r"camera/front come from encoder '0123456789ab', model tiny was made for '\w{12}'",
+    ),
+    "unknown modality": ({"modality": "radar"}, r"tokens of radar/front: model tiny takes only \['camera', 'imu', 'lidar'\]"),
+    "other width": ({"values": np.zeros((5, 7), np.float32)}, r"camera/front have shape \[5, 7\], not \[1 to 4096, 59\]"),
+    "no tokens": ({"values": np.zeros((0, 59), np.float32)}, r"camera/front have shape \[0, 59\]"),
+    "too many": ({"values": np.zeros((5000, 59), np.float32)}, r"camera/front have shape \[5000, 59\]"),
+    "flat": ({"values": np.zeros(59, np.float32)}, r"camera/front have shape \[59\]"),
+    "places of others": ({"places": np.zeros((4, 3), np.float32)}, r"have places of shape \[4, 3\], not \[5, 3\]"),
+    "not finite": ({"values": np.full((5, 59), np.nan, np.float32)}, r"camera/front hold values that are not finite"),
+    "endless range": ({"places": np.full((5, 3), np.inf, np.float32)}, r"camera/front hold values that are not finite"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_TOKENS)
+def test_tokens_that_do_not_fit_are_refused_and_change_nothing(assistant, model, case):
+    assistant.put(good := reading(model, "camera"))
+    change, complaint = BAD_TOKENS[case]
+    with pytest.raises(BadInput, match=complaint):
+        assistant.put(dataclasses.replace(good, **change))
+    assert assistant.ask(QUESTION).confidence == model.score(QUESTION, model.latents([good])).confidence
+
+
+@pytest.mark.parametrize(
+    ("question", "complaint"),
+    [
+        ("", "the question is empty"),
+        (" \n\t", "the question is empty"),
+        ("a" * 100_000, "the question is 100000 characters long"),
+    ],
+)
+def test_an_empty_or_endless_question_is_refused(assistant, question, complaint):
+    with pytest.raises(BadInput, match=complaint):
+        assistant.ask(question)
+
+
+@settings(max_examples=50, deadline=None)
+@given(question=st.text(max_size=2100))
+def test_any_text_is_answered_or_refused_in_one_line(model, question):
+    try:
+        answer = Assistant(model, LlmConfig(), Clock()).ask(question)
+    except BadInput as refusal:
+        assert "\n" not in str(refusal)
+    else:
+        assert answer.answer and 0 <= answer.confidence <= 0.3
+
+
+def test_a_question_outside_its_world_is_not_guessed_about(assistant, model):
+    assistant.put(reading(model, "camera"))
+    answer = assistant.ask("is there a xylophone ?")
+    assert answer.answer == "this question is outside what I know (unknown word: 'xylophone')"
+    assert answer.confidence == 0.0
+
+
+def test_the_answer_is_streamed_and_can_be_cancelled(assistant):
+    pieces = []
+    answer = assistant.ask(QUESTION, on_text=pieces.append)
+    assert "".join(pieces) == answer.answer
+    with pytest.raises(Cancelled):
+        assistant.ask(QUESTION, cancelled=lambda: True)
+
+
+def test_putting_while_asking_never_mixes_frames(model, clock):
+    assistant = Assistant(model, LlmConfig(), clock)
+    frames = [reading(model, "lidar", seed=seed) for seed in range(4)]
+    possible = {model.score(QUESTION, model.latents([frame])).confidence for frame in frames}
+    assistant.put(frames[0])
+    done = threading.Event()
+
+    def feed():
+        while not done.is_set():
+            for frame in frames:
+                assistant.put(frame)
+
+    thread = threading.Thread(target=feed)
+    thread.start()
+    try:
+        seen = {assistant.ask(QUESTION).confidence for _ in range(40)}
+    finally:
+        done.set()
+        thread.join()
+    assert seen <= possible
+
+
+def test_two_assistants_on_one_model_do_not_leak(model, clock):
+    assistants = [Assistant(model, LlmConfig(), clock) for _ in range(3)]
+    assistants[0].put(reading(model, "camera", seed=1))
+    assistants[1].put(reading(model, "camera", seed=2))
+    expected = [assistant.ask(QUESTION).confidence for assistant in assistants]
+    assert len(set(expected)) == 3
+    wrong = []
+
+    def ask(i):
+        wrong.extend(i for _ in range(25) if assistants[i].ask(QUESTION).confidence != expected[i])
+
+    threads = [threading.Thread(target=ask, args=(i,)) for i in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
