@@ -15,7 +15,7 @@ drive: build  ## a simulated car drives for a minute and answers questions, see 
 test: build  ## unit tests, then the nodes over DDS, then what takes minutes
 	@$(ENV) python -m pytest test/unit
 	@$(ENV) python -m pytest test/ros -m "ros and not slow"
-	@$(ENV) python -m pytest test -m slow
+	@$(ENV) python -m pytest test -m slow || [ $$? = 5 ]  # 5: nothing is marked slow
 
 lint: build
 	@$(ENV) ruff check . && ruff format --check . && codespell && python .ci/check_package.py

@@ -65,7 +65,9 @@ class InstallTheRest(install_data):
     def run(self) -> None:
         prefix = WORK / "prefix"
         if prefix.is_dir():
-            self.data_files += [(folder, files) for folder, files in files_below(prefix / "lib", "lib") if "/python" not in folder]
+            self.data_files += [
+                (folder, files) for folder, files in files_below(prefix / "lib", "lib") if "/python" not in folder
+            ]
             self.data_files += files_below(prefix / "include", "include") + files_below(prefix / "share", "share")
         else:
             for name in ("config", "launch", "models"):
