@@ -17,7 +17,7 @@ from .latent.greedy import Cancelled
 from .latent.port import Bank
 from .model import Model
 
-__all__ = ["Assistant", "Cancelled"]
+__all__ = ["Assistant", "Cancelled", "check_question"]
 
 LONGEST_QUESTION = 2000
 MOST_TOKENS = 4096
@@ -77,10 +77,7 @@ class Assistant:
 
         Raises BadInput for an empty or over-long question, and with `require_evidence` when nothing is plugged.
         """
-        if not question.strip():
-            raise BadInput("the question is empty")
-        if len(question) > LONGEST_QUESTION:
-            raise BadInput(f"the question is {len(question)} characters long, at most {LONGEST_QUESTION} are read")
+        check_question(question)
         started, moment = time.perf_counter(), self._now()
         with self._lock:
             newest, plan = dict(self._newest), self._plan
@@ -163,6 +160,14 @@ class Assistant:
                     self._latents[modality] = held
             banks[modality] = held[3]
         return merge(banks)
+
+
+def check_question(question: str) -> None:
+    """Raise BadInput for a question that is empty or too long to be read."""
+    if not question.strip():
+        raise BadInput("the question is empty")
+    if len(question) > LONGEST_QUESTION:
+        raise BadInput(f"the question is {len(question)} characters long, at most {LONGEST_QUESTION} are read")
 
 
 def _same(held: tuple[Tokens, ...], readings: tuple[Tokens, ...]) -> bool:

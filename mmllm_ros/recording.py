@@ -18,7 +18,7 @@ from rosbags.typesys import Stores, get_typestore
 
 from .datatypes import NANOSECONDS, BadInput, Frame
 from .frames import ImuBuffer, camera_frame, imu_sample, lidar_scan, same_topic, stamp_of
-from .rig import CameraMount, ImuMount, LidarMount, Mount, Rig
+from .rig import CameraMount, ImuMount, LidarMount, Mount, Rig, load_rig, shipped_rigs
 from .serialized import Serialized, Serializer
 
 IMU_PERIOD = NANOSECONDS // 10
@@ -74,6 +74,15 @@ class Recording:
             raise BadInput(f"recording {self.path} has no sensor topics: rig {rig.name} expects {wanted}; recorded are {there}")
         return found
 
+    def fitting_rig(self) -> str:
+        """The shipped rig whose topics, as written, are best found here; `front` where none is."""
+
+        def misfit(name: str) -> tuple[int, bool]:
+            exact = [_absolute(mount) in self._names_of(mount) for mount in load_rig(name).mounts]
+            return exact.count(False) - exact.count(True), name != "front"
+
+        return min(shipped_rigs(), key=misfit)
+
     def frames(self, rig: Rig) -> Iterator[Frame]:
         """The frames of the rig's sensors in the order of arrival; an unreadable message is skipped, with a warning."""
         mounts = self.sensors(rig)
@@ -110,13 +119,16 @@ class Recording:
                     yield connection.topic, connection.msgtype, time, bytes(data)
 
     def _topic_of(self, mount: Mount) -> str | None:
-        candidates = [
+        names = self._names_of(mount)
+        return _absolute(mount) if _absolute(mount) in names else min(names, key=len, default=None)
+
+    def _names_of(self, mount: Mount) -> list[str]:
+        """Recorded topics that carry this sensor, raw or compressed."""
+        return [
             name
             for name, topic in self.topics.items()
             if same_topic(name, mount.topic) and topic.type in _READS[type(mount)] and topic.count
         ]
-        exact = "/" + mount.topic.strip("/")
-        return exact if exact in candidates else min(candidates, key=len, default=None)
 
     @contextmanager
     def _open(self) -> Iterator[Reader]:
@@ -174,6 +186,10 @@ class Recorder:
                 topic, message.type, typestore=self._store, offered_qos_profiles=offered
             )
         self._writer.write(self._connections[topic], message.stamp, message.data)
+
+
+def _absolute(mount: Mount) -> str:
+    return "/" + mount.topic.strip("/")
 
 
 def _topics(connections: Collection[Connection]) -> dict[str, Topic]:

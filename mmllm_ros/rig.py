@@ -95,19 +95,28 @@ def rotation(axes: tuple[str, str, str]) -> np.ndarray:
     return np.array([_AXES[axis] for axis in axes], dtype=np.float32)
 
 
+def shipped_rigs() -> list[str]:
+    """The names that `load_rig` knows."""
+    return sorted(file.stem for file in _rigs().glob("*.yaml"))
+
+
+def _rigs() -> Path:
+    return shared_folder() / "config" / "rigs"
+
+
 def load_rig(name_or_file: str | Path) -> Rig:
     """Read a shipped rig by name (`front`, `nuscenes`) or a YAML file. Angles in the file are degrees. Raises BadInput."""
-    rigs = shared_folder() / "config" / "rigs"
     path = Path(name_or_file)
     if path.suffix not in (".yaml", ".yml"):
-        path = rigs / f"{name_or_file}.yaml"
+        path = _rigs() / f"{name_or_file}.yaml"
     try:
         text = path.read_text() if path.is_file() and path.stat().st_size <= _LARGEST_FILE else None
     except (OSError, UnicodeDecodeError) as error:
         raise BadInput(f"rig {str(name_or_file)!r}: {_one_line(error)}") from error
     if text is None:
-        known = sorted(file.stem for file in rigs.glob("*.yaml"))
-        raise BadInput(f"rig {reprlib.repr(str(name_or_file))} is neither one of {known} nor a YAML file of at most 1 MB")
+        raise BadInput(
+            f"rig {reprlib.repr(str(name_or_file))} is neither one of {shipped_rigs()} nor a YAML file of at most 1 MB"
+        )
     try:
         return _parse(yaml.safe_load(text), path.stem)
     except (yaml.YAMLError, RecursionError, ValueError) as error:

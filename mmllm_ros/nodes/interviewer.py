@@ -23,8 +23,8 @@ from .messages import answer_from_message
 FRESH = NANOSECONDS
 """A modality whose newest tokens are older [ns] is not there."""
 
-PASSES = 3
-"""After so many times through the bag a question no longer waits for all modalities, and takes what is there."""
+PASSES = 2
+"""After so many times through the bag a question waits only for the most modalities that ever were there together."""
 
 READY = 30.0
 """The bag starts when every encoder is configured, or after so many seconds."""
@@ -49,6 +49,7 @@ class Interviewer(Node):
         self._configured: set[str] = set()
         self._plugged: set[str] = set()
         self._tokens: dict[str, int] = {}
+        self._most: set[str] = set()
         self._began = time.monotonic()
         self._client = ActionClient(self, AskQuestion, "mmllm/ask_question")
         self.create_subscription(SensorHealth, "mmllm/health", lambda m: self._configured.add(m.modality), qos.RELIABLE)
@@ -75,17 +76,22 @@ class Interviewer(Node):
         if not self.ready.is_set():
             if self._modalities <= self._configured or time.monotonic() - self._began > READY:
                 self.ready.set()
-        elif not self._asking and (self._complete() or self._passes >= PASSES) and self._client.server_is_ready():
+        elif not self._asking and self._wanted() <= self._live() and self._client.server_is_ready():
             self._asking = True
             goal = AskQuestion.Goal(question=self._waiting[0])
             self._client.send_goal_async(goal).add_done_callback(
                 lambda future: future.result().get_result_async().add_done_callback(self._on_result)
             )
 
-    def _complete(self) -> bool:
+    def _live(self) -> set[str]:
+        """The modalities that are plugged, with tokens that are fresh."""
         now = self.get_clock().now().nanoseconds
-        fresh = {modality for modality, stamp in self._tokens.items() if abs(now - stamp) <= FRESH}
-        return self._modalities <= fresh & self._plugged
+        live = self._plugged & {modality for modality, stamp in self._tokens.items() if abs(now - stamp) <= FRESH}
+        self._most = max(self._most, live, key=len)
+        return live
+
+    def _wanted(self) -> set[str]:
+        return self._modalities if self._passes < PASSES else self._modalities & self._most
 
     def _on_result(self, future: Any) -> None:
         self._asking = False
@@ -94,7 +100,7 @@ class Interviewer(Node):
             self.get_logger().warning(result.message, throttle_duration_sec=2.0)
             return
         answer = answer_from_message(result.answer)
-        if self._modalities <= {item.modality for item in answer.evidence} or self._passes >= PASSES:
+        if self._wanted() <= {item.modality for item in answer.evidence} or self._passes >= 2 * PASSES:
             self._on_answer(answer)
             self._waiting.pop(0)
             if not self._waiting:

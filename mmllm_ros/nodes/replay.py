@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 import threading
 import time
@@ -12,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 import rclpy
 from rclpy.duration import Duration
 from rclpy.node import Node
+from rclpy.parameter import Parameter
 from rclpy.publisher import Publisher
 from rclpy.qos import ReliabilityPolicy
 
@@ -118,6 +120,12 @@ class Replay(Node):
         for publisher in self._offers.values():
             if publisher.qos_profile.reliability == ReliabilityPolicy.RELIABLE and not self._stop.is_set():
                 publisher.wait_for_all_acked(Duration(seconds=1))
+
+
+def play(config: ReplayConfig) -> int:
+    """`mmllm replay BAG`: play as configured and return the exit status."""
+    overrides = [Parameter(name, value=value) for name, value in dataclasses.asdict(config).items()]
+    return spin(lambda: Replay(on_end=rclpy.try_shutdown, parameter_overrides=overrides), [])
 
 
 def main(args: Sequence[str] | None = None) -> int:

@@ -123,6 +123,13 @@ def test_a_compressed_topic_stands_for_the_raw_one_of_the_rig(tmp_path):
     assert not same_topic("/camera/front_right/image_raw", "camera/front/image_raw")
 
 
+@pytest.mark.parametrize("rig_name", ["front", "radiate"])
+def test_the_fitting_rig_is_the_one_whose_topics_are_recorded(tmp_path, rig_name):
+    with Recorder(tmp_path / "bag", load_rig(rig_name)) as recorder:
+        recorder.write(frames())
+    assert Recording(tmp_path / "bag").fitting_rig() == rig_name
+
+
 def test_a_recorder_does_not_overwrite(bag):
     with pytest.raises(BadInput, match="exists already"):
         Recorder(bag, load_rig("front"))
