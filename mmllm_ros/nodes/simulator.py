@@ -22,7 +22,7 @@ from ..rig import load_rig
 from ..serialized import Serializer
 from ..simulator.drive import Drive, Snapshot
 from ..simulator.truth import SceneTruth
-from .pace import Pace
+from .pace import LATE, Pace
 from .parameters import declare
 from .process import spin
 from .recorded_topics import message_class
@@ -80,8 +80,17 @@ class Simulator(Node):
             self._announce_mounts(self._began)
             while not self._over(snapshot.truth.stamp - started):
                 coming = ahead.submit(self._simulate, 1.0 / self.config.rate)
+                shift += self._catch_up(snapshot.truth.stamp + shift)
                 self._publish(snapshot, shift)
                 snapshot = coming.result()
+
+    def _catch_up(self, stamp: int) -> int:
+        """How far [ns] stamps must move on. Whoever hears no /clock would see ever older data of a machine that is too slow."""
+        behind = self.get_clock().now().nanoseconds - stamp
+        if self.config.clock or behind < LATE * NANOSECONDS:
+            return 0
+        self._pace.restart(stamp + behind)
+        return behind
 
     def _over(self, driven: int) -> bool:
         return self._stop.is_set() or 0 < self.config.duration < driven / NANOSECONDS
