@@ -9,9 +9,8 @@ import numpy as np
 from .world import LANE, SIDEWALK, STOP_LINE, Town
 
 _GRASS = np.array([0.06, 0.11, 0.03], np.float32)
-_PAVED = np.array([0.27, 0.26, 0.25], np.float32)
-_ASPHALT = np.array([0.085, 0.085, 0.09], np.float32)
-_PAINTED = np.array([0.75, 0.75, 0.72], np.float32)
+_STONE = np.array([1.02, 1.0, 0.98], np.float32)
+_PAVED, _ASPHALT, _KERB, _PAINT = 0.26, 0.087, 0.42, 0.74
 
 
 def _stripe(offset: np.ndarray, half: float, blur: np.ndarray) -> np.ndarray:
@@ -43,16 +42,19 @@ def ground_look(town: Town, points: np.ndarray, blur: np.ndarray) -> tuple[np.nd
         zebra = _stripe(_fold(s, 1.0), 0.25, b) * ((g > 0.4) & (g < SIDEWALK - 0.2))
         stop = _stripe(g - STOP_LINE, 0.22, b) * ((a * s * forward > 0) & (np.abs(s) < town.lanes * LANE))
         paint[street] = np.maximum(np.maximum(lines * open_road, zebra), stop)
-    paved = np.clip((half + SIDEWALK - across) / blur + 0.5, 0, 1)[:, None]
-    asphalt = np.clip((half - across) / blur + 0.5, 0, 1)[:, None]
-    kerb = _stripe(across - half - 0.1, 0.12, blur)[:, None] * (across > half - 0.2)[:, None]
-    grain = 1 + 0.12 * np.sin(points[:, :1] * 1.7 + 3 * np.sin(points[:, 1:] * 0.9)) * np.sin(points[:, 1:] * 2.3)
+    paved = np.clip((half + SIDEWALK - across) / blur + 0.5, 0, 1)
+    asphalt = np.clip((half - across) / blur + 0.5, 0, 1)
+    kerb = _stripe(across - half - 0.1, 0.12, blur) * (across > half - 0.2)
     slabs = 1 - 0.25 * np.maximum(_stripe(_fold(points[:, 0], 1.5), 0.03, blur), _stripe(_fold(points[:, 1], 1.5), 0.03, blur))
-    colour = _GRASS * (1 - paved) + (_PAVED * slabs[:, None]) * paved
-    colour = colour * (1 - asphalt) + _ASPHALT * asphalt
-    colour = (colour * grain * (1 - kerb) + 0.42 * kerb) * (1 - 0.85 * paint[:, None]) + _PAINTED * (0.85 * paint[:, None])
-    reflectance = 0.35 - 0.1 * paved[:, 0] - 0.12 * asphalt[:, 0] + 0.6 * paint
-    return colour.astype(np.float32), reflectance.astype(np.float32)
+    grain = 1 + 0.12 * np.sin(points[:, 0] * 1.7 + points[:, 1] * 0.6) * np.sin(points[:, 1] * 2.3 - points[:, 0] * 0.4)
+    # All but the grass is a shade of grey: mixed as one number, coloured once.
+    bare = (1 - kerb) * (1 - 0.85 * paint)
+    grey = (_PAVED * slabs * paved * (1 - asphalt) + _ASPHALT * asphalt) * grain * bare
+    grey += _KERB * kerb * (1 - 0.85 * paint) + _PAINT * (0.85 * paint)
+    grass = (1 - paved) * (1 - asphalt) * grain * bare
+    colour = grey[:, None] * _STONE + grass[:, None] * _GRASS
+    reflectance = 0.35 - 0.1 * paved - 0.12 * asphalt + 0.6 * paint
+    return colour, reflectance
 
 
 def facade_look(points: np.ndarray, normals: np.ndarray, colour: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

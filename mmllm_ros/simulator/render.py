@@ -33,7 +33,10 @@ ROWS = {
 }
 """One row of the sheet each."""
 
-_CELL = (160, 284)
+SEED = 490
+"""A drive with much to see."""
+
+_CELL = (180, 320)
 _AROUND = ("front_left", "front", "front_right", "back_left", "back", "back_right")
 
 
@@ -127,9 +130,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     return 0
 
-
-SEED = 11
-"""A drive with much to see."""
 
 if __name__ == "__main__":
     sys.exit(main())

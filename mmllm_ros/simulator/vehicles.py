@@ -35,7 +35,8 @@ def _car(length: float, width: float, height: float, hood: float, cabin: tuple[f
 def cars() -> list[Figure]:
     """Three cars and a van."""
     van = [(-2.3, 0.35), (2.25, 0.35), (2.35, 0.95), (1.55, 1.2), (1.0, 1.95), (-2.25, 1.95), (-2.35, 1.8)]
-    windscreen = extrude([(1.62, 1.2), (1.14, 1.86), (1.08, 1.82), (1.5, 1.2)], 1.7, **GLASS)
+    hull = [extrude(van, 1.95, **PAINT)]
+    hull.append(extrude([(1.62, 1.2), (1.14, 1.86), (1.08, 1.82), (1.5, 1.2)], 1.7, **GLASS))
     sides = [box((3.0, 1.98, 0.5), (-0.5, 0, 1.5), **GLASS), box((0.06, 1.6, 0.5), (-2.34, 0, 1.5), **GLASS)]
     return [
         ("sedan", _car(4.7, 1.85, 1.45, 0.92, (-0.34, 0.2), 0.98), ""),
@@ -43,7 +44,7 @@ def cars() -> list[Figure]:
         ("suv", _car(4.7, 1.95, 1.8, 1.08, (-0.49, 0.2), 1.1), ""),
         (
             "van",
-            [extrude(van, 1.95, **PAINT), windscreen, *sides, *wheels([-1.4, 1.45], 1.95, 0.35), *lamps(2.32, -2.34, 1.95, 0.8)],
+            [*hull, *sides, *wheels([-1.4, 1.45], 1.95, 0.35), *lamps(2.32, -2.34, 1.95, 0.8)],
             "",
         ),
     ]
