@@ -17,16 +17,16 @@ from ..resources import shared_folder
 
 _SHARPNESS = 6.0
 _RELUCTANCE = 5.0
-_RATE = 0.1
 _UNKNOWN = 0.01
 _PLAUSIBLE = 0.02
 
 
 class BlindReader:
-    """Predicts answers from words alone. `weights` maps template, word and answer to a logit."""
+    """Predicts answers from words alone. `weights` maps template, word and answer to a logit, `rate` is how fast it learns."""
 
-    def __init__(self, weights: dict[str, dict[str, dict[str, float]]] | None = None):
+    def __init__(self, weights: dict[str, dict[str, dict[str, float]]] | None = None, rate: float = 0.1):
         self.weights = weights if weights is not None else {}
+        self.rate = rate
 
     def learn(self, template: str, words: list[str], answer: str) -> None:
         """One step of gradient ascent on the log likelihood of the true answer."""
@@ -37,7 +37,7 @@ class BlindReader:
         for word in ("", *words):
             row = table[word]
             for other, held in guess.items():
-                row[other] = row.get(other, 0.0) + _RATE * ((other == answer) - held)
+                row[other] = row.get(other, 0.0) + self.rate * ((other == answer) - held)
 
     def choose(self, template: str, candidates: list[tuple[list[str], str]], random: Random) -> int | None:
         """The index of one of the candidates (words, answer), or None where the one drawn had better not be asked."""

@@ -48,7 +48,9 @@ def _toward(operation: str) -> Callable[[SceneGraph, Random], Proposal | None]:
         status, category = any_noun(graph, random, statuses=operation != "distance")
         where = any_direction(graph, random)
         return _about_set(operation, status, category, ("toward", where, place[0])), {
-            **_words(status, category), "where": where, "place": f"of {place[1]}"
+            **_words(status, category),
+            "where": where,
+            "place": f"of {place[1]}",
         }
 
     return proposal
@@ -62,7 +64,9 @@ def _there(operation: str) -> Callable[[SceneGraph, Random], Proposal | None]:
         status, category = any_noun(graph, random)
         where = any_direction(graph, random)
         return _about_set(operation, status, category, ("toward", where, reference[0])), {
-            **_words(status, category), "where": where, "ref": reference[1]
+            **_words(status, category),
+            "where": where,
+            "ref": reference[1],
         }
 
     return proposal

@@ -50,7 +50,7 @@ def direction(dx: float, dy: float, quirk: bool = False) -> str:
 
 
 def turn(ego: EgoMotion) -> str | None:
-    """"turning left", "turning right", "going straight", or None between the clear cases."""
+    """One of "turning left", "turning right" and "going straight", or None between the clear cases."""
     if abs(ego.yaw_rate) >= 0.08:
         return "turning left" if ego.yaw_rate > 0 else "turning right"
     return "going straight" if abs(ego.yaw_rate) <= 0.03 else None
