@@ -19,7 +19,7 @@ from typer.main import get_command
 
 from .config import DriveConfig, LlmConfig, ReplayConfig
 from .datatypes import Answer, BadInput
-from .report import print_answer, record, write_records
+from .report import answer_text, record, write_records
 from .rig import load_rig
 
 app = typer.Typer(add_completion=False, rich_markup_mode="rich", help="Robots that answer questions about what they sense.")
@@ -88,7 +88,7 @@ def ask(
         while line := question or _next_question():
             with out.status("") as line_below:
                 answer = robot.ask(line, timeout, lambda text: line_below.update(escape(text)))
-            print_answer(out, answer)
+            out.print(answer_text(answer), soft_wrap=True)
             answers.append(record(answer))
             if question:
                 break
@@ -129,7 +129,7 @@ def replay(
     records: list[dict[str, Any]] = []
 
     def tell(answer: Answer) -> None:
-        print_answer(out, answer)
+        out.print(answer_text(answer), soft_wrap=True)
         records.append(record(answer))
 
     status = _interview(settings, LlmConfig(rig=rig or _fitting_rig(bag), model=model, device=device), questions, offline, tell)

@@ -46,7 +46,7 @@ def examine(rig_name: str, model: str, listen: float) -> Iterator[Finding]:
     except BadInput as error:
         yield Finding("rig", FAULT, str(error), "name a shipped rig or a YAML file with --rig")
         return
-    yield Finding("rig", OK, f"{rig.name}: {len(rig.cameras)} cameras, {_has(rig.lidar)} lidar, {_has(rig.imu)} IMU")
+    yield Finding("rig", OK, f"{rig.name}: {', '.join(mount.topic for mount in rig.mounts)}")
     if _runs_ros():
         yield from _graph(rig, listen)
 
@@ -144,9 +144,7 @@ def _graph(rig: Rig, listen: float) -> Iterator[Finding]:
     graph = probe(rig, listen)
     for topic, (kinds, publishers) in graph.sensors.items():
         if not publishers:
-            cure = (
-                "start the robot or `mmllm drive`; is the topic another, name it in the rig file; is ROS_DOMAIN_ID the robot's?"
-            )
+            cure = "start the robot or `mmllm drive`; name another topic in the rig file; look at ROS_DOMAIN_ID"
             yield Finding(topic, NOTE, f"nobody publishes it ({len(graph.topics)} other topics seen)", cure)
         else:
             yield Finding(topic, OK, f"{', '.join(kinds)} from {publishers} publisher{'s' * (publishers > 1)}")
@@ -165,7 +163,3 @@ def _version(package: str) -> str:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
         return ""
-
-
-def _has(mount: object) -> str:
-    return "with" if mount else "no"

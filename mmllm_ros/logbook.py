@@ -9,10 +9,10 @@ from pathlib import Path
 
 import cv2
 from rich.console import Console
-from rich.text import Text
 
-from .datatypes import Answer, BadInput
-from .drawing import Moment, draw_sheet, evidence_text
+from .datatypes import BadInput
+from .drawing import Moment, draw_sheet
+from .report import answer_text, record
 
 PICTURED = 6
 """Moments in drive.png."""
@@ -35,9 +35,9 @@ class Logbook:
 
     def add(self, moment: Moment, seconds: float) -> None:
         """Keep one answer, given `seconds` after the start of the drive."""
-        self._lines.write(json.dumps(_record(moment.answer, moment.truth)) + "\n")
+        self._lines.write(json.dumps(record(moment.answer, moment.truth or None)) + "\n")
         self._lines.flush()
-        self._console.print(_line(moment, seconds), soft_wrap=True)
+        self._console.print(answer_text(moment.answer, moment.truth, f"{seconds:6.1f} s"), soft_wrap=True)
         if moment.truth:
             self.judged += 1
             self.right += moment.answer.answer == moment.truth
@@ -66,36 +66,3 @@ class Logbook:
         """For example `28 answers, 20 of 28 right`."""
         said = f"{self.asked} answer{'s' * (self.asked != 1)}"
         return f"{said}, {self.right} of {self.judged} right" if self.judged else said
-
-
-def _record(answer: Answer, truth: str) -> dict:
-    return {
-        "question": answer.question,
-        "answer": answer.answer,
-        "truth": truth or None,
-        "confidence": round(answer.confidence, 4),
-        "latency": round(answer.latency, 4),
-        "evidence": [
-            {"modality": item.modality, "source": item.source, "stamp": item.stamp, "age": round(item.age, 3)}
-            for item in answer.evidence
-        ],
-        "unplugged": [{"modality": modality, "reason": reason} for modality, reason in answer.unplugged.items()],
-        "model": answer.model,
-        "revision": answer.revision,
-    }
-
-
-def _line(moment: Moment, seconds: float) -> Text:
-    answer = moment.answer
-    text = Text(f"{seconds:6.1f} s  ", style="dim")
-    text.append(answer.question, style="bold not dim")
-    right = answer.answer == moment.truth
-    style = "cyan" if not moment.truth else "green" if right else "red"
-    text.append(f"\n          {answer.answer}", style=f"{style} not dim")
-    text.append(f" ({answer.confidence:.0%} sure)")
-    if moment.truth:
-        text.append(" right" if right else f" wrong, the truth is {moment.truth}", style=f"{style} not dim")
-    text.append(f"   from {evidence_text(answer)}; took {1000 * answer.latency:.0f} ms")
-    for modality, reason in answer.unplugged.items():
-        text.append(f"\n          without {modality}: {reason}")
-    return text

@@ -1,6 +1,6 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""An answer told: to a program as one JSON record, to a person as two lines with the evidence."""
+"""An answer told: to a program as one JSON record, to a person as a few lines with the evidence."""
 
 from __future__ import annotations
 
@@ -9,23 +9,24 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.markup import escape
+from rich.text import Text
 
 from .datatypes import Answer, BadInput
+from .drawing import evidence_text
 
 
 def record(answer: Answer, truth: str | None = None) -> dict[str, Any]:
-    """What --json writes for one answer. `truth` is the true answer, None where nobody knows it."""
-    evidence = [{"modality": e.modality, "source": e.source, "stamp": e.stamp, "age": e.age} for e in answer.evidence]
+    """What a program reads of one answer. `truth` is the true answer, None where nobody knows it."""
     return {
         "question": answer.question,
         "answer": answer.answer,
         "truth": truth,
-        "confidence": answer.confidence,
-        "latency": answer.latency,
-        "stamp": answer.stamp,
-        "evidence": evidence,
+        "confidence": round(answer.confidence, 4),
+        "latency": round(answer.latency, 4),
+        "evidence": [
+            {"modality": item.modality, "source": item.source, "stamp": item.stamp, "age": round(item.age, 3)}
+            for item in answer.evidence
+        ],
         "unplugged": [{"modality": modality, "reason": reason} for modality, reason in answer.unplugged.items()],
         "model": answer.model,
         "revision": answer.revision,
@@ -41,22 +42,18 @@ def write_records(path: Path, records: Iterable[dict[str, Any]]) -> None:
         raise BadInput(f"{path} cannot be written: {error.strerror}") from error
 
 
-def print_answer(console: Console, answer: Answer, truth: str | None = None) -> None:
-    """Question, answer and confidence; then every sensor reading with its age, and why the others were out."""
-    console.print(f"[bold]{escape(answer.question)}[/bold]  [cyan]{escape(answer.answer)}[/cyan]  {_verdict(answer, truth)}")
-    used = [f"{escape(_name(e.modality, e.source))} {e.age:.2f} s" for e in answer.evidence]
-    out = [f"{escape(modality)} ({escape(reason)})" for modality, reason in answer.unplugged.items()]
-    without = f"; without {', '.join(out)}" if out else ""
-    latency = f"{1000 * answer.latency:.0f} ms"
-    console.print(f"  [dim]rests on {', '.join(used) or 'no sensor'}{without}; took {latency}[/dim]", highlight=False)
-
-
-def _verdict(answer: Answer, truth: str | None) -> str:
-    certain = f"{100 * answer.confidence:.0f} %"
-    if truth is None:
-        return certain
-    return f"{certain}  [green]true[/green]" if truth == answer.answer else f"{certain}  [red]in truth {escape(truth)}[/red]"
-
-
-def _name(modality: str, source: str) -> str:
-    return modality if source == modality else f"{modality} {source}"
+def answer_text(answer: Answer, truth: str = "", heading: str = "") -> Text:
+    """For people: the question after `heading`, then answer, verdict, evidence with ages, and why other sensors were out."""
+    margin = "\n" + " " * (len(heading) + 2 if heading else 2)
+    text = Text(f"{heading}  " if heading else "", style="dim")
+    text.append(answer.question, style="bold not dim")
+    right = answer.answer == truth
+    style = "cyan" if not truth else "green" if right else "red"
+    text.append(f"{margin}{answer.answer}", style=f"{style} not dim")
+    text.append(f" ({answer.confidence:.0%} sure)")
+    if truth:
+        text.append(" right" if right else f" wrong, the truth is {truth}", style=f"{style} not dim")
+    text.append(f"   from {evidence_text(answer)}; took {1000 * answer.latency:.0f} ms")
+    for modality, reason in answer.unplugged.items():
+        text.append(f"{margin}without {modality}: {reason}")
+    return text
