@@ -14,6 +14,7 @@ y left, z up (REP-103), bearings counter-clockwise from x forward.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import numpy as np
 
@@ -31,6 +32,7 @@ class BadInput(ValueError):
 class CameraFrame:
     """One view. `image` is uint8 [h, w, 3], RGB."""
 
+    modality: ClassVar[str] = "camera"
     stamp: int
     source: str
     image: np.ndarray
@@ -40,6 +42,7 @@ class CameraFrame:
 class LidarScan:
     """One sweep. `points` is float32 [n, 4]: x, y, z in metres, sensor axes turned to REP-103, and intensity in [0, 1]."""
 
+    modality: ClassVar[str] = "lidar"
     stamp: int
     source: str
     points: np.ndarray
@@ -53,6 +56,7 @@ class ImuWindow:
     x y z [m/s^2] (+g on z at rest, REP-145) and angular velocity x y z [rad/s], REP-103 axes.
     """
 
+    modality: ClassVar[str] = "imu"
     stamp: int
     source: str
     times: np.ndarray

@@ -38,13 +38,13 @@ def encode_pairs(encoders: Mapping[str, Encoder], frames: Sequence[Frame], befor
     for frame in before:
         histories[frame.source].pair(frame)
     pairs = [histories[frame.source].pair(frame) for frame in frames]
-    kinds = {modality: [pair for pair in pairs if modality_of(pair[0]) == modality] for modality in encoders}
+    return encode(encoders, pairs)
+
+
+def encode(encoders: Mapping[str, Encoder], pairs: Sequence[tuple[Frame, Frame | None]]) -> tuple[Tokens, ...]:
+    """The tokens of frames of any modality, each given with the frame before it; all frames of a modality in one pass."""
+    kinds = {modality: [pair for pair in pairs if pair[0].modality == modality] for modality in encoders}
     return tuple(tokens for modality, chosen in kinds.items() for tokens in encoders[modality].encode(chosen))
-
-
-def modality_of(frame: Frame) -> str:
-    """Which of the shipped modalities a frame belongs to."""
-    return {"CameraFrame": "camera", "LidarScan": "lidar", "ImuWindow": "imu"}[type(frame).__name__]
 
 
 def modality_sets(modalities: Sequence[str]) -> list[tuple[str, ...]]:
