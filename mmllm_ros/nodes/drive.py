@@ -13,6 +13,7 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 
 from ..config import DriveConfig
+from ..rig import load_rig
 from .camera_encoder import CameraEncoderNode
 from .context_monitor import ContextMonitor
 from .imu_encoder import ImuEncoderNode
@@ -24,7 +25,7 @@ from .replay import Replay
 from .simulator import Simulator
 from .visualizer import Visualizer
 
-MEMBERS = (CameraEncoderNode, LidarEncoderNode, ImuEncoderNode, ContextMonitor, Llm, Visualizer)
+ENCODERS = (CameraEncoderNode, LidarEncoderNode, ImuEncoderNode)
 
 
 def make_nodes(**passenger_arguments: Any) -> list[Node]:
@@ -42,19 +43,22 @@ def make_nodes(**passenger_arguments: Any) -> list[Node]:
             for field in dataclasses.fields(config)
             if getattr(config, field.name) != field.default
         }
-        namespace = passenger_arguments.get("namespace")
-        clock = config.source != "robot" and config.clock
+        rig, namespace = load_rig(config.rig), passenger_arguments.get("namespace")
+
+        def add(kind: type[Node], settings: dict[str, Any], **arguments: Any) -> Node:
+            parameters = _parameters({**changed, **settings})
+            nodes.append(kind(namespace=namespace, parameter_overrides=parameters, **arguments))
+            return nodes[-1]
+
+        # The source makes the time that the others go by.
         if config.source == "simulator":
-            settings = {**changed, "seed": config.seed, "duration": 0.0, "use_sim_time": False}
-            simulator = Simulator(namespace=namespace, parameter_overrides=_parameters(settings))
-            nodes.append(simulator)
+            simulator = add(Simulator, {"seed": config.seed, "duration": 0.0, "use_sim_time": False})
             passenger.truth = lambda: simulator.truth
         elif config.source == "bag":
-            settings = {**changed, "use_sim_time": False}
-            nodes.append(Replay(on_end=passenger.end, namespace=namespace, parameter_overrides=_parameters(settings)))
-        for member in MEMBERS:
-            settings = {**changed, "use_sim_time": clock}
-            nodes.append(member(namespace=namespace, parameter_overrides=_parameters(settings)))
+            add(Replay, {"use_sim_time": False}, on_end=passenger.end)
+        clock = config.source != "robot" and config.clock
+        for member in (*(encoder for encoder in ENCODERS if encoder.sensors(rig)), ContextMonitor, Llm, Visualizer):
+            add(member, {"use_sim_time": clock})
     except BaseException:
         for node in reversed(nodes):
             node.destroy_node()

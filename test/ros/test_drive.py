@@ -1,0 +1,96 @@
+# Copyright 2026 The mmllm_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""The whole drive in one process: it answers, ends by itself and leaves its logbook; bad input ends with one line."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+
+import cv2
+import pytest
+
+from mmllm_ros.config import DriveConfig
+from mmllm_ros.nodes.drive import run
+from mmllm_ros.nodes.passenger import Passenger
+from mmllm_ros.recording import Recorder
+from mmllm_ros.rig import load_rig
+from mmllm_ros.simulator.drive import Drive
+
+
+def drive(tmp_path, model, **settings) -> int:
+    return run(DriveConfig(model=str(model), device="cpu", out=str(tmp_path / "out"), interval=0.5, **settings))
+
+
+def answers(tmp_path) -> list[dict]:
+    return [json.loads(line) for line in (tmp_path / "out" / "drive.jsonl").read_text().splitlines()]
+
+
+@pytest.fixture
+def five_answers(monkeypatch):
+    """End the drive after five answers with evidence of all modalities, however slow the machine is."""
+    record = Passenger._on_result
+    seen = []
+
+    def count(self, future, truth):
+        record(self, future, truth)
+        if len({item.modality for item in future.result().result.answer.evidence}) == 3:
+            seen.append(future)
+        if len(seen) == 5:
+            self.end()
+
+    monkeypatch.setattr(Passenger, "_on_result", count)
+
+
+def test_a_simulated_drive_answers_with_evidence_and_leaves_its_logbook(tmp_path, tiny_model, capsys, five_answers):
+    threads = threading.active_count()
+    assert drive(tmp_path, tiny_model, duration=120.0) == 0
+    lines = answers(tmp_path)
+    assert {"question", "answer", "truth", "confidence", "latency", "evidence", "unplugged", "model", "revision"} == set(lines[0])
+    assert all(line["truth"] and line["question"] for line in lines)
+    assert sum({item["modality"] for item in line["evidence"]} == {"camera", "lidar", "imu"} for line in lines) == 5
+    # A reading may overtake the /clock message that makes it due.
+    assert all(-0.5 <= item["age"] <= 1.5 and item["stamp"] > 0 for line in lines for item in line["evidence"])
+    picture = cv2.imread(str(tmp_path / "out" / "drive.png"))
+    assert picture is not None and picture.shape[0] >= 400 and picture.std() > 20
+    assert lines[-1]["question"] in capsys.readouterr().out
+    assert threading.active_count() <= threads + 1, "a node left a thread behind"
+
+
+def test_a_drive_ends_by_itself_even_when_nothing_was_answered(tmp_path, tiny_model):
+    started = time.monotonic()
+    assert drive(tmp_path, tiny_model, source="robot", duration=1.0) == 0
+    assert time.monotonic() - started < 30.0
+    assert answers(tmp_path) == []
+
+
+def test_a_drive_over_a_bag_ends_with_it_and_needs_no_truth(tmp_path, tiny_model):
+    rig = load_rig("front")
+    world = Drive(3, rig, "day")
+    recorder = Recorder(tmp_path / "bag", rig)
+    for _ in range(60):
+        snapshot = world.capture()
+        recorder.write([*snapshot.cameras, snapshot.lidar, snapshot.imu])
+        world.advance(0.1)
+    recorder.close()
+    assert drive(tmp_path, tiny_model, source="bag", bag=str(tmp_path / "bag"), duration=60.0) == 0
+    lines = answers(tmp_path)
+    assert lines and all(line["truth"] is None for line in lines)
+    assert any(line["evidence"] for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("settings", "part"),
+    [
+        ({"source": "bag", "bag": "/no/such/bag"}, "/no/such/bag"),
+        ({"source": "bag"}, "bag"),
+        ({"model": "/no/such/model"}, "/no/such/model"),
+        ({"rig": "no_such_rig"}, "no_such_rig"),
+    ],
+)
+def test_bad_input_ends_with_one_line_and_status_2(tmp_path, tiny_model, capsys, settings, part):
+    settings = {"model": str(tiny_model), **settings}
+    assert drive(tmp_path, duration=20.0, **settings) == 2
+    said = [line for line in capsys.readouterr().err.splitlines() if part in line and not line.startswith("[")]
+    assert len(said) == 1
