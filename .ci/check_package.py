@@ -15,7 +15,13 @@ from catkin_pkg.package import InvalidPackage, parse_package
 ROOT = Path(__file__).resolve().parents[1]
 MODEL = '<?xml-model href="http://download.ros.org/schema/package_format3.xsd" schematypens="http://www.w3.org/2001/XMLSchema"?>'
 # Imported names whose rosdep key differs.
-KEYS = {"cv2": "python3-opencv", "numpy": "python3-numpy", "yaml": "python3-yaml", "matplotlib": "python3-matplotlib"}
+KEYS = {
+    "cv2": "python3-opencv",
+    "numpy": "python3-numpy",
+    "yaml": "python3-yaml",
+    "matplotlib": "python3-matplotlib",
+    "PIL": "python3-pil",
+}
 KEYS |= {"sklearn": "python3-sklearn", "psutil": "python3-psutil", "rich": "python3-rich", "typer": "python3-typer"}
 # Not in apt on Ubuntu 24.04, so not in package.xml: requirements/library.txt has them.
 FROM_PIP = {"torch", "transformers", "safetensors", "open3d", "rosbags", "tokenizers", "huggingface_hub"}

@@ -44,7 +44,7 @@ def check(field: dataclasses.Field, value: Any) -> None:
     if rules["choices"] and value not in rules["choices"]:
         raise BadInput(f"parameter {field.name} is {value!r}, not one of {list(rules['choices'])}")
     low, high = rules["minimum"], rules["maximum"]
-    if low is not None and not value >= low or high is not None and not value <= high:
+    if (low is not None and not value >= low) or (high is not None and not value <= high):
         raise BadInput(f"parameter {field.name} is {value!r}, not between {low} and {high}")
 
 
@@ -96,7 +96,9 @@ class SimulatorConfig(Validated):
     context: str = parameter(
         "mixed", "light and weather", choices=("day", "night", "rain", "fog", "glare", "mixed"), read_only=True
     )
-    duration: float = parameter(30.0, "length of the drive [s], 0 = until interrupted", minimum=0.0, maximum=86400.0, read_only=True)
+    duration: float = parameter(
+        30.0, "length of the drive [s], 0 = until interrupted", minimum=0.0, maximum=86400.0, read_only=True
+    )
     rate: float = parameter(10.0, "camera and lidar frames per second [Hz]", minimum=1.0, maximum=30.0, read_only=True)
     clock: bool = parameter(True, "publish /clock; of several robots only one may", read_only=True)
 
@@ -137,7 +139,9 @@ class DriveConfig(ModelConfig):
     context: str = parameter(
         "mixed", "light and weather", choices=("day", "night", "rain", "fog", "glare", "mixed"), read_only=True
     )
-    duration: float = parameter(60.0, "length of the drive [s], 0 = until interrupted", minimum=0.0, maximum=86400.0, read_only=True)
+    duration: float = parameter(
+        60.0, "length of the drive [s], 0 = until interrupted", minimum=0.0, maximum=86400.0, read_only=True
+    )
     interval: float = parameter(2.0, "ask so often [s]", minimum=0.1, maximum=3600.0, read_only=True)
     out: str = parameter("out", "folder for drive.jsonl and drive.png; a namespace gets its own in it", read_only=True)
     clock: bool = parameter(True, "publish /clock and go by it; of several robots only one may", read_only=True)

@@ -72,7 +72,7 @@ def test_degrees_of_the_file_are_radians_of_the_rig(rig_file: Path, bearing: flo
     ("text", "named"),
     [
         ("cameras: {front: {bearing: .nan}}", "cameras.front.bearing is nan"),
-        ("cameras: {front: {postion: [0, 0, 1]}}", "no setting 'postion'"),
+        ("cameras: {front: {place: [0, 0, 1]}}", "no setting 'place'"),
         ("cameras: {front: {topic: 'image raw'}}", "'image raw', not a ROS topic name"),
         ("cameras: {'front left': {}}", "camera name 'front left'"),
         ("cameras: [front]", "cameras is ['front']"),
