@@ -57,8 +57,9 @@ def test_nothing_plugged_is_the_bare_llm_bit_for_bit(family):
 
 
 @families
-def test_an_all_closed_bank_is_the_bare_llm_bit_for_bit(family):
+def test_an_all_closed_bank_is_the_bare_llm_bit_for_bit(family, monkeypatch):
     llm = attached(family)
+    monkeypatch.setattr(port, "_latent_bias", lambda *_: pytest.fail("attended to an absent slot"))
     assert torch.equal(logits(llm, bank=random_bank(llm, gate=-torch.inf)), logits(llm))
 
 
