@@ -6,12 +6,10 @@ from __future__ import annotations
 
 import dataclasses
 import sys
-import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import rclpy
-from rclpy.node import Node
 from rclpy.publisher import Publisher
 from rclpy.qos import DurabilityPolicy, QoSProfile
 
@@ -26,50 +24,32 @@ from .pace import LATE, Pace
 from .parameters import declare
 from .process import spin
 from .recorded_topics import message_class
+from .source_node import SourceNode
 
 
-class Simulator(Node):
-    """Publishes from a thread of its own; `on_end` is called there when the drive is over.
+class Simulator(SourceNode):
+    """`truth` is what is true at the newest published frame, for whoever shares the process and wants to judge answers.
 
-    `truth` is what is true at the newest published frame, for whoever shares the process and wants to judge answers.
     Stamps start at the node's clock, so that a listener without use_sim_time sees fresh data too.
     """
 
     def __init__(self, on_end: Callable[[], None] | None = None, **node_arguments) -> None:
-        super().__init__("simulator", **node_arguments)
+        super().__init__("simulator", on_end, **node_arguments)
         self.config = declare(self, SimulatorConfig)
         self.truth: SceneTruth | None = None
         rig = load_rig(self.config.rig)
         self._drive = Drive(self.config.seed, rig, self.config.context)
         self._serializer = Serializer(rig)
         self._offers = {topic: self._offer(topic, kind) for topic, kind in self._serializer.topics().items()}
-        self._on_end = on_end
         self._began = 0
-        self._stop = threading.Event()
         self._pace = Pace(self, publish=self.config.clock)
-        self._thread = threading.Thread(target=self._run, name="simulator")
-        self._thread.start()
-
-    def destroy_node(self) -> None:
-        """Stop driving."""
-        self._stop.set()
-        self._thread.join()
-        super().destroy_node()
+        self.start()
 
     def _offer(self, topic: str, kind: str) -> Publisher:
         return self.create_publisher(message_class(kind), topic, QoSProfile(depth=10))
 
-    def _run(self) -> None:
-        try:
-            self._drive_on()
-        except Exception:
-            if self.context.ok():  # else Ctrl-C took the middleware away while this thread was publishing
-                raise
-            return
-        if self._on_end and not self._stop.is_set():
-            self._on_end()
-
-    def _drive_on(self) -> None:
+    def publish_all(self) -> None:
+        """Drive."""
         # The next moment is simulated while this one is published: the IMU's samples keep their times.
         with ThreadPoolExecutor(1) as ahead:
             snapshot = self._simulate(0.0)
@@ -93,7 +73,7 @@ class Simulator(Node):
         return behind
 
     def _over(self, driven: int) -> bool:
-        return self._stop.is_set() or 0 < self.config.duration < driven / NANOSECONDS
+        return self.stopping.is_set() or 0 < self.config.duration < driven / NANOSECONDS
 
     def _simulate(self, seconds: float) -> Snapshot:
         self._drive.advance(seconds)
@@ -112,7 +92,7 @@ class Simulator(Node):
         for message in sorted(messages, key=lambda message: message.stamp):
             if message.stamp < self._began:  # the first IMU window looks back to before the drive
                 continue
-            if not self._pace.wait(message.stamp, self._stop):
+            if not self._pace.wait(message.stamp, self.stopping):
                 return
             self._offers[message.topic].publish(message.data)
         self.truth = dataclasses.replace(snapshot.truth, stamp=snapshot.truth.stamp + shift)
