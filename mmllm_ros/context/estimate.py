@@ -10,24 +10,21 @@ import numpy as np
 
 from ..datatypes import Health
 
-DARK = 0.2
-"""Mean luminance below this is night."""
+DARK = 0.4
+"""Mean luminance below this is night: a camera's exposure lifts the dark, but not to the level of day."""
 
-HAZY = 0.35
+HAZY = 0.3
 """Dark-channel haze above this, with SOFT edges, is fog; a white wall is hazy but sharp."""
 
-SOFT = 0.02
-"""Sharpness below this has lost its edges."""
+SOFT = 0.016
+"""Sharpness below this has lost its edges; rain and a wet lens stay above."""
 
-GLARING = 0.15
-"""More than this share of saturated pixels is glare."""
-
-STILL = 0.05
-"""Vibration [m/s^2] below this is a vehicle at rest."""
+STILL = 0.08
+"""Vibration [m/s^2] below this is a vehicle at rest with its engine on."""
 
 
 def estimate(healths: Sequence[Health]) -> str:
-    """The context as `light[, motion]`: fog, glare, night or day, and standing or moving. "unknown" where no sensor tells.
+    """The context as `light, motion`: fog, night or day, then standing or moving. "unknown" where no sensor tells.
 
     Only believed sensors count. Several cameras are averaged: one in the shade does not make a night.
     """
@@ -45,6 +42,4 @@ def estimate(healths: Sequence[Health]) -> str:
 def _light(camera: dict[str, float]) -> str:
     if camera["luminance"] < DARK:
         return "night"
-    if camera["haze"] > HAZY and camera["sharpness"] < SOFT:
-        return "fog"
-    return "glare" if camera["saturated"] > GLARING else "day"
+    return "fog" if camera["haze"] > HAZY and camera["sharpness"] < SOFT else "day"

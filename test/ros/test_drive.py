@@ -65,6 +65,7 @@ def test_a_drive_ends_by_itself_even_when_nothing_was_answered(tmp_path, tiny_mo
     assert answers(tmp_path) == []
 
 
+@pytest.mark.slow
 def test_a_drive_over_a_bag_ends_with_it_and_needs_no_truth(tmp_path, tiny_model):
     rig = load_rig("front")
     world = Drive(3, rig, "day")
