@@ -18,6 +18,7 @@ CARD = (400, 720)
 
 _VIEW = 240
 _INK, _PALE, _GOOD, _BAD, _PAPER = (30, 34, 40), (110, 118, 128), (24, 128, 72), (196, 48, 40), (250, 250, 247)
+_HEIGHTS = cv2.applyColorMap(np.arange(256, dtype=np.uint8), cv2.COLORMAP_TURBO).reshape(256, 3)[:, ::-1]
 _FONT = cv2.FONT_HERSHEY_DUPLEX
 
 
@@ -96,7 +97,7 @@ def draw_from_above(points: np.ndarray | None, size: int, reach: float = 40.0) -
         row = (middle - order[:, 0] * scale).astype(int)
         inside = (column >= 0) & (column < size - 1) & (row >= 0) & (row < size - 1)
         row, column, height = row[inside], column[inside], np.clip((order[inside, 2] + 2.0) / 4.0, 0.0, 1.0)
-        colours = cv2.applyColorMap((255 * height).astype(np.uint8).reshape(-1, 1), cv2.COLORMAP_TURBO).reshape(-1, 3)[:, ::-1]
+        colours = _HEIGHTS[(255 * height).astype(np.uint8)]
         road = height < 0.12
         canvas[row[road], column[road]] = (66, 72, 84)
         for y, x in ((0, 0), (0, 1), (1, 0), (1, 1)):
