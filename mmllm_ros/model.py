@@ -29,6 +29,7 @@ from .latent.port import Bank
 from .latent.prompt import Prompt
 from .latent.trie import AnswerTrie
 from .resources import shared_folder
+from .weights import load_weights, save_weights
 
 KEPT_TEXTS = 256
 """Texts whose lower-block states are kept, the least recently asked goes first."""
@@ -112,7 +113,7 @@ class Model:
             model = cls(llm, tokenizer, manifest, connectors)
         except (TypeError, ValueError, RuntimeError) as error:
             raise BadInput(f"{folder / 'config.json'} cannot be used: {one_line(error)}") from error
-        checkpoint.load_connectors(model.connectors, folder)
+        load_weights(model.connectors, folder / "connectors.safetensors", "connector")
         model.connectors.eval()
         model._folder, model.revision = folder, checkpoint.model_revision(folder)
         return model
@@ -124,7 +125,7 @@ class Model:
             self._llm_revision = checkpoint.save_llm(self.llm, self.tokenizer, folder / LLM_FOLDER)
         if self._folder and (self._folder / "encoders").is_dir() and self._folder.resolve() != folder.resolve():
             shutil.copytree(self._folder / "encoders", folder / "encoders", dirs_exist_ok=True)
-        checkpoint.save_connectors(self.connectors, folder)
+        save_weights(self.connectors, folder / "connectors.safetensors")
         Manifest(
             name=self.name,
             llm=self._llm_name,

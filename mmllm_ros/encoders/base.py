@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from abc import ABC, abstractmethod
 from collections import deque
@@ -14,12 +13,11 @@ from typing import ClassVar
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from ..datatypes import NANOSECONDS, BadInput, Frame, Tokens
+from ..datatypes import NANOSECONDS, Frame, Tokens
 from ..rig import Rig
+from ..weights import load_weights, revision_of, save_weights
 
 MOTION_GAP = NANOSECONDS // 2
 """An encoder sees motion by comparing a frame with the one about half a second older."""
@@ -94,24 +92,11 @@ class Encoder(nn.Module, ABC):
         """Write config.json and model.safetensors (16-bit) into `folder`, and take over the revision of what was written."""
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "config.json").write_text(json.dumps(self.config, indent=1) + "\n")
-        save_file({key: value.half().contiguous() for key, value in self.state_dict().items()}, folder / "model.safetensors")
+        save_weights(self, folder / "model.safetensors")
         self.revision = revision_of(folder)
 
     def load(self, folder: Path) -> None:
         """Fill the weights from `folder`. Raises BadInput when a file is missing, truncated or of another shape."""
-        path = folder / "model.safetensors"
-        try:
-            self.load_state_dict({key: value.float() for key, value in load_file(path).items()})
-        except (OSError, RuntimeError, ValueError, SafetensorError) as error:
-            reason = " ".join(str(error).split())[:300]
-            raise BadInput(f"encoder weights {path} cannot be used: {reason}") from error
+        load_weights(self, folder / "model.safetensors", "encoder")
         self.revision = revision_of(folder)
         self.eval()
-
-
-def revision_of(folder: Path) -> str:
-    """Twelve hexadecimal digits of the SHA-256 over config.json and every safetensors file in `folder`."""
-    digest = hashlib.sha256()
-    for path in [folder / "config.json", *sorted(folder.glob("*.safetensors"))]:
-        digest.update(path.read_bytes())
-    return digest.hexdigest()[:12]

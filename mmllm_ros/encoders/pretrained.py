@@ -16,7 +16,8 @@ from transformers import AutoConfig, AutoImageProcessor, AutoModel
 
 from ..datatypes import BadInput, CameraFrame
 from ..rig import Rig
-from .base import Encoder, revision_of
+from ..weights import revision_of
+from .base import Encoder
 
 
 class PretrainedCamera(Encoder):

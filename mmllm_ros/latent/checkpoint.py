@@ -11,13 +11,12 @@ from typing import Any
 
 import huggingface_hub
 import torch
-from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
 from ..datatypes import BadInput
-from ..encoders.base import revision_of
+from ..weights import revision_of
 from .manifest import LLM_FOLDER, Manifest, one_line
 from .port import attach
 
@@ -76,25 +75,6 @@ def save_llm(llm: nn.Module, tokenizer: Any, folder: Path) -> str:
     llm.save_pretrained(folder, state_dict=state)
     tokenizer.save_pretrained(folder)
     return revision_of(folder)
-
-
-def load_connectors(connectors: nn.ModuleDict, folder: Path) -> None:
-    """Fill `connectors` from `folder`/connectors.safetensors. Raises BadInput: missing, truncated, other shapes."""
-    path = folder / "connectors.safetensors"
-    try:
-        state = {key: value.float() for key, value in load_file(path).items()}
-        connectors.load_state_dict(state)
-    except Exception as error:
-        raise BadInput(f"connector weights {path} cannot be used: {one_line(error)}") from error
-    for key, value in state.items():
-        if value.isnan().any():
-            raise BadInput(f"connector weights {path} cannot be used: {key} holds NaN")
-
-
-def save_connectors(connectors: nn.ModuleDict, folder: Path) -> None:
-    """Write `folder`/connectors.safetensors, 16-bit."""
-    state = {key: value.detach().half().contiguous() for key, value in connectors.state_dict().items()}
-    save_file(state, folder / "connectors.safetensors")
 
 
 def check_revisions(manifest: Manifest, folder: Path, llm_revision: str) -> None:
