@@ -73,8 +73,11 @@ def _cv_bridge() -> _Converter:
     if find_spec("cv_bridge") is None:
         return _Converter("cv_bridge", None)
     trial = subprocess.run([sys.executable, "-c", _TRIAL], capture_output=True, text=True)
+    if trial.returncode < 0:
+        _say("cv_bridge", f"it crashed, as one built for another NumPy than {np.__version__} does")
+        return _Converter("cv_bridge", None)
     if trial.returncode:
-        _say("cv_bridge", (trial.stderr.strip() or f"exit status {trial.returncode}").splitlines()[-1])
+        _say("cv_bridge", trial.stderr.strip().splitlines()[-1])
         return _Converter("cv_bridge", None)
     from cv_bridge import CvBridge
 

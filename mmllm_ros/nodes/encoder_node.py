@@ -38,6 +38,7 @@ class EncoderNode(LifecycleNode, ABC):
         self.config = declare(self, EncoderConfig, self._on_config)
         self.rig = load_rig(self.config.rig)
         self._worker: EncoderWorker | None = None
+        self._sources: list[SensorSource] = []
         self._failure = ""
         # One message per source: a slow reader gets the newest of each, not a queue.
         self._tokens = self.create_publisher(SensorTokens, "mmllm/tokens", QoSProfile(depth=max(1, self.sensors(self.rig))))
@@ -57,13 +58,13 @@ class EncoderNode(LifecycleNode, ABC):
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         try:
             encoder = self._load()
-            sources = self.make_sources()
+            self._sources = self._sources or self.make_sources()
         except Exception as error:  # rclpy swallows what a transition raises, and whoever asked needs the reason
             self._failure = f"not configured: {error}"
             self.get_logger().error(f"{self._failure}\n{traceback.format_exc()}")
             return TransitionCallbackReturn.FAILURE
         self._failure = ""
-        self._worker = EncoderWorker(self, encoder, sources, lambda: self.config, self._on_tokens, self._on_health)
+        self._worker = EncoderWorker(self, encoder, self._sources, lambda: self.config, self._on_tokens, self._on_health)
         return TransitionCallbackReturn.SUCCESS
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -105,8 +106,6 @@ class EncoderNode(LifecycleNode, ABC):
         worker, self._worker = self._worker, None
         if worker:
             worker.stop()
-            for source in worker.sources:
-                source.destroy()
 
     def _on_tokens(self, source: SensorSource, tokens: Tokens) -> None:
         self._tokens.publish(tokens_to_message(tokens, source.frame_id))
@@ -130,7 +129,7 @@ class EncoderNode(LifecycleNode, ABC):
                 "encoder", Level.ERROR if self._failure else Level.OK, self._failure or "unconfigured, no weights loaded"
             )
             return
-        yield from (source.status() for source in worker.sources)
+        yield from (source.status() for source in self._sources)
         values = {"revision": worker.encoder.revision, "frames encoded": worker.encoded, "last pass [s]": worker.last_pass}
         state = "active" if worker.active else "inactive, weights loaded"
         yield Status("encoder", Level.ERROR if worker.fault else Level.OK, worker.fault or state, values)

@@ -96,6 +96,8 @@ class EncoderWorker:
         self._thread.join()
 
     def _work(self) -> None:
+        for source in self.sources:
+            source.begin()
         while not self._stopping:
             self._wake.clear()
             try:
@@ -111,6 +113,8 @@ class EncoderWorker:
             if self._active:
                 next_time = min(next_time, self._encode_beat.next(config.rate))
             self._wake.wait(max(0.0, next_time - time.monotonic()))
+        for source in self.sources:
+            source.end()
 
     def _step(self, now: float, config: EncoderConfig) -> None:
         if self._forget:

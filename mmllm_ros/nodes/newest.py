@@ -49,7 +49,6 @@ class NewestSubscription:
         self.kind = kind
         self.link = Link(node.resolve_topic_name(topic))
         self.taken = self.passed_over = 0
-        self._node = node
         self._number = 0
         self._subscription = node.create_subscription(
             kind,
@@ -83,10 +82,6 @@ class NewestSubscription:
     def publishers(self) -> int:
         """How many publishers are matched."""
         return self._subscription.get_publisher_count()
-
-    def destroy(self) -> None:
-        """Stop receiving."""
-        self._node.destroy_subscription(self._subscription)
 
 
 def _never_called(message: Any) -> None:

@@ -38,13 +38,14 @@ class SensorSource(ABC):
         self.link: Link
         self.tempo = Tempo()
         self.rejected = 0
+        self.listening = False
         self._node = node
         self._measure = measure
         self._refusal = ""
         self._newest: Frame | None = None
         self._measured: Frame | None = None
         self._signals: dict[str, float] = {}
-        self._started = node.get_clock().now().nanoseconds
+        self._started = 0
         self._health: Health | None = None
 
     @abstractmethod
@@ -55,13 +56,21 @@ class SensorSource(ABC):
     def counts(self) -> dict[str, int]:
         """For diagnostics: messages taken, passed over."""
 
-    @abstractmethod
-    def destroy(self) -> None:
-        """Stop receiving."""
+    def begin(self) -> None:
+        """Count and look from now on."""
+        self.forget()
+        self.rejected = 0
+        self._refusal = ""
+        self.listening = True
+
+    def end(self) -> None:
+        """Stop looking, and drop the frames. The subscription stays: to destroy one breaks an executor that is waiting."""
+        self.listening = False
+        self.forget()
 
     def forget(self) -> None:
         """Time has jumped back: nothing that was seen is of the past."""
-        self.pair = self._newest = self._measured = None
+        self.pair = self._newest = self._measured = self._health = None
         self._signals = {}
         self.tempo.clear()
         self._started = self._node.get_clock().now().nanoseconds
@@ -145,9 +154,6 @@ class FrameSource(SensorSource):
         subscription = self._subscription
         return {"publishers": subscription.publishers, "taken": subscription.taken, "passed over": subscription.passed_over}
 
-    def destroy(self) -> None:
-        self._subscription.destroy()
-
 
 class ImuSource(SensorSource):
     """An IMU, whose every sample counts: a callback keeps the last second, the worker takes the window."""
@@ -170,6 +176,8 @@ class ImuSource(SensorSource):
         )
 
     def _on_sample(self, message: Imu) -> None:
+        if not self.listening:
+            return
         try:
             stamp, sample = imu_from_message(message, self._mount)
         except BadInput as error:
@@ -201,6 +209,3 @@ class ImuSource(SensorSource):
 
     def counts(self) -> dict[str, Any]:
         return {"publishers": self._subscription.get_publisher_count(), "taken": self._taken, "late or twice": self._late}
-
-    def destroy(self) -> None:
-        self._node.destroy_subscription(self._subscription)
