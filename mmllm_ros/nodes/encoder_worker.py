@@ -123,7 +123,8 @@ class EncoderWorker:
                 source.forget()
         encode = self._active and self._encode_beat.due(now, config.rate)
         # Health joins an encoding that comes shortly before it: one frame is taken for both.
-        health = self._health_beat.due(now, config.health_rate, 0.5 / config.health_rate if encode else 0.0)
+        early = 0.5 / max(config.rate, config.health_rate) if encode else 0.0
+        health = self._health_beat.due(now, config.health_rate, early)
         if encode or health:
             for source in self.sources:
                 source.poll()
