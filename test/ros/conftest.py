@@ -50,13 +50,15 @@ class Ros:
         rclpy.init(args=[])
         self._executor = MultiThreadedExecutor(4)
         self._nodes: list[Node] = []
+        self._stopping = False
         self.tester = self.add(rclpy.create_node("tester"))
         self._thread = threading.Thread(target=self._spin, name="test executor")
         self._thread.start()
 
     def _spin(self) -> None:
         with suppress(ExternalShutdownException):
-            self._executor.spin()
+            while not self._stopping:
+                self._executor.spin_once(timeout_sec=0.1)
 
     def add(self, node: Node) -> Node:
         """Spin `node` from now on; it is destroyed when the test ends."""
@@ -101,12 +103,14 @@ class Ros:
         return self.call(ChangeState, f"{node}/change_state", request).success
 
     def close(self) -> None:
+        # The thread goes first: an executor that is shut down, or loses its nodes, while it waits raises in its thread.
+        self._stopping = True
+        self._thread.join(60.0)
+        assert not self._thread.is_alive(), "a callback never returned"
         self._executor.shutdown()
         for node in reversed(self._nodes):
             node.destroy_node()
         rclpy.try_shutdown()
-        self._thread.join(10.0)
-        assert not self._thread.is_alive(), "the executor did not stop"
 
 
 @pytest.fixture
