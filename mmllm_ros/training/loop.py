@@ -126,7 +126,7 @@ def _kept_rows(path: Path, steps: int) -> list[dict[str, float]]:
         return []
     with open(path, newline="") as file:
         rows = [{key: float(value) for key, value in row.items() if value} for row in csv.DictReader(file)]
-    return [row for row in rows if row["step"] < steps]
+    return [{**row, "step": int(row["step"])} for row in rows if row["step"] < steps]
 
 
 def _write_rows(path: Path, rows: list[dict[str, float]]) -> None:

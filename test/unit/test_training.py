@@ -1,0 +1,192 @@
+# Copyright 2026 The mmllm_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Training: targets are where things are, text is heard through the port, a run cut off is the run that was not."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from mmllm_ros.datatypes import BadInput
+from mmllm_ros.encoders import CameraEncoder, LidarEncoder
+from mmllm_ros.encoders.proposals import CLASSES
+from mmllm_ros.latent.lower import lower_states, upper
+from mmllm_ros.latent.prompt import Prompt
+from mmllm_ros.rig import load_rig
+from mmllm_ros.simulator.questions import vocabulary
+from mmllm_ros.training import text
+from mmllm_ros.training.calibration import best_temperature
+from mmllm_ros.training.encoders import mirrored
+from mmllm_ros.training.imagined import imagine_scene
+from mmllm_ros.training.loop import Schedule, fit
+from mmllm_ros.training.settings import read_settings
+from mmllm_ros.training.targets import camera_targets, lidar_targets
+from torch import nn
+from unit import scenes
+
+RIG = load_rig("nuscenes")
+SHAPE = {
+    "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 4, "num_attention_heads": 4, "num_key_value_heads": 2,
+    "head_dim": 8,
+}  # fmt: skip
+
+
+def seen_by(camera: str, category: str, x: float, y: float):
+    return scenes.thing(category, x, y, pixels={camera: 50}, clear_pixels={camera: 50})
+
+
+def test_a_car_straight_ahead_is_in_the_middle_of_the_front_view_and_its_range_is_the_camera_s():
+    encoder = CameraEncoder(RIG, width=32, depth=1, heads=2)
+    mount = RIG.camera("front")
+    targets = camera_targets(scenes.scene(seen_by("front", "car", 11.7, -0.1)), mount, encoder.rows, encoder.columns, 0.5)
+    row, column = divmod(int(targets.cell[0]), encoder.columns)
+    # Twenty columns: the axis lies between the tenth and the eleventh; right of it is the eleventh.
+    assert (row, column) == (encoder.rows // 2, 10) and CLASSES[targets.kind[0]] == "car"
+    assert math.exp(targets.log_range[0]) == pytest.approx(10.0, abs=0.01)
+
+
+def test_the_cell_of_a_target_looks_at_it():
+    encoder = CameraEncoder(RIG, width=32, depth=1, heads=2)
+    mount = RIG.camera("back_left")
+    batch = torch.tensor([[mount.bearing, mount.fov, mount.pitch, *mount.position]])
+    bearings = encoder._rays(batch)[0][0]
+    angle, distance = mount.bearing - 0.4, 15.0
+    x, y = mount.position[0] + distance * math.cos(angle), mount.position[1] + distance * math.sin(angle)
+    targets = camera_targets(scenes.scene(seen_by("back_left", "bus", x, y)), mount, encoder.rows, encoder.columns, 0.5)
+    assert float(bearings[targets.cell[0]]) + targets.offset[0] == pytest.approx(angle, abs=1e-5)
+
+
+def test_the_cell_of_a_lidar_target_looks_at_it_all_around():
+    encoder = LidarEncoder(RIG, width=32, depth=1, heads=2)
+    mount = RIG.lidar
+    batch = torch.tensor([[mount.fov_up, mount.fov_down, *mount.position]])
+    bearings = encoder._rays(batch)[0][0]
+    for angle in np.linspace(-3.1, 3.1, 17):
+        truth = scenes.scene(scenes.thing("truck", 12 * math.cos(angle), 12 * math.sin(angle)))
+        targets = lidar_targets(truth, mount, encoder.rows, encoder.columns)
+        assert float(bearings[targets.cell[0]]) + targets.offset[0] == pytest.approx(angle, abs=1e-5)
+
+
+def test_mirrored_targets_are_the_targets_of_the_mirrored_scene():
+    encoder = LidarEncoder(RIG, width=32, depth=1, heads=2)
+    left, right = (
+        lidar_targets(scenes.scene(scenes.thing("car", 9.0, side * 4.0)), RIG.lidar, encoder.rows, encoder.columns)
+        for side in (1, -1)
+    )
+    flipped = mirrored(left, encoder.columns)
+    assert flipped.cell == right.cell and flipped.offset == pytest.approx(right.offset, abs=1e-6)
+
+
+@pytest.fixture(scope="module")
+def written() -> tuple[Prompt, list[text.TextScene]]:
+    prompt = Prompt(text.make_tokenizer("{question}"), "{question}")
+    rng = np.random.default_rng(0)
+    drawn = (text.write_scene(imagine_scene(rng, RIG), RIG, prompt, 6, rng) for _ in range(40))
+    return prompt, [scene for scene in drawn if scene.phrases and scene.questions][:8]
+
+
+def test_the_tokenizer_knows_every_word_of_the_language_in_any_case():
+    tokenizer = text.make_tokenizer("{question}")
+    assert tokenizer.unk_token_id not in tokenizer(" ".join(vocabulary()).upper())["input_ids"]
+    assert tokenizer.unk_token_id in tokenizer("are there any zebras ?")["input_ids"]
+
+
+def test_a_blind_question_is_answered_as_if_there_were_no_scene(written, monkeypatch):
+    prompt, some = written
+    torch.manual_seed(0)
+    llm = text.make_llm(prompt.tokenizer, SHAPE).eval()
+    monkeypatch.setattr(text, "BLIND", 1.1)
+    value, _ = text.text_loss(llm, some, np.random.default_rng(0), 2, prompt.tokenizer.pad_token_id)
+    asked = text.lay_out([question for scene in some for question in scene.questions], prompt.tokenizer.pad_token_id)
+    bare = upper(llm, lower_states(llm, asked.ids, first_block=2), {}, first_block=2, positions=asked.places)
+    torch.testing.assert_close(value, text.answer_loss(bare, asked.targets)[0])
+
+
+def test_the_order_of_phrases_does_not_matter(written, monkeypatch):
+    prompt, some = written
+    torch.manual_seed(0)
+    llm = text.make_llm(prompt.tokenizer, SHAPE).eval()
+    monkeypatch.setattr(text, "BLIND", -0.1)
+    turned = [text.TextScene(scene.phrases[::-1], scene.questions) for scene in some]
+    values = [text.text_loss(llm, s, np.random.default_rng(0), 1, prompt.tokenizer.pad_token_id)[0] for s in (some, turned)]
+    torch.testing.assert_close(*values)
+
+
+def test_phrases_are_heard_by_a_question_that_is_not_blind(written, monkeypatch):
+    prompt, some = written
+    torch.manual_seed(0)
+    llm = text.make_llm(prompt.tokenizer, SHAPE)
+    monkeypatch.setattr(text, "BLIND", -0.1)
+    value, _ = text.text_loss(llm, some, np.random.default_rng(0), 2, prompt.tokenizer.pad_token_id)
+    value.backward()
+    # The first block reads phrases and questions apart; a gradient reaches the value projection of the door's block.
+    assert llm.model.layers[2].self_attn.v_proj.weight.grad.abs().sum() > 0
+
+
+def regression(seed: int) -> tuple[nn.Module, callable]:
+    torch.manual_seed(seed)
+    module = nn.Sequential(nn.Linear(4, 8), nn.Dropout(0.2), nn.Linear(8, 1))
+
+    def loss(rng):
+        inputs = torch.from_numpy(rng.normal(size=(16, 4)).astype(np.float32))
+        value = (module(inputs) - inputs.sum(1, keepdim=True)).square().mean()
+        return value, {"twice": 2 * value.item()}
+
+    return module, loss
+
+
+def test_a_training_cut_off_and_resumed_gives_the_same_weights_bit_for_bit(tmp_path):
+    whole, loss = regression(0)
+    fit("whole", whole, loss, Schedule(12, 1e-2, warmup=3, checkpoint_every=4), tmp_path, seed=5)
+    cut, loss = regression(0)
+
+    class Cut(Exception):
+        pass
+
+    calls = iter(range(100))
+
+    def cut_loss(rng):
+        if next(calls) == 9:
+            raise Cut
+        return loss(rng)
+
+    with pytest.raises(Cut):
+        fit("cut", cut, cut_loss, Schedule(12, 1e-2, warmup=3, checkpoint_every=4), tmp_path, seed=5)
+    resumed, loss = regression(1)
+    fit("cut", resumed, loss, Schedule(12, 1e-2, warmup=3, checkpoint_every=4), tmp_path, seed=5)
+    for one, other in zip(whole.parameters(), resumed.parameters(), strict=True):
+        assert torch.equal(one, other)
+    assert (tmp_path / "cut.png").stat().st_size > 1000
+    assert (tmp_path / "cut.csv").read_text() == (tmp_path / "whole.csv").read_text()
+
+
+def test_a_loss_that_is_not_a_number_stops_the_training_and_names_the_checkpoint(tmp_path):
+    module, _ = regression(0)
+    with pytest.raises(FloatingPointError, match="nan at step 0"):
+        fit("bad", module, lambda rng: (module(torch.full((1, 4), math.nan)).sum(), {}), Schedule(3, 1e-2), tmp_path, seed=0)
+
+
+def test_the_best_temperature_undoes_overconfidence():
+    # Three of four answers right at odds e^4: calibrated odds are 3, so T = 4 / ln 3.
+    logits = torch.tensor([[4.0, 0.0]] * 4, dtype=torch.float64)
+    assert best_temperature(logits, torch.tensor([0, 0, 0, 1])) == pytest.approx(4 / math.log(3), rel=1e-3)
+
+
+def test_the_shipped_training_configuration_reads():
+    settings = read_settings(Path(__file__).parents[2] / "config" / "train" / "drive_tiny.yaml")
+    assert settings.name == "drive_tiny" and settings.schedules["connectors"].steps > 0
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [(("seed: 1", "sede: 1"), "sede"), (("  text:", "  txet:"), "txet"), (("steps: 1400", "stpes: 1400"), "stpes")],
+)
+def test_a_misspelt_entry_of_a_training_configuration_is_named(tmp_path, change, complaint):
+    shipped = Path(__file__).parents[2] / "config" / "train" / "drive_tiny.yaml"
+    path = tmp_path / "bad.yaml"
+    path.write_text(shipped.read_text().replace(*change))
+    with pytest.raises(BadInput, match=complaint):
+        read_settings(path)
