@@ -18,7 +18,7 @@ from ..resources import shared_folder
 _SHARPNESS = 6.0
 _RELUCTANCE = 5.0
 _UNKNOWN = 0.01
-_PLAUSIBLE = 0.02
+_PLAUSIBLE = 0.05
 
 
 class BlindReader:
