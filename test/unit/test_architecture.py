@@ -24,7 +24,8 @@ LAYERS = {
     2: ("model", "logbook", "question_sets"),
     3: ("assistant", "recording", "nuscenes"),
     4: ("training", "evaluation", "offline", "simulate", "nodes"),
-    5: ("cli", "doctor", "__main__"),
+    5: ("commands",),
+    6: ("cli", "__main__"),
 }
 LAYER = {room: layer for layer, rooms in LAYERS.items() for room in rooms}
 ROS_PACKAGES = re.compile(r"rclpy|ament_index_python|cv_bridge|launch|\w+_(msgs|interfaces)|mmllm_ros\.(msg|srv|action)")

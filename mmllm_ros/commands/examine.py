@@ -17,8 +17,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from .datatypes import BadInput
-from .rig import Rig, load_rig
+from ..datatypes import BadInput
+from ..rig import Rig, load_rig
 
 OK, NOTE, FAULT = "ok", "note", "fault"
 _COLOURS = {OK: "green", NOTE: "yellow", FAULT: "red"}
@@ -62,7 +62,7 @@ def print_findings(console: Console, findings: list[Finding]) -> None:
 
 def _interpreter() -> Finding:
     return Finding(
-        "interpreter", OK, f"Python {platform.python_version()}, {sys.executable}, mmllm_ros in {Path(__file__).parent}"
+        "interpreter", OK, f"Python {platform.python_version()}, {sys.executable}, mmllm_ros in {Path(__file__).parents[1]}"
     )
 
 
@@ -86,7 +86,7 @@ def _ros() -> Iterator[Finding]:
         yield Finding("messages", FAULT, "the messages of mmllm_ros are not built", "`make build`, then `. ./env.sh`")
         return
     yield Finding("messages", OK, str(Path(find_spec("mmllm_ros.msg").origin).parent))
-    from .nodes.probe import rmw_name
+    from ..nodes.probe import rmw_name
 
     yield Finding("middleware", OK, rmw_name())
 
@@ -119,8 +119,8 @@ def _torch() -> Iterator[Finding]:
 def _weights(model: str) -> Iterator[Finding]:
     if find_spec("torch") is None:
         return
-    from .encoders import load_encoder
-    from .model import Model, default_model
+    from ..encoders import load_encoder
+    from ..model import Model, default_model
 
     folder = Path(model) if model else default_model()
     try:
@@ -139,7 +139,7 @@ def _weights(model: str) -> Iterator[Finding]:
 
 
 def _graph(rig: Rig, listen: float) -> Iterator[Finding]:
-    from .nodes.probe import probe
+    from ..nodes.probe import probe
 
     graph = probe(rig, listen)
     for topic, (kinds, publishers) in graph.sensors.items():

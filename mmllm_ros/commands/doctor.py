@@ -1,0 +1,27 @@
+# Copyright 2026 The mmllm_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""The command doctor."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from .examine import FAULT, examine, print_findings
+from .options import Json, ModelName, RigName, out, write_json
+
+
+def doctor(
+    rig: RigName = "front",
+    model: ModelName = "",
+    listen: Annotated[float, typer.Option(help="look for live topics so long [s]", min=0.5, max=60.0)] = 2.0,
+    json_file: Json = None,
+) -> None:
+    """What could keep the robot from answering, with the cure of each. Status 0 when nothing blocks."""
+    with out.status("looking"):
+        findings = list(examine(rig, model, listen))
+    print_findings(out, findings)
+    write_json(json_file, [asdict(finding) for finding in findings])
+    raise typer.Exit(int(any(finding.state == FAULT for finding in findings)))

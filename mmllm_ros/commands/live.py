@@ -1,0 +1,137 @@
+# Copyright 2026 The mmllm_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Commands with sensors: drive, ask, replay. ROS is imported when a command needs it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+from rich.markup import escape
+
+from ..config import DriveConfig, LlmConfig, ReplayConfig
+from ..datatypes import Answer, BadInput
+from ..report import answer_text, record, write_records
+from .options import Context, Device, Json, ModelName, Namespace, RigName, out
+
+
+def drive(
+    source: Annotated[Literal["simulator", "bag", "robot"], typer.Option(help="where the sensors come from")] = "simulator",
+    duration: Annotated[float, typer.Option(help="length of the drive [s], 0 = until Ctrl-C")] = 60.0,
+    bag: Annotated[str, typer.Option(help="rosbag2 folder or mcap file, with --source bag")] = "",
+    interval: Annotated[float, typer.Option(help="ask so often [s]")] = 2.0,
+    folder: Annotated[Path, typer.Option("--out", help="folder for drive.jsonl and drive.png")] = Path("out"),
+    seed: Annotated[int, typer.Option(help="seed of the simulated world")] = DriveConfig().seed,
+    context: Context = "mixed",
+    rig: RigName = "front",
+    model: ModelName = "",
+    device: Device = "auto",
+    namespace: Namespace = "",
+) -> None:
+    """All nodes in one process: a car drives, is asked, answers with its evidence."""
+    config = DriveConfig(
+        rig=rig,
+        model=model,
+        device=device,
+        source=source,
+        bag=bag,
+        seed=seed,
+        context=context,
+        duration=duration,
+        interval=interval,
+        out=str(folder),
+    )
+    from ..nodes.drive import run
+
+    raise typer.Exit(run(config, namespace or None))
+
+
+def ask(
+    question: Annotated[str, typer.Argument(help="without one: a conversation, until an empty line")] = "",
+    timeout: Annotated[float, typer.Option(help="longest wait [s], 0 = as the llm node is set", min=0.0)] = 0.0,
+    namespace: Namespace = "",
+    json_file: Json = None,
+) -> None:
+    """Ask a running llm node."""
+    from ..nodes.asking import Asking
+
+    answers = []
+    with Asking(namespace) as robot:
+        while line := question or _next_question():
+            with out.status("") as line_below:
+                answer = robot.ask(line, timeout, lambda text: line_below.update(escape(text)))
+            out.print(answer_text(answer), soft_wrap=True)
+            answers.append(record(answer))
+            if question:
+                break
+    if json_file:
+        write_records(json_file, answers)
+
+
+def _next_question() -> str:
+    try:
+        return out.input("[bold]ask:[/bold] ").strip()
+    except EOFError:
+        return ""
+
+
+def replay(
+    bag: Annotated[str, typer.Argument(help="rosbag2 folder (mcap or sqlite3), or one mcap file")],
+    ask: Annotated[list[str] | None, typer.Option("--ask", help="a question for the robot; may be given several times")] = None,
+    json_file: Json = None,
+    offline: Annotated[bool, typer.Option("--offline", help="answer without ROS, as fast as the machine can")] = False,
+    rate: Annotated[float, typer.Option(help="speed, 1 = as it was recorded")] = 1.0,
+    loop: Annotated[bool, typer.Option("--loop", help="start again at the end; while questions wait it does so anyway")] = False,
+    start: Annotated[float, typer.Option(help="skip so much of the beginning [s]")] = 0.0,
+    topics: Annotated[str, typer.Option(help="only these topics, comma-separated")] = "",
+    rig: Annotated[str, typer.Option(help="sensor layout; without it, the shipped rig whose topics the recording has")] = "",
+    model: ModelName = "",
+    device: Device = "auto",
+) -> None:
+    """Play a recording over DDS; with --ask, start the nodes of a robot with it and ask while its sensors are live."""
+    settings = ReplayConfig(bag=bag, rate=rate, loop=loop, start=start, topics=topics)
+    questions = ask or []
+    if not questions:
+        if offline or json_file:
+            raise BadInput("--offline and --json are for answers: give at least one --ask")
+        from ..nodes.replay import play
+
+        raise typer.Exit(play(settings))
+    records: list[dict[str, Any]] = []
+
+    def tell(answer: Answer) -> None:
+        out.print(answer_text(answer), soft_wrap=True)
+        records.append(record(answer))
+
+    status = _interview(settings, LlmConfig(rig=rig or _fitting_rig(bag), model=model, device=device), questions, offline, tell)
+    if json_file:
+        write_records(json_file, records)
+    raise typer.Exit(status)
+
+
+def _fitting_rig(bag: str) -> str:
+    from ..recording import Recording
+
+    rig = Recording(bag).fitting_rig()
+    out.print(f"[dim]rig {rig}, by the topics of the recording; name another with --rig[/dim]")
+    return rig
+
+
+def _interview(
+    settings: ReplayConfig, llm: LlmConfig, questions: list[str], offline: bool, tell: Callable[[Answer], None]
+) -> int:
+    from ..assistant import check_question
+
+    for question in questions:
+        check_question(question)
+    if not offline:
+        from ..nodes.interview import run
+
+        return run(settings, llm, questions, tell)
+    from ..offline import answer_recording
+    from ..recording import Recording
+
+    answer_recording(Recording(settings.bag), questions, llm, tell)
+    return 0

@@ -1,0 +1,35 @@
+# Copyright 2026 The mmllm_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Options that several commands share, and what all of them write to."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+from rich.console import Console
+
+from ..datatypes import BadInput
+
+out = Console(highlight=False)
+
+RigName = Annotated[str, typer.Option("--rig", help="sensor layout: a shipped name such as front or nuscenes, or a YAML file")]
+ModelName = Annotated[str, typer.Option("--model", help="model folder or hub name, empty = the shipped drive_tiny")]
+Device = Annotated[str, typer.Option(help="torch device: auto, cpu, cuda or cuda:N")]
+Namespace = Annotated[str, typer.Option(help="namespace of the robot")]
+Json = Annotated[Path | None, typer.Option("--json", help="write here what a program would read", dir_okay=False)]
+Context = Annotated[Literal["day", "night", "rain", "fog", "glare", "mixed"], typer.Option(help="light and weather")]
+Seed = Annotated[int, typer.Option(help="seed of the world", min=0)]
+
+
+def write_json(path: Path | None, content: Any) -> None:
+    """Write `content` to `path`, if there is one. Raises BadInput."""
+    if path is None:
+        return
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(content, indent=1) + "\n")
+    except OSError as error:
+        raise BadInput(f"{path} cannot be written: {error.strerror}") from error

@@ -1,0 +1,166 @@
+# Copyright 2026 The mmllm_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""The command line: what is printed, what is written, and one line with status 2 for bad input."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from tiny_model import make_tiny_model
+
+from mmllm_ros.cli import main
+from mmllm_ros.datatypes import NANOSECONDS
+from mmllm_ros.questions_file import read_questions
+from mmllm_ros.recording import Recorder, Recording
+from mmllm_ros.rig import load_rig
+from mmllm_ros.simulator.drive import Drive
+from mmllm_ros.simulator.splits import FIRST_SEED
+from mmllm_ros.simulator.truth import SceneTruth
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return make_tiny_model(tmp_path_factory.mktemp("model"))
+
+
+@pytest.fixture(scope="module")
+def bag(tmp_path_factory):
+    """Three seconds of a simulated drive."""
+    rig = load_rig("front")
+    drive = Drive(3, rig, "day")
+    path = tmp_path_factory.mktemp("cli") / "bag"
+    with Recorder(path, rig) as recorder:
+        for _ in range(7):
+            snapshot = drive.capture()
+            recorder.write([snapshot.imu, *snapshot.cameras, snapshot.lidar])
+            drive.advance(0.5)
+    return path
+
+
+def test_replay_offline_answers_with_evidence_of_all_recorded_modalities(bag, model, tmp_path, capsys):
+    file = tmp_path / "answers.jsonl"
+    questions = ["--ask", "Are there any cars?", "--ask", "Am I moving?"]
+    assert main(["replay", str(bag), "--offline", *questions, "--model", str(model), "--json", str(file)]) == 0
+    printed = capsys.readouterr().out
+    assert "rig front" in printed and "Are there any cars?" in printed
+    records = [json.loads(line) for line in file.read_text().splitlines()]
+    assert [record["question"] for record in records] == questions[1::2]
+    for record in records:
+        assert {item["modality"] for item in record["evidence"]} == {"camera", "lidar", "imu"}
+        assert all(0.0 <= item["age"] <= 1.5 for item in record["evidence"])
+        assert record["unplugged"] == [] and record["model"] == "tiny" and 0.0 <= record["confidence"] <= 1.0
+
+
+def test_more_questions_than_the_recording_has_moments_start_it_again(bag, model, tmp_path):
+    file = tmp_path / "answers.jsonl"
+    questions = ["--ask", "Am I moving?"] * 12
+    assert main(["replay", str(bag), "--offline", *questions, "--model", str(model), "--json", str(file)]) == 0
+    assert len(file.read_text().splitlines()) == 12
+
+
+def test_a_modality_that_is_not_recorded_is_named_with_the_answer(model, tmp_path):
+    rig, path, file = load_rig("front"), tmp_path / "bag", tmp_path / "answers.jsonl"
+    with Recorder(path, rig) as recorder:
+        recorder.write([Drive(3, rig, "day").capture().imu])
+    assert main(["replay", str(path), "--offline", "--ask", "Am I moving?", "--model", str(model), "--json", str(file)]) == 0
+    record = json.loads(file.read_text())
+    assert [item["modality"] for item in record["evidence"]] == ["imu"]
+    assert {item["modality"] for item in record["unplugged"]} == {"camera", "lidar"}
+
+
+def test_simulate_writes_recording_questions_and_truth_split_by_scene(tmp_path, monkeypatch):
+    out = tmp_path / "sim"
+    monkeypatch.setattr("mmllm_ros.simulate.FRAMES_PER_SCENE", 1)
+    assert main(["simulate", "--frames", "10", "--seed", "4", "--out", str(out), "--context", "night"]) == 0
+    seeds = {}
+    for split in ("train", "val", "test"):
+        scene = json.loads((out / split / "scene.json").read_text())
+        truths = [SceneTruth.from_json(item) for item in scene["truth"]]
+        seeds[split] = scene["seeds"]
+        assert scene["context"] == "night" and {truth.weather.name for truth in truths} == {"night"}
+        recording = Recording(out / split / "recording")
+        assert recording.topics["/camera/front/image_raw"].count == len(truths)
+        stamps = {str(frame.stamp) for frame in recording.frames(load_rig("front"))}
+        tokens = {question.sample_token for question in read_questions(out / split / "questions.json")}
+        assert tokens <= {truth.token for truth in truths} <= stamps
+    # of ten scenes eight, one and one
+    assert [len(seeds[split]) for split in ("train", "val", "test")] == [8, 1, 1]
+    assert seeds["train"] == [FIRST_SEED["train"] + 4 + number for number in range(8)]
+    assert seeds["test"] == [FIRST_SEED["test"] + 4]
+
+
+def test_scenes_of_a_recording_are_far_apart_in_time(tmp_path):
+    assert main(["simulate", "--frames", "12", "--out", str(tmp_path / "sim")]) == 0
+    scene = json.loads((tmp_path / "sim/train/scene.json").read_text())
+    gaps = np.diff([truth["stamp"] for truth in scene["truth"]])
+    assert sorted(set(gaps)) == [NANOSECONDS // 2, 10 * NANOSECONDS + NANOSECONDS // 2]
+
+
+def test_the_same_seed_simulates_the_same_questions(tmp_path):
+    for name in ("a", "b"):
+        assert main(["simulate", "--frames", "3", "--out", str(tmp_path / name), "--no-bag"]) == 0
+    first, second = ((tmp_path / name / "train/questions.json").read_bytes() for name in ("a", "b"))
+    assert first == second
+    assert not (tmp_path / "a/train/recording").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["fly"], "fly"),
+        (["replay"], "bag"),
+        (["replay", "nowhere", "--offline", "--ask", "Am I moving?"], "nowhere"),
+        (["replay", "{bag}", "--offline"], "--ask"),
+        (["replay", "{bag}", "--offline", "--ask", " "], "empty"),
+        (["replay", "{bag}", "--ask", "x" * 100_000], "100000"),
+        (["replay", "{bag}", "--rate", "0", "--ask", "Am I moving?"], "rate"),
+        (["replay", "{bag}", "--offline", "--ask", "Am I moving?", "--rig", "tank"], "tank"),
+        (["replay", "{bag}", "--offline", "--ask", "Am I moving?", "--rig", "imu_stationary"], "ins/imu"),
+        (["replay", "{bag}", "--offline", "--ask", "Am I moving?", "--model", "no/such/folder"], "no/such/folder"),
+        (["replay", "{bag}", "--offline", "--ask", "Am I moving?", "--model", "{model}", "--device", "abacus"], "abacus"),
+        (["simulate", "--frames", "0", "--out", "x"], "frames"),
+        (["simulate", "--frames", "1", "--out", "{bag}"], "not empty"),
+        (["simulate", "--frames", "1", "--out", "x", "--context", "blizzard"], "blizzard"),
+        (["train", "--config", "none.yaml", "--out", "x", "--work", "y"], "none.yaml"),
+        (["evaluate", "--nuscenes", "x"], "--questions"),
+        (["drive", "--duration", "-1"], "duration"),
+        (["drive", "--source", "moon"], "moon"),
+    ],
+)
+def test_bad_input_is_one_line_that_names_it_and_status_2(arguments, named, bag, model, capsys):
+    assert main([argument.format(bag=bag, model=model) for argument in arguments]) == 2
+    printed = capsys.readouterr()
+    (line,) = printed.err.strip().splitlines()
+    assert line.startswith("mmllm: ") and named in line
+
+
+def test_a_file_that_cannot_be_written_is_named(bag, model, tmp_path, capsys):
+    (tmp_path / "file").touch()
+    target = str(tmp_path / "file" / "answers.jsonl")
+    assert main(["replay", str(bag), "--offline", "--ask", "Am I moving?", "--model", str(model), "--json", target]) == 2
+    assert target in capsys.readouterr().err
+
+
+def test_doctor_finds_a_missing_model_and_gives_the_cure(tmp_path, capsys):
+    file = tmp_path / "doctor.json"
+    assert main(["doctor", "--model", str(tmp_path / "none"), "--rig", "tank", "--json", str(file)]) == 1
+    findings = {finding["what"]: finding for finding in json.loads(file.read_text())}
+    assert findings["interpreter"]["state"] == "ok"
+    assert findings["model"]["state"] == findings["rig"]["state"] == "fault"
+    assert findings["model"]["cure"]
+
+
+def test_help_lists_the_commands(capsys):
+    assert main([]) == 0
+    listed = capsys.readouterr().out
+    assert all(command in listed for command in ("drive", "ask", "replay", "simulate", "train", "evaluate", "doctor"))
+
+
+def test_offline_commands_do_not_touch_ros():
+    code = "import sys, mmllm_ros.cli, mmllm_ros.recording, mmllm_ros.simulate, mmllm_ros.offline; print('rclpy' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.strip() == "False", done.stderr
