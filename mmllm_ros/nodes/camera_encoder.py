@@ -13,8 +13,9 @@ from ..context.signals import camera_signals
 from ..datatypes import CameraFrame
 from ..rig import Rig
 from .encoder_node import EncoderNode
+from .frame_source import FrameSource
 from .process import spin
-from .sensor_source import FrameSource, SensorSource
+from .sensor_source import SensorSource
 
 
 class CameraEncoderNode(EncoderNode):

@@ -14,27 +14,8 @@ from rclpy.node import Node
 from ..config import EncoderConfig
 from ..datatypes import BadInput, Health, Tokens
 from ..encoders import Encoder
+from .beat import Beat
 from .sensor_source import SensorSource
-
-
-class Beat:
-    """Something that is due so many times a second."""
-
-    def __init__(self) -> None:
-        self._last = float("-inf")
-
-    def next(self, rate: float) -> float:
-        """When it is due again, as time.monotonic() counts."""
-        return self._last + 1.0 / rate
-
-    def due(self, now: float, rate: float, early: float = 0.0) -> bool:
-        """Whether it is due at `now`, or will be within `early` [s]; it then counts as done."""
-        next_time = self.next(rate)
-        if now < next_time - early:
-            return False
-        # Due again a whole period after it was due, not after it was noticed, unless it has fallen behind.
-        self._last = next_time if now - next_time < 1.0 / rate and not early else now
-        return True
 
 
 class EncoderWorker:

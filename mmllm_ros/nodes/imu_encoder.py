@@ -11,8 +11,9 @@ from ..context.signals import imu_signals
 from ..datatypes import ImuWindow
 from ..rig import Rig
 from .encoder_node import EncoderNode
+from .imu_source import ImuSource
 from .process import spin
-from .sensor_source import ImuSource, SensorSource
+from .sensor_source import SensorSource
 
 
 class ImuEncoderNode(EncoderNode):

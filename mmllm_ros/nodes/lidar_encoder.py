@@ -13,8 +13,9 @@ from ..context.signals import lidar_signals
 from ..datatypes import LidarScan
 from ..rig import Rig
 from .encoder_node import EncoderNode
+from .frame_source import FrameSource
 from .process import spin
-from .sensor_source import FrameSource, SensorSource
+from .sensor_source import SensorSource
 
 
 class LidarEncoderNode(EncoderNode):

@@ -4,30 +4,22 @@
 
 from __future__ import annotations
 
-import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any
 
 from rclpy.node import Node
-from sensor_msgs.msg import Imu
 
 from ..context.signals import judge
 from ..context.tempo import Tempo
 from ..datatypes import NANOSECONDS, BadInput, Frame, Health
-from ..encoders.base import History
-from ..frames import ImuBuffer
-from ..rig import CameraMount, ImuMount, LidarMount
 from .diagnostics import Level, Link, Status
-from .messages import frame_from_message, imu_from_message
-from .newest import OVERRIDABLE, NewestSubscription, sensor_data
 
 Measure = Callable[[Frame, Frame | None], dict[str, float]]
 """(newest frame, the one measured before or None) -> signals."""
 
 
 class SensorSource(ABC):
-    """Everything but `poll` is for the worker's thread; `status` may be asked from any."""
+    """For the worker's thread; `status` may be asked from any."""
 
     def __init__(self, node: Node, modality: str, name: str, measure: Measure) -> None:
         self.modality = modality
@@ -115,97 +107,3 @@ class SensorSource(ABC):
     def _accepted(self, frame_id: str) -> None:
         self.frame_id = frame_id
         self._refusal = ""
-
-
-class FrameSource(SensorSource):
-    """A sensor whose every message is a frame: the worker takes the newest one when it needs one."""
-
-    def __init__(
-        self, node: Node, modality: str, name: str, measure: Measure, mount: CameraMount | LidarMount, kind: type
-    ) -> None:
-        super().__init__(node, modality, name, measure)
-        self._mount = mount
-        self._history = History()
-        self._subscription = NewestSubscription(node, kind, mount.topic)
-        self.link = self._subscription.link
-
-    def poll(self) -> None:
-        taken = self._subscription.take()
-        if taken is None:
-            return
-        message, since = taken
-        try:
-            frame = frame_from_message(message, self.name, self._mount)
-        except BadInput as error:
-            self.refuse(error)
-            return
-        if self._newest and frame.stamp == self._newest.stamp:
-            return
-        self._accepted(message.header.frame_id)
-        self.tempo.add(frame.stamp, since)
-        self._newest = frame
-        self.pair = self._history.pair(frame)
-
-    def forget(self) -> None:
-        super().forget()
-        self._history = History()
-
-    def counts(self) -> dict[str, Any]:
-        subscription = self._subscription
-        return {"publishers": subscription.publishers, "taken": subscription.taken, "passed over": subscription.passed_over}
-
-
-class ImuSource(SensorSource):
-    """An IMU, whose every sample counts: a callback keeps the last second, the worker takes the window."""
-
-    def __init__(self, node: Node, modality: str, name: str, measure: Measure, mount: ImuMount) -> None:
-        super().__init__(node, modality, name, measure)
-        self.link = Link(node.resolve_topic_name(mount.topic))
-        self._mount = mount
-        self._buffer = ImuBuffer(name)
-        self._lock = threading.Lock()
-        self._taken = self._late = 0
-        # Not 1: at 400 Hz samples wait here while another callback runs.
-        self._subscription = node.create_subscription(
-            Imu,
-            mount.topic,
-            self._on_sample,
-            sensor_data(100),
-            event_callbacks=self.link.callbacks(),
-            qos_overriding_options=OVERRIDABLE,
-        )
-
-    def _on_sample(self, message: Imu) -> None:
-        if not self.listening:
-            return
-        try:
-            stamp, sample = imu_from_message(message, self._mount)
-        except BadInput as error:
-            self.refuse(error)
-            return
-        with self._lock:
-            self._taken += 1
-            if self._buffer.push(stamp, sample):
-                self.tempo.add(stamp)
-                self._accepted(message.header.frame_id)
-            else:
-                self._late += 1
-
-    def poll(self) -> None:
-        with self._lock:
-            window = self._buffer.window()
-        if window is not None and (self._newest is None or window.stamp != self._newest.stamp):
-            self._newest = window
-            self.pair = (window, None)
-
-    def health(self, stale_after: float) -> Health:
-        with self._lock:
-            return super().health(stale_after)
-
-    def forget(self) -> None:
-        with self._lock:
-            super().forget()
-            self._buffer.clear()
-
-    def counts(self) -> dict[str, Any]:
-        return {"publishers": self._subscription.get_publisher_count(), "taken": self._taken, "late or twice": self._late}
