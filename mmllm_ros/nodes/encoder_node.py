@@ -88,12 +88,9 @@ class EncoderNode(LifecycleNode, ABC):
         super().destroy_node()
 
     def _load(self) -> Encoder:
-        # Imported here: it brings the LLM's libraries, which a process with only an encoder in it can do without.
-        from ..model import default_model
-
         if not self.sensors(self.rig):
             raise BadInput(f"rig {self.rig.name} has no {self.modality}")
-        folder = Path(self.config.model) if self.config.model else default_model()
+        folder = Path(self.config.model) if self.config.model else _shipped_model()
         encoder = load_encoder(folder / "encoders" / self.modality, self.rig, self.config.device)
         expected = Manifest.read(folder).encoder_revisions.get(self.modality)
         if encoder.revision != expected:
@@ -133,3 +130,10 @@ class EncoderNode(LifecycleNode, ABC):
         values = {"revision": worker.encoder.revision, "frames encoded": worker.encoded, "last pass [s]": worker.last_pass}
         state = "active" if worker.active else "inactive, weights loaded"
         yield Status("encoder", Level.ERROR if worker.fault else Level.OK, worker.fault or state, values)
+
+
+def _shipped_model() -> Path:
+    # Imported here: it brings the LLM's libraries, which a process with only an encoder in it can do without.
+    from ..model import default_model
+
+    return default_model()

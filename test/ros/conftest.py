@@ -87,7 +87,7 @@ class Ros:
         self.until(lambda: publisher.get_subscription_count() >= matched)
         return publisher
 
-    def call(self, kind: type, name: str, request: Any, timeout: float = 20.0) -> Any:
+    def call(self, kind: type, name: str, request: Any, timeout: float = 60.0) -> Any:
         """The response of a service."""
         client = self.tester.create_client(kind, name)
         assert client.wait_for_service(timeout), f"no service {name}"

@@ -54,10 +54,13 @@ class Sensor:
         self._make = make
         self.stamps: list[int] = []
         self._stamp = first
+        self._stopped = False
         self._timer = ros.tester.create_timer(period, self.publish)
         self._period = period
 
     def publish(self) -> None:
+        if self._stopped:
+            return
         now = time.time_ns() if self._stamp is None else self._stamp
         if self._stamp is not None:
             self._stamp += round(self._period * NANOSECONDS)
@@ -67,7 +70,8 @@ class Sensor:
         self._publisher.publish(message)
 
     def stop(self) -> None:
-        self._timer.cancel()
+        # Not timer.cancel(): the executor may be about to call it, and then raises.
+        self._stopped = True
 
     def go_back(self, seconds: float) -> None:
         self._stamp -= round(seconds * NANOSECONDS)
