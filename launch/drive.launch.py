@@ -15,27 +15,26 @@ from launch_ros.parameter_descriptions import ParameterValue
 CONFIG = Path(get_package_share_directory("mmllm_ros")) / "config"
 NODES = ("camera_encoder", "lidar_encoder", "imu_encoder", "context_monitor", "llm", "visualizer")
 TRUTH = ("true", "false")
-
-
-def _arguments() -> list[DeclareLaunchArgument]:
-    sources, levels = ("simulator", "bag", "robot"), ("debug", "info", "warn", "error", "fatal")
-    return [
-        DeclareLaunchArgument("namespace", default_value="", description="namespace of every node and topic: one per robot"),
-        DeclareLaunchArgument("source", default_value="simulator", choices=sources, description="where the sensor topics come from"),
-        DeclareLaunchArgument("use_sim_time", default_value="auto", choices=("auto", *TRUTH),
-                              description="time from /clock; auto: unless source is robot"),
-        DeclareLaunchArgument("bag", default_value="", description="rosbag2 folder or mcap file to replay, with source:=bag"),
-        DeclareLaunchArgument("rig", default_value="front", description="sensor layout: front, nuscenes, radiate or a YAML file"),
-        DeclareLaunchArgument("model", default_value="", description="model folder or hub name, empty = the shipped one"),
-        DeclareLaunchArgument("device", default_value="auto", description="torch device: auto, cpu, cuda or cuda:N"),
-        DeclareLaunchArgument("params_file", default_value=str(CONFIG / "drive.yaml"), description="parameters of every node"),
-        DeclareLaunchArgument("composed", default_value="false", choices=TRUTH, description="one process for all nodes, less memory"),
-        DeclareLaunchArgument("rviz", default_value="false", choices=TRUTH, description="open rviz with config/drive.rviz"),
-        DeclareLaunchArgument("log_level", default_value="info", choices=levels, description="least severity that is logged"),
-    ]
+ARGUMENTS = (
+    ("namespace", "", "namespace of every node and topic: one per robot", None),
+    ("source", "simulator", "where the sensor topics come from", ("simulator", "bag", "robot")),
+    ("use_sim_time", "auto", "time from /clock; auto: unless source is robot", ("auto", *TRUTH)),
+    ("bag", "", "rosbag2 folder or mcap file to replay, with source:=bag", None),
+    ("rig", "front", "sensor layout: front, nuscenes, radiate or a YAML file", None),
+    ("model", "", "model folder or hub name, empty = the shipped one", None),
+    ("device", "auto", "torch device: auto, cpu, cuda or cuda:N", None),
+    ("params_file", str(CONFIG / "drive.yaml"), "parameters of every node", None),
+    ("composed", "false", "one process for all nodes, less memory", TRUTH),
+    ("rviz", "false", "open rviz with config/drive.rviz", TRUTH),
+    ("log_level", "info", "least severity that is logged", ("debug", "info", "warn", "error", "fatal")),
+)
 
 
 def generate_launch_description() -> LaunchDescription:
+    arguments = [
+        DeclareLaunchArgument(name, default_value=default, description=description, choices=choices)
+        for name, default, description, choices in ARGUMENTS
+    ]
     source, composed = LaunchConfiguration("source"), LaunchConfiguration("composed")
     texts = {name: ParameterValue(LaunchConfiguration(name), value_type=str) for name in ("bag", "rig", "model", "device")}
     common = {
@@ -52,13 +51,10 @@ def generate_launch_description() -> LaunchDescription:
         for name, kind in (("simulator", "simulator"), ("replay", "bag"))
     ]
     processes = [Node(executable=name, parameters=parameters, **common) for name in NODES]
-    rviz = Node(package="rviz2", executable="rviz2", arguments=["-d", str(CONFIG / "drive.rviz")],
-                condition=IfCondition(LaunchConfiguration("rviz")))
-    return LaunchDescription([
-        *_arguments(),
-        PushRosNamespace(LaunchConfiguration("namespace")),
-        GroupAction([one_process], condition=IfCondition(composed)),
-        # The source makes the time that the others go by.
-        GroupAction([*sources, SetParameter("use_sim_time", use_sim_time), *processes], condition=UnlessCondition(composed)),
-        rviz,
-    ])
+    layout = ["-d", str(CONFIG / "drive.rviz")]
+    rviz = Node(package="rviz2", executable="rviz2", arguments=layout, condition=IfCondition(LaunchConfiguration("rviz")))
+    namespace = PushRosNamespace(LaunchConfiguration("namespace"))
+    one = GroupAction([one_process], condition=IfCondition(composed))
+    # The source makes the time that the others go by.
+    several = GroupAction([*sources, SetParameter("use_sim_time", use_sim_time), *processes], condition=UnlessCondition(composed))
+    return LaunchDescription([*arguments, namespace, one, several, rviz])
