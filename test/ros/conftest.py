@@ -88,11 +88,17 @@ class Ros:
         return publisher
 
     def call(self, kind: type, name: str, request: Any, timeout: float = 60.0) -> Any:
-        """The response of a service."""
+        """The response of a service. Asked again while none comes: a server that has not found the client yet loses it."""
         client = self.tester.create_client(kind, name)
         assert client.wait_for_service(timeout), f"no service {name}"
-        future = client.call_async(request)
-        self.until(future.done, timeout)
+        sent = [(time.monotonic(), client.call_async(request))]
+
+        def answered() -> Any:
+            if time.monotonic() - sent[-1][0] > 10.0:
+                sent.append((time.monotonic(), client.call_async(request)))
+            return next((future for _, future in sent if future.done()), None)
+
+        future = self.until(answered, timeout)
         self.tester.destroy_client(client)
         return future.result()
 

@@ -21,7 +21,7 @@ from lifecycle_msgs.srv import ChangeState
 from mmllm_ros.msg import SensorHealth, SensorTokens
 from rcl_interfaces.msg import Log, SetParametersResult
 from rclpy.parameter import Parameter
-from rclpy.qos import QoSProfile, ReliabilityPolicy
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CompressedImage, Image, Imu, PointCloud2, PointField
 
@@ -33,6 +33,7 @@ from mmllm_ros.nodes.lidar_encoder import LidarEncoderNode
 CONFIGURE, CLEANUP = Transition.TRANSITION_CONFIGURE, Transition.TRANSITION_CLEANUP
 ACTIVATE, DEACTIVATE = Transition.TRANSITION_ACTIVATE, Transition.TRANSITION_DEACTIVATE
 BEST_EFFORT = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
+ROSOUT = QoSProfile(depth=100, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 rng = np.random.default_rng(0)
 
 
@@ -228,7 +229,7 @@ def test_configure_fails_loudly_with_a_traceback_and_the_node_stays_usable(ros, 
     model = shutil.copytree(tiny_model, tmp_path / "model")
     word = harm(model)
     node = start(ros, CameraEncoderNode, model)
-    log, diagnostics = ros.collect(Log, "/rosout", 100), ros.collect(DiagnosticArray, "/diagnostics")
+    log, diagnostics = ros.collect(Log, "/rosout", ROSOUT), ros.collect(DiagnosticArray, "/diagnostics")
     assert not ros.change_state("camera_encoder", CONFIGURE)
     entry = ros.until(lambda: [entry.msg for entry in log if "not configured" in entry.msg])[0]
     assert "Traceback" in entry and "BadInput" in entry and word in entry
@@ -243,7 +244,7 @@ def test_configure_fails_loudly_with_a_traceback_and_the_node_stays_usable(ros, 
 
 def test_a_bad_image_is_refused_counted_and_named_and_the_next_good_one_counts(ros, tiny_model):
     start(ros, CameraEncoderNode, tiny_model, CONFIGURE, ACTIVATE, stale_after=0.3)
-    log, health = ros.collect(Log, "/rosout", 100), ros.collect(SensorHealth, "mmllm/health")
+    log, health = ros.collect(Log, "/rosout", ROSOUT), ros.collect(SensorHealth, "mmllm/health")
     diagnostics, tokens = ros.collect(DiagnosticArray, "/diagnostics"), ros.collect(SensorTokens, "mmllm/tokens")
     bad = Sensor(ros, "camera/front/image_raw", image(encoding="h264"))
     ros.until(lambda: health and health[-1].rejected >= 3 and "'h264'" in health[-1].reason)
