@@ -10,7 +10,7 @@ from pathlib import Path
 
 from .assistant import Assistant
 from .config import EncoderConfig, LlmConfig
-from .datatypes import NANOSECONDS, Answer, BadInput, CameraFrame, Frame, ImuWindow, LidarScan
+from .datatypes import NANOSECONDS, Answer, BadInput, Frame
 from .encoders import History, load_encoder
 from .model import Model, default_model
 from .recording import Recording
@@ -18,8 +18,6 @@ from .rig import load_rig
 
 PAUSE = NANOSECONDS // 2
 """Recorded time between two questions [ns]."""
-
-_MODALITY = {CameraFrame: "camera", LidarScan: "lidar", ImuWindow: "imu"}
 
 
 def answer_recording(
@@ -70,7 +68,7 @@ class _Session:
         period = round(NANOSECONDS / EncoderConfig().rate)
         histories: dict[tuple[str, str], History] = {}
         for frame in self._recording.frames(self._rig):
-            source = (_MODALITY[type(frame)], frame.source)
+            source = (frame.modality, frame.source)
             if source[0] not in self._encoders:
                 continue
             self._now = max(self._now, frame.stamp)

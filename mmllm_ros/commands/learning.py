@@ -52,6 +52,7 @@ def evaluate(
     scenes: Annotated[int, typer.Option(min=2, help="simulated test scenes, none of which is trained on")] = 200,
     seed: Seed = 0,
     nuscenes: Annotated[Path | None, typer.Option(help="a nuScenes folder instead, with --questions", file_okay=False)] = None,
+    bag: Annotated[Path | None, typer.Option(help="a recording instead, with --questions: rosbag2 folder or mcap file")] = None,
     questions: Annotated[Path | None, typer.Option(help="questions about it, in NuScenes-QA's form", dir_okay=False)] = None,
     prior: Annotated[Path | None, typer.Option(help="training questions for the blind baselines", dir_okay=False)] = None,
     rig: Annotated[str, typer.Option(help="sensor layout; without it front, or nuscenes with --nuscenes")] = "",
@@ -62,26 +63,24 @@ def evaluate(
     json_file: Json = None,
 ) -> None:
     """How often the answers are right: per question type, modality set and context, beside what blind models score."""
-    if (nuscenes is None) != (questions is None):
-        raise BadInput("--nuscenes and --questions belong together")
+    if (questions is not None) != ((nuscenes is None) != (bag is None)):
+        raise BadInput("--questions belongs to --nuscenes or to --bag, and one of them to it")
     from ..encoders import load_encoder
     from ..evaluation import evaluate as measure
     from ..evaluation import plot_reliability, table
     from ..model import Model, default_model
-    from ..question_sets import Asked, encode_pairs, simulated
+    from ..question_sets import simulated
     from ..questions_file import read_questions
+    from ..recorded_sets import from_nuscenes, from_recording
 
     layout = load_rig(rig or ("nuscenes" if nuscenes else "front"))
     folder = Path(model) if model else default_model()
     loaded = Model.load(folder, device)
     encoders = {name: load_encoder(folder / "encoders" / name, layout, device) for name in loaded.modalities}
     if nuscenes:
-        from ..nuscenes import NuScenes
-
-        asked = [
-            Asked(moment.scene, moment.context, encode_pairs(encoders, moment.frames, moment.previous), tuple(about))
-            for moment, about in NuScenes(nuscenes).join(read_questions(questions))
-        ]
+        asked = from_nuscenes(encoders, nuscenes, questions)
+    elif bag:
+        asked = from_recording(encoders, bag, questions, layout)
     else:
         asked = simulated(encoders, layout, "test", scenes, seed, context)
     if prior:

@@ -14,15 +14,13 @@ from ..simulator.proposals import COLOURS, LIGHT_STATES
 from ..simulator.scene_graph import MAX_RANGE, STATUSES_OF
 from ..simulator.truth import CATEGORIES, VEHICLES, EgoMotion, SceneObject, SceneTruth, TrafficLight, Weather
 
-MOST_OBJECTS = 14
 
-
-def imagine_scene(rng: np.random.Generator, rig: Rig) -> SceneTruth:
-    """A random scene in which everything is in plain sight of every sensor of `rig`."""
+def imagine_scene(rng: np.random.Generator, rig: Rig, most: int) -> SceneTruth:
+    """A random scene of at most `most` objects, in which everything is in plain sight of every sensor of `rig`."""
     shown = {mount.name: 1000 for mount in rig.cameras}
     favourites = rng.choice(len(CATEGORIES), size=4)
     objects = []
-    for identifier in range(rng.integers(0, MOST_OBJECTS + 1)):
+    for identifier in range(rng.integers(0, most + 1)):
         # Scenes repeat themselves: a row of cones, a crowd. Otherwise counts would hardly pass one.
         pick = rng.choice(favourites) if rng.random() < 0.6 else rng.integers(len(CATEGORIES))
         category = CATEGORIES[pick]

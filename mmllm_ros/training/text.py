@@ -35,6 +35,8 @@ from .tokenizer import word_tokenizer
 
 BLIND = 0.2
 """Share of questions asked without a description."""
+FULL_DEPTH = 0.6
+"""Share of steps in which the door opens as low as it ever does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +138,8 @@ def make_llm(tokenizer: PreTrainedTokenizerFast, shape: dict[str, int]) -> Llama
             pad_token_id=tokenizer.pad_token_id,
             eos_token_id=tokenizer.eos_token_id,
             bos_token_id=None,
+            # The library's 0.02 suits widths in the thousands; attention of a narrow model would hardly tell tokens apart.
+            initializer_range=shape["hidden_size"] ** -0.5,
             **shape,
         )
     )
@@ -143,11 +147,11 @@ def make_llm(tokenizer: PreTrainedTokenizerFast, shape: dict[str, int]) -> Llama
     return llm
 
 
-def drawn_truths(truths: Sequence[SceneTruth], rig: Rig, rng: np.random.Generator) -> Iterator[SceneTruth]:
-    """Endless scenes: half imagined, the others rendered ones, of which every second is rearranged."""
+def drawn_truths(truths: Sequence[SceneTruth], rig: Rig, most: int, rng: np.random.Generator) -> Iterator[SceneTruth]:
+    """Endless scenes: half imagined with at most `most` objects, the others rendered ones, of which every second is rearranged."""
     while True:
         if not truths or rng.random() < 0.5:
-            yield imagine_scene(rng, rig)
+            yield imagine_scene(rng, rig, most)
         else:
             truth = truths[rng.integers(len(truths))]
             yield rearrange(truth, rng) if rng.random() < 0.5 else truth
@@ -160,18 +164,22 @@ def train_text(
     rig: Rig,
     prompt: Prompt,
     schedule: Schedule,
-    batch: tuple[int, int],
+    batch: tuple[int, int, int],
     folder: Path,
     seed: int,
 ) -> None:
-    """Train `llm` in place on `batch[0]` scenes with `batch[1]` questions each a step, imagined ones where `truths` is empty."""
-    pad, doors = prompt.tokenizer.pad_token_id, list(range(1, llm.config.num_hidden_layers - 1))
+    """Train `llm` in place on `batch[0]` scenes with `batch[1]` questions each a step.
+
+    Scenes are imagined ones of at most `batch[2]` objects, where there are `truths` only half of them.
+    """
+    pad, doors = prompt.tokenizer.pad_token_id, range(1, llm.config.num_hidden_layers - 1)
 
     def loss(rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
-        drawn = drawn_truths(truths, rig, rng)
+        drawn = drawn_truths(truths, rig, batch[2], rng)
         written = (write_scene(truth, rig, prompt, batch[1], rng) for truth in drawn)
         scenes = list(islice((scene for scene in written if scene.questions and scene.phrases), batch[0]))
-        value, right = text_loss(llm, scenes, rng, int(rng.choice(doors)), pad)
+        door = doors[0] if rng.random() < FULL_DEPTH else int(rng.choice(doors))
+        value, right = text_loss(llm, scenes, rng, door, pad)
         return value, {"right": right}
 
     fit(name, llm, loss, schedule, folder, seed)

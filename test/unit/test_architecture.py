@@ -23,7 +23,7 @@ LAYERS = {
     1: ("encoders", "latent", "context", "simulator", "frames", "serialized", "questions_file", "drawing", "report", "baselines"),
     2: ("model", "logbook", "question_sets"),
     3: ("assistant", "recording", "nuscenes"),
-    4: ("training", "evaluation", "offline", "simulate", "nodes"),
+    4: ("training", "evaluation", "offline", "recorded_sets", "simulate", "nodes"),
     5: ("commands",),
     6: ("cli", "__main__"),
 }

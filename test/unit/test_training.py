@@ -84,7 +84,7 @@ def test_mirrored_targets_are_the_targets_of_the_mirrored_scene():
 def written() -> tuple[Prompt, list[text.TextScene]]:
     prompt = Prompt(text.make_tokenizer("{question}"), "{question}")
     rng = np.random.default_rng(0)
-    drawn = (text.write_scene(imagine_scene(rng, RIG), RIG, prompt, 6, rng) for _ in range(40))
+    drawn = (text.write_scene(imagine_scene(rng, RIG, 14), RIG, prompt, 6, rng) for _ in range(40))
     return prompt, [scene for scene in drawn if scene.phrases and scene.questions][:8]
 
 
