@@ -51,7 +51,8 @@ def random_scene(rng: np.random.Generator) -> SceneTruth:
         pixels = {mount.name: camera for mount in (*AROUND.cameras, *FRONT.cameras)}
         objects.append(
             thing(
-                category, radius * math.cos(angle), radius * math.sin(angle), str(rng.choice(statuses)), str(rng.choice(_COLOURS)),
+                category, radius * math.cos(angle), radius * math.sin(angle),
+                str(rng.choice(statuses)), str(rng.choice(_COLOURS)),
                 pixels=pixels, clear_pixels={name: int(count * rng.uniform()) for name, count in pixels.items()},
                 returns=lidar, clear_returns=int(lidar * rng.uniform()),
             )
