@@ -33,9 +33,7 @@ def from_nuscenes(encoders: Mapping[str, Encoder], folder: Path, questions: Path
 
 def from_recording(encoders: Mapping[str, Encoder], bag: Path, questions: Path, rig: Rig) -> list[Asked]:
     """A recording with questions whose `sample_token` is the stamp [ns] they are about. Raises BadInput."""
-    moments = [
-        (stamp, tuple(asked)) for stamp, asked in groupby(sorted(read_questions(questions), key=_stamp), key=_stamp)
-    ]
+    moments = [(stamp, tuple(asked)) for stamp, asked in groupby(sorted(read_questions(questions), key=_stamp), key=_stamp)]
     if not moments:
         raise BadInput(f"{questions} holds no questions")
     histories: dict[tuple[str, str], History] = {}

@@ -148,7 +148,7 @@ def make_llm(tokenizer: PreTrainedTokenizerFast, shape: dict[str, int]) -> Llama
 
 
 def drawn_truths(truths: Sequence[SceneTruth], rig: Rig, most: int, rng: np.random.Generator) -> Iterator[SceneTruth]:
-    """Endless scenes: half imagined with at most `most` objects, the others rendered ones, of which every second is rearranged."""
+    """Endless scenes: half imagined with at most `most` objects, half rendered ones, of which every second is rearranged."""
     while True:
         if not truths or rng.random() < 0.5:
             yield imagine_scene(rng, rig, most)

@@ -10,11 +10,12 @@ import math
 import numpy as np
 import pytest
 import torch
+from transformers import ViTConfig, ViTImageProcessor, ViTModel
+
 from mmllm_ros.datatypes import NANOSECONDS, BadInput, CameraFrame, ImuWindow, LidarScan
 from mmllm_ros.encoders import CameraEncoder, History, ImuEncoder, LidarEncoder, load_encoder
 from mmllm_ros.encoders.lidar import range_image
 from mmllm_ros.rig import load_rig
-from transformers import ViTConfig, ViTImageProcessor, ViTModel
 
 RIG = load_rig("nuscenes")
 SMALL = {"width": 32, "depth": 1, "heads": 2}

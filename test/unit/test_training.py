@@ -10,6 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch import nn
+from unit import scenes
+
 from mmllm_ros.datatypes import BadInput
 from mmllm_ros.encoders import CameraEncoder, LidarEncoder
 from mmllm_ros.encoders.proposals import CLASSES
@@ -24,8 +27,6 @@ from mmllm_ros.training.imagined import imagine_scene
 from mmllm_ros.training.loop import Schedule, fit
 from mmllm_ros.training.settings import read_settings
 from mmllm_ros.training.targets import camera_targets, lidar_targets
-from torch import nn
-from unit import scenes
 
 RIG = load_rig("nuscenes")
 SHAPE = {
