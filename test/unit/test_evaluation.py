@@ -1,0 +1,164 @@
+# Copyright 2026 The mmllm_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Evaluation: the figures mean what they say, on moments made by hand and on a recording written by the tests."""
+
+from __future__ import annotations
+
+import io
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from rich.console import Console
+from tiny_model import make_tiny_model
+
+from mmllm_ros.cli import main
+from mmllm_ros.datatypes import BadInput, Question, Tokens
+from mmllm_ros.encoders import load_encoder
+from mmllm_ros.evaluation import evaluate, interval, plot_reliability, reliability, table
+from mmllm_ros.model import Model, Scored
+from mmllm_ros.question_sets import Asked, modality_sets
+from mmllm_ros.recorded_sets import from_nuscenes, from_recording
+from mmllm_ros.rig import load_rig
+from mmllm_ros.simulate import simulate
+
+RIG = load_rig("front")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return make_tiny_model(tmp_path_factory.mktemp("tiny"))
+
+
+@pytest.fixture(scope="module")
+def model(folder):
+    return Model.load(folder, "cpu")
+
+
+def question(text: str, answer: str, kind: str = "exist") -> Question:
+    return Question(text, answer, kind, 0, needs=(("camera",), ("lidar",)))
+
+
+def moments(model: Model, count: int) -> list[Asked]:
+    rng = np.random.default_rng(0)
+    made = []
+    for index in range(count):
+        tokens = tuple(
+            Tokens(
+                modality,
+                modality,
+                0,
+                rng.normal(size=(6, connector.shape["token_width"])).astype(np.float32),
+                rng.uniform(-1, 1, (6, 3)).astype(np.float32),
+                model.encoder_revisions[modality],
+            )
+            for modality, connector in model.connectors.items()
+        )
+        questions = (question("are there any cars?", "yes"), question("how many trucks are there?", "2", "count"))
+        made.append(Asked(f"scene {index}", "day" if index % 2 else "night", tokens, questions))
+    return made
+
+
+def test_there_are_eight_sets_of_three_modalities_the_empty_first_and_the_full_last():
+    sets = modality_sets(("lidar", "camera", "imu"))
+    assert len(set(sets)) == 8 and sets[0] == () and sets[-1] == ("camera", "imu", "lidar")
+
+
+def test_the_empty_set_scores_what_the_bare_llm_scores(model):
+    asked = moments(model, 6)
+    report = evaluate(model, asked, [q for moment in asked for q in moment.questions])
+    bare = [model.score(q.question, {}).answer == q.answer for moment in asked for q in moment.questions]
+    assert report["blind_llm"] == report["sets"]["none"]["overall"] == np.mean(bare)
+    assert report["n"] == 12 and report["scenes"] == 6 and report["majority"] == 1.0
+    assert set(report["sets"]) == {"+".join(chosen) or "none" for chosen in modality_sets(model.modalities)}
+    assert report["sets"]["camera"]["oracle"]["overall"] == 1.0
+    assert set(report["sets"]["imu"]["contexts"]) == {"day", "night"}
+    json.dumps(report)
+
+
+def test_wrong_frame_plugs_the_sensors_of_another_scene(model):
+    first, second = moments(model, 2)
+    asked = [first, second]
+    report = evaluate(model, asked, list(first.questions))
+    swapped = [replace(first, tokens=second.tokens), replace(second, tokens=first.tokens)]
+    expected = evaluate(model, swapped, list(first.questions))
+    assert report["wrong_frame"] == expected["sets"]["camera+imu+lidar"]["overall"]
+
+
+def test_an_interval_over_scenes_is_wider_than_over_questions_that_repeat_each_other():
+    rng = np.random.default_rng(1)
+    right = np.repeat(rng.integers(0, 2, 40), 10).astype(float)
+    by_scene = interval([str(i // 10) for i in range(400)], right)
+    by_question = interval([str(i) for i in range(400)], right)
+    # Ten copies of each result: the standard error over scenes is about the square root of ten larger.
+    ratio = (by_scene[1] - by_scene[0]) / (by_question[1] - by_question[0])
+    assert 2.4 < ratio < 4.0 and by_scene[0] < right.mean() < by_scene[1]
+
+
+def test_reliability_counts_every_answer_once_and_compares_confidence_with_truth(tmp_path):
+    questions = [question("?", "yes")] * 4
+    scored = [Scored("yes", 0.95), Scored("no", 0.95), Scored("yes", 0.35), Scored("no", 1.0)]
+    low, high = reliability(questions, scored)
+    assert low == {"share": 0.25, "confidence": 0.35, "right": 1.0}
+    assert high["share"] == 0.75 and high["right"] == pytest.approx(1 / 3)
+    plot_reliability({"reliability": [low, high], "model": "m", "ece": 0.5, "n": 4}, tmp_path / "plot.png")
+    assert (tmp_path / "plot.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_table_names_every_set_and_the_floors(model):
+    asked = moments(model, 2)
+    console = Console(record=True, width=160, file=io.StringIO())
+    console.print(table(evaluate(model, asked, list(asked[0].questions))))
+    text = console.export_text()
+    assert all(part in text for part in ("majority", "blind ngram", "camera+imu+lidar", "sensors of another scene", "ECE"))
+
+
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory):
+    out = tmp_path_factory.mktemp("drives") / "out"
+    simulate(out, 4, 0, RIG, "day")
+    return out / "train"
+
+
+def test_a_recording_with_its_questions_is_a_data_set(folder, model, recorded):
+    encoders = {name: load_encoder(folder / "encoders" / name, RIG, "cpu") for name in model.modalities}
+    asked = from_recording(encoders, recorded / "recording", recorded / "questions.json", RIG)
+    stamps = [int(moment.questions[0].sample_token) for moment in asked]
+    assert stamps == sorted(set(stamps)) and sum(len(moment.questions) for moment in asked) > 6
+    for moment, stamp in zip(asked, stamps, strict=True):
+        assert {tokens.modality for tokens in moment.tokens} == {"camera", "lidar", "imu"}
+        assert all(0 <= stamp - tokens.stamp < 20_000_000 for tokens in moment.tokens)
+
+
+def test_a_question_file_whose_samples_are_no_stamps_is_refused(model, recorded, tmp_path):
+    path = tmp_path / "questions.json"
+    content = json.loads((recorded / "questions.json").read_text())
+    content["questions"][0]["sample_token"] = "front-gate"
+    path.write_text(json.dumps(content))
+    with pytest.raises(BadInput, match="front-gate"):
+        from_recording({}, recorded / "recording", path, RIG)
+
+
+def test_the_command_evaluates_a_recording_and_writes_what_a_program_reads(folder, recorded, tmp_path):
+    arguments = [
+        "--bag",
+        recorded / "recording",
+        "--questions",
+        recorded / "questions.json",
+        "--prior",
+        recorded / "questions.json",
+    ]
+    status = main(["evaluate", "--model", str(folder), *map(str, arguments), "--json", str(tmp_path / "report.json")])
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert status == 0 and report["n"] > 6 and "camera+imu+lidar" in report["sets"]
+
+
+def test_the_command_refuses_questions_without_a_recording(capsys):
+    assert main(["evaluate", "--questions", "somewhere.json"]) == 2
+    assert "--questions belongs to --nuscenes or to --bag" in capsys.readouterr().err
+
+
+def test_a_folder_that_is_not_nuscenes_is_refused(tmp_path, recorded):
+    with pytest.raises(BadInput, match=r"no folder v1\.0"):
+        from_nuscenes({}, tmp_path, recorded / "questions.json")
