@@ -10,6 +10,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from nuscenes_folder import write_folder
 from rich.console import Console
 from tiny_model import make_tiny_model
 
@@ -19,9 +20,12 @@ from mmllm_ros.encoders import load_encoder
 from mmllm_ros.evaluation import evaluate, interval, plot_reliability, reliability, table
 from mmllm_ros.model import Model, Scored
 from mmllm_ros.question_sets import Asked, modality_sets
+from mmllm_ros.questions_file import write_questions
 from mmllm_ros.recorded_sets import from_nuscenes, from_recording
 from mmllm_ros.rig import load_rig
 from mmllm_ros.simulate import simulate
+from mmllm_ros.simulator.drive import Drive
+from mmllm_ros.simulator.questions import ask
 
 RIG = load_rig("front")
 
@@ -152,6 +156,25 @@ def test_the_command_evaluates_a_recording_and_writes_what_a_program_reads(folde
     status = main(["evaluate", "--model", str(folder), *map(str, arguments), "--json", str(tmp_path / "report.json")])
     report = json.loads((tmp_path / "report.json").read_text())
     assert status == 0 and report["n"] > 6 and "camera+imu+lidar" in report["sets"]
+
+
+def test_the_command_evaluates_a_nuscenes_folder_with_a_nuscenes_qa_file(folder, tmp_path):
+    rig = load_rig("nuscenes")
+    drive = Drive(3, rig, "night")
+    keyframes, questions = [], []
+    for _ in range(3):
+        drive.advance(0.5)
+        snapshot = drive.capture()
+        keyframes.append([*snapshot.cameras, snapshot.lidar, snapshot.imu])
+        questions += ask(snapshot.truth, rig, np.random.default_rng(0), 4)
+    tokens = write_folder(tmp_path / "nuscenes", keyframes)
+    named = [replace(q, sample_token=tokens[i // 4 % 3]) for i, q in enumerate(questions)]
+    write_questions(tmp_path / "questions.json", named, "val")
+    arguments = ["--nuscenes", tmp_path / "nuscenes", "--questions", tmp_path / "questions.json"]
+    arguments += ["--prior", tmp_path / "questions.json", "--json", tmp_path / "report.json"]
+    assert main(["evaluate", "--model", str(folder), *map(str, arguments)]) == 0
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert report["n"] == len(named) and set(report["sets"]["camera+imu+lidar"]["contexts"]) == {"night"}
 
 
 def test_the_command_refuses_questions_without_a_recording(capsys):

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import scenes
 import torch
 from torch import nn
-from unit import scenes
 
 from mmllm_ros.datatypes import BadInput
 from mmllm_ros.encoders import CameraEncoder, LidarEncoder
