@@ -14,17 +14,20 @@ from .base import Encoder, History
 from .camera import CameraEncoder
 from .imu import ImuEncoder
 from .lidar import LidarEncoder
-from .pretrained import PretrainedCamera
 
-__all__ = ["ENCODERS", "CameraEncoder", "Encoder", "History", "ImuEncoder", "LidarEncoder", "PretrainedCamera", "load_encoder"]
+__all__ = ["ENCODERS", "CameraEncoder", "Encoder", "History", "ImuEncoder", "LidarEncoder", "load_encoder"]
 
-ENCODERS: dict[str, type[Encoder]] = {
-    "camera": CameraEncoder,
-    "lidar": LidarEncoder,
-    "imu": ImuEncoder,
-    "pretrained camera": PretrainedCamera,
-}
-"""The encoder that a `kind` in config.json asks for; without a kind, the modality's own."""
+ENCODERS: dict[str, type[Encoder]] = {"camera": CameraEncoder, "lidar": LidarEncoder, "imu": ImuEncoder}
+"""The encoder of each modality; config.json may ask for another `kind`."""
+
+
+def _encoder_class(kind: str) -> type[Encoder]:
+    if kind == "pretrained camera":
+        # Imported here: it brings transformers, seconds and hundreds of MB that the other encoders do without.
+        from .pretrained import PretrainedCamera
+
+        return PretrainedCamera
+    return ENCODERS[kind]
 
 
 def load_encoder(folder: Path, rig: Rig, device: str = "auto") -> Encoder:
@@ -34,8 +37,7 @@ def load_encoder(folder: Path, rig: Rig, device: str = "auto") -> Encoder:
         config = json.loads(path.read_text())
         shape = dict(config)
         modality = shape.pop("modality")
-        kind = ENCODERS[shape.pop("kind", modality)]
-        encoder = kind(rig, **shape)
+        encoder = _encoder_class(shape.pop("kind", modality))(rig, **shape)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise BadInput(f"encoder configuration {path} cannot be used: {' '.join(str(error).split())[:300]}") from error
     encoder.load(folder)
