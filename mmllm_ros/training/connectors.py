@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from rich.progress import track
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from ..encoders import Encoder
@@ -45,18 +46,30 @@ class TokenTable:
     places: Tensor
 
 
+def encode_all(shards: Shards, encoders: Mapping[str, Encoder], folder: Path) -> dict[str, TokenTable]:
+    """The tokens of every frame, its views behind each other in the rig's order; computed once and kept in `folder`."""
+    return {modality: _kept_table(shards, encoder, folder) for modality, encoder in encoders.items()}
+
+
+def _kept_table(shards: Shards, encoder: Encoder, folder: Path) -> TokenTable:
+    path = folder / f"tokens-{encoder.modality}-{encoder.revision}-{len(shards)}.safetensors"
+    if not path.is_file():
+        table = _encode(shards, encoder)
+        part = path.with_suffix(".part")
+        save_file({"values": table.values.contiguous(), "places": table.places.contiguous()}, part)
+        part.replace(path)
+    return TokenTable(**load_file(path))
+
+
 @torch.inference_mode()
-def encode_all(shards: Shards, encoders: Mapping[str, Encoder]) -> dict[str, TokenTable]:
-    """Run every frame through the frozen encoders once, the views of a frame behind each other in the rig's order."""
-    tables: dict[str, list[tuple[Tensor, Tensor]]] = {modality: [] for modality in encoders}
-    starts = range(0, len(shards), ENCODED_AT_ONCE)
-    for start in track(starts, "encode frames"):
+def _encode(shards: Shards, encoder: Encoder) -> TokenTable:
+    values, places = [], []
+    for start in track(range(0, len(shards), ENCODED_AT_ONCE), f"encode {encoder.modality}"):
         frames = np.arange(start, min(start + ENCODED_AT_ONCE, len(shards)))
-        for modality, encoder in encoders.items():
-            values, places = encoder(_inputs(shards, modality, frames))
-            rows = len(frames)
-            tables[modality].append((values.reshape(rows, -1, values.shape[-1]).half(), places.reshape(rows, -1, 3)))
-    return {modality: TokenTable(*map(torch.cat, zip(*parts, strict=True))) for modality, parts in tables.items()}
+        value, place = encoder(_inputs(shards, encoder.modality, frames))
+        values.append(value.reshape(len(frames), -1, value.shape[-1]).half())
+        places.append(place.reshape(len(frames), -1, 3))
+    return TokenTable(torch.cat(values), torch.cat(places))
 
 
 def _inputs(shards: Shards, modality: str, frames: np.ndarray) -> dict[str, Tensor]:

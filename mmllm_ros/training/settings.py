@@ -12,15 +12,16 @@ import yaml
 from ..datatypes import BadInput
 from .loop import Schedule
 
-STAGES = ("camera", "lidar", "imu", "text", "text_world", "connectors")
+STAGES = ("camera", "lidar", "imu", "words", "world", "connectors")
 
 
 @dataclass(frozen=True, slots=True)
 class TrainSettings:
     """A whole training.
 
-    `frames` are rendered for training, `calibration_scenes` driven for the temperature; `schedules` and `batches` go by stage
-    (a batch is [views], [sweeps], [windows] or [scenes, questions each]); `llm` and `connector` are the shapes of those.
+    `frames` are rendered for training, `calibration_scenes` driven for the temperature; `llm` and `connector` are shapes.
+    `schedules` and `batches` go by stage; a batch is [views], [sweeps] or [windows] for an encoder, [scenes, questions each,
+    most objects] for text, [frames, questions each] for the connectors.
     """
 
     name: str

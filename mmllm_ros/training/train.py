@@ -45,7 +45,7 @@ def train(settings: TrainSettings, work: Path, out: Path) -> Model:
     model = _connected(settings, rig, out)
     encoders = {modality: load_encoder(out / "encoders" / modality, rig) for modality in ENCODERS}
     stage = settings.schedules["connectors"], settings.batches["connectors"]
-    train_connectors(model, encode_all(frames, encoders), frames.truths, rig, *stage, work, settings.seed)
+    train_connectors(model, encode_all(frames, encoders, work), frames.truths, rig, *stage, work, settings.seed)
     calibrate(model, simulated(encoders, rig, "val", settings.calibration_scenes, settings.seed))
     model.save(out)
     return model
@@ -56,7 +56,7 @@ def _train_llm(settings: TrainSettings, frames: Shards, work: Path, out: Path) -
     prompt = Prompt(tokenizer, settings.prompt)
     torch.manual_seed(settings.seed)
     llm = make_llm(tokenizer, settings.llm)
-    for stage, truths in (("text", []), ("text_world", frames.truths)):
+    for stage, truths in (("words", []), ("world", frames.truths)):
         learn = partial(train_text, stage, llm, truths, frames.rig, prompt)
         learn(settings.schedules[stage], settings.batches[stage], work, settings.seed)
     save_llm(llm, prompt, out)
