@@ -1,0 +1,123 @@
+# Copyright 2026 The mmllm_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""The tables of the nodes in README.md. `python -m docs.node_tables` writes them anew; test/unit/test_readme.py compares.
+
+Parameters are read from mmllm_ros/config.py. What else a node has is written here, and the test holds it against the sources.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from mmllm_ros import config
+
+README = Path(__file__).resolve().parents[1] / "README.md"
+BEGIN, END = "<!-- node tables: python -m docs.node_tables -->", "<!-- end of node tables -->"
+
+ENCODERS = ("camera_encoder", "lidar_encoder", "imu_encoder")
+WITH_DIAGNOSTICS = (*ENCODERS, "context_monitor", "llm")
+LATEST, RELIABLE, LATCHED = "best effort, depth 1", "reliable, depth 10", "reliable, depth 1, transient local"
+BY_RIG = "(by the rig)"
+
+# (nodes, name, type, QoS, what). A name in parentheses is not fixed in the sources: the rig or the recording gives it.
+SUBSCRIBED = (
+    (("camera_encoder", "visualizer", "drive"), BY_RIG, "sensor_msgs/Image or CompressedImage", LATEST,
+     "a topic per camera; one that ends in `/compressed` is CompressedImage"),
+    (("lidar_encoder", "visualizer", "drive"), BY_RIG, "sensor_msgs/PointCloud2", LATEST, "any fields with x, y, z"),
+    (("imu_encoder",), BY_RIG, "sensor_msgs/Imu", "best effort, depth 100", "any rate; every sample counts"),
+    (("context_monitor",), "mmllm/health", "mmllm_ros/SensorHealth", RELIABLE, "of every sensor"),
+    (("llm",), "mmllm/tokens", "mmllm_ros/SensorTokens", RELIABLE, "the newest of each source is kept"),
+    (("llm", "visualizer", "drive"), "mmllm/plan", "mmllm_ros/ModalityPlan", LATCHED, "which modalities are plugged"),
+    (("llm",), "mmllm/questions", "std_msgs/String", RELIABLE, "ask without a client"),
+    (("visualizer",), "mmllm/answers", "mmllm_ros/Answer", RELIABLE, "the newest is drawn"),
+)  # fmt: skip
+PUBLISHED = (
+    (ENCODERS, "mmllm/tokens", "mmllm_ros/SensorTokens", "reliable, 1 per source", "while active; header of the sensor message"),
+    (ENCODERS, "mmllm/health", "mmllm_ros/SensorHealth", RELIABLE, "always, also while inactive"),
+    (("context_monitor",), "mmllm/plan", "mmllm_ros/ModalityPlan", LATCHED, "when it changes, with a reason per modality"),
+    (("llm",), "mmllm/answers", "mmllm_ros/Answer", RELIABLE, "every answer, to whomever it was given"),
+    (("visualizer",), "mmllm/overlay", "sensor_msgs/Image", RELIABLE, "what was seen and said; drawn only if subscribed to"),
+    (("visualizer",), "mmllm/markers", "visualization_msgs/MarkerArray", RELIABLE, "the same as text over the robot"),
+    (WITH_DIAGNOSTICS, "/diagnostics", "diagnostic_msgs/DiagnosticArray", RELIABLE, "once a second (REP-107)"),
+    (("simulator",), BY_RIG, "Image, CameraInfo, PointCloud2, Imu", RELIABLE, "every sensor of the rig"),
+    (("simulator",), "(/tf_static)", "tf2_msgs/TFMessage", LATCHED, "the mounts, where tf2_msgs is installed"),
+    (("replay",), "(as recorded)", "as recorded", "as recorded", "every topic whose type is installed"),
+    (("simulator", "replay"), "/clock", "rosgraph_msgs/Clock", LATEST, "unless `clock` is false"),
+)  # fmt: skip
+SERVICES = (
+    (("llm",), "mmllm/ask", "mmllm_ros/Ask", "server", "one question, answered within its timeout"),
+    (("context_monitor",), "mmllm/set_modality", "mmllm_ros/SetModality", "server",
+     "override: 1 plugged, 2 unplugged, 0 automatic again"),
+    (("context_monitor",), "(NAME_encoder/change_state, get_state)", "lifecycle_msgs", "client", "drives the encoders"),
+    (ENCODERS, "(~/change_state, ~/get_state, ...)", "lifecycle_msgs", "server", "of every lifecycle node"),
+)  # fmt: skip
+ACTIONS = (
+    (("llm",), "mmllm/ask_question", "mmllm_ros/AskQuestion", "server", "the same with streamed text, and cancel"),
+    (("drive",), "mmllm/ask_question", "mmllm_ros/AskQuestion", "client", "asks every `interval` seconds"),
+)
+PARAMETERS = (
+    (ENCODERS, config.EncoderConfig),
+    (("llm",), config.LlmConfig),
+    (("context_monitor",), config.MonitorConfig),
+    (("visualizer",), config.VisualizerConfig),
+    (("simulator",), config.SimulatorConfig),
+    (("replay",), config.ReplayConfig),
+    (("drive",), config.DriveConfig),
+)
+FIXED_IN = (config.SimulatorConfig, config.ReplayConfig, config.DriveConfig)
+"""Nodes that take no change once they run."""
+
+
+def tables() -> str:
+    """The five tables, as markdown."""
+    parts = (
+        ("Subscribed topics", ("Node", "Topic", "Type", "QoS", "What"), _interfaces(SUBSCRIBED)),
+        ("Published topics", ("Node", "Topic", "Type", "QoS", "What"), _interfaces(PUBLISHED)),
+        ("Services", ("Node", "Service", "Type", "Side", "What"), _interfaces(SERVICES)),
+        ("Actions", ("Node", "Action", "Type", "Side", "What"), _interfaces(ACTIONS)),
+        ("Parameters", ("Node", "Parameter", "Type", "Default", "Range", "Live", "What"), _parameters()),
+    )
+    return "\n".join(f"### {title}\n\n{_table(heads, rows)}" for title, heads, rows in parts)
+
+
+def replaced(text: str) -> str:
+    """`text` of README.md with the section between the two comments written anew."""
+    before, rest = text.split(BEGIN)
+    return f"{before}{BEGIN}\n{tables()}{END}{rest.split(END)[1]}"
+
+
+def _table(heads: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    lines = [tuple(heads), *rows]
+    lines.insert(1, ("---",) * len(lines[0]))
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def _interfaces(rows: Iterable[tuple]) -> Iterator[tuple[str, ...]]:
+    for nodes, name, kind, quality, what in rows:
+        yield _names(nodes), name[1:-1] if name.startswith("(") else f"`{name}`", kind, quality, what
+
+
+def _parameters() -> Iterator[tuple[str, ...]]:
+    for nodes, kind in PARAMETERS:
+        for field in dataclasses.fields(kind):
+            rules = field.metadata
+            default = f'"{field.default}"' if isinstance(field.default, str) else str(field.default).lower()
+            live = "no" if rules["read_only"] or kind in FIXED_IN else "yes"
+            yield (_names(nodes), f"`{field.name}`", type(field.default).__name__, default, _range(rules), live,
+                   rules["description"])  # fmt: skip
+
+
+def _names(nodes: tuple[str, ...]) -> str:
+    return "the encoders" if nodes == ENCODERS else ", ".join(nodes).replace(", ".join(ENCODERS), "the encoders")
+
+
+def _range(rules: dict) -> str:
+    if rules["choices"]:
+        return ", ".join(rules["choices"])
+    return "" if rules["minimum"] is None else f"{rules['minimum']:,} to {rules['maximum']:,}"
+
+
+if __name__ == "__main__":
+    README.write_text(replaced(README.read_text()))
