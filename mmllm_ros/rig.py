@@ -25,7 +25,7 @@ _RIGHT_HANDED = {axes for axes in itertools.permutations(_AXES, 3) if np.isclose
 
 @dataclass(frozen=True, slots=True)
 class CameraMount:
-    """One camera. `bearing` [rad] is the yaw of its optical axis, `fov` [rad] its horizontal field of view, `position` [m]."""
+    """One camera: `bearing` [rad] is the yaw of its axis, `fov` [rad] horizontal, `position` [m], `pitch` [rad] positive down."""
 
     modality: ClassVar[str] = "camera"
 

@@ -1,3 +1,3 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""TODO"""
+"""Health signals -> context -> plan: pure functions, no ROS."""

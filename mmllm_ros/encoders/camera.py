@@ -99,7 +99,7 @@ class CameraEncoder(Encoder):
         down = torch.linspace(1, -1, 2 * self.rows + 1, device=device)[1::2] * self.size[0] / self.size[1]
         bearing = (half * across[None, None, :]).atan().expand(-1, self.rows, -1)
         elevation = ((half * down[None, :, None]) * bearing.cos()).atan()
-        return (bearing + mount[:, 0, None, None]).flatten(1), (elevation + mount[:, 2, None, None]).flatten(1)
+        return (bearing + mount[:, 0, None, None]).flatten(1), (elevation - mount[:, 2, None, None]).flatten(1)
 
     @staticmethod
     def _from_base(places: Tensor, mount: Tensor) -> Tensor:

@@ -88,7 +88,7 @@ class PretrainedCamera(Encoder):
         down = torch.linspace(1, -1, 2 * rows + 1, device=mount.device)[1::2] * mount[:, 3, None]
         bearing = (half * across).atan().expand(-1, rows, -1)
         elevation = (half * down[:, :, None]).atan() * bearing.cos()
-        places = [bearing + mount[:, 0, None, None], elevation + mount[:, 2, None, None], torch.zeros_like(bearing)]
+        places = [bearing + mount[:, 0, None, None], elevation - mount[:, 2, None, None], torch.zeros_like(bearing)]
         return torch.stack(places, dim=-1).flatten(1, 2)
 
     def _loaded(self) -> nn.Module:

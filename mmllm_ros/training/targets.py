@@ -48,7 +48,7 @@ def camera_targets(truth: SceneTruth, mount: CameraMount, rows: int, columns: in
         x, y, z = (p - m for p, m in zip(position, mount.position, strict=True))
         bearing = math.remainder(math.atan2(y, x) - mount.bearing, 2 * math.pi)
         distance = math.hypot(x, y)
-        elevation = math.atan2(z, distance) - mount.pitch
+        elevation = math.atan2(z, distance) + mount.pitch
         across = math.tan(max(-1.5, min(1.5, bearing))) / half
         down = math.tan(elevation) / max(math.cos(bearing), 0.05) / (half * aspect)
         column = min(columns - 1, max(0, int((1 - across) / 2 * columns)))

@@ -160,3 +160,12 @@ def test_a_hugging_face_vision_encoder_serves_as_the_camera_encoder(tmp_path):
     assert tokens.values.shape == (8, 32) and encoder.token_width == 32
     middle = np.degrees(tokens.places[:, 0]).mean()
     assert middle == pytest.approx(55.0, abs=0.01)
+
+
+def test_a_camera_pitched_down_looks_lower():
+    encoder = CameraEncoder(RIG, **SMALL).eval()
+    tilted = dataclasses.replace(RIG.camera("front"), name="tilted", pitch=0.2)
+    encoder.rig = dataclasses.replace(RIG, cameras=(*RIG.cameras, tilted))
+    image = camera().image
+    level, down = encoder.encode([(CameraFrame(0, "front", image), None), (CameraFrame(0, "tilted", image), None)])
+    np.testing.assert_allclose(down.places[:8, 1], level.places[:8, 1] - 0.2, atol=1e-5)
