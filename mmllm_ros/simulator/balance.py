@@ -62,5 +62,5 @@ class BlindReader:
 
 @cache
 def shipped_reader() -> BlindReader:
-    """The reader that learned on simulated drives (benchmark/balance_questions.py); it learns no more: `ask` has no memory."""
+    """The reader that learned on simulated drives (training/balance.py); it learns no more: `ask` has no memory."""
     return BlindReader(json.loads((shared_folder() / "config" / "blind_reader.json").read_text()))

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Makes config/blind_reader.json: the blind reader that keeps the simulator's answers hard to guess from their questions.
 
-Run it again when the world or the templates change: `python benchmark/balance_questions.py --drives 150`.
+Run it again when the world or the templates change: `python -m mmllm_ros.training.balance --drives 150`.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from pathlib import Path
 
 import numpy as np
 
-from mmllm_ros.resources import shared_folder
-from mmllm_ros.rig import Rig, load_rig
-from mmllm_ros.simulator.balance import BlindReader
-from mmllm_ros.simulator.drive import Drive
-from mmllm_ros.simulator.questions import ask
-from mmllm_ros.simulator.truth import SceneTruth
+from ..resources import shared_folder
+from ..rig import Rig, load_rig
+from ..simulator.balance import BlindReader
+from ..simulator.drive import Drive
+from ..simulator.questions import ask
+from ..simulator.truth import SceneTruth
 
 FIRST_SEED = 900_000
 """Far from the seeds of any split."""
