@@ -1,0 +1,114 @@
+# Copyright 2026 The mmllm_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""How long an answer takes, and how many tokens a second each encoder makes, with the shipped model.
+
+    python benchmark/speed.py --json out/speed.json
+
+Every figure that is compared is a ratio within this run: a second question on the same frame against the first, six views
+in one batch against one after the other, six cameras against one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from mmllm_ros.assistant import Assistant
+from mmllm_ros.config import LlmConfig
+from mmllm_ros.encoders import load_encoder
+from mmllm_ros.model import Model, default_model
+from mmllm_ros.question_sets import simulated
+from mmllm_ros.rig import Rig, load_rig
+from mmllm_ros.simulator.drive import Drive
+
+REPEATS = 40
+
+
+def percentiles(seconds: list[float]) -> dict[str, float]:
+    """Median and 95th percentile in milliseconds."""
+    return {"p50_ms": 1e3 * float(np.quantile(seconds, 0.5)), "p95_ms": 1e3 * float(np.quantile(seconds, 0.95))}
+
+
+def timed(work: Callable[[], object]) -> float:
+    """Seconds that `work` takes."""
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
+
+
+def answers(folder: Path, rig: Rig) -> dict:
+    """Latency of the first and of a further question on each of many frames, tokens present."""
+    encoders = {name: load_encoder(folder / "encoders" / name, rig) for name in ("camera", "lidar", "imu")}
+    moments = [moment for moment in simulated(encoders, rig, "val", REPEATS, 0, each=2) if len(moment.questions) == 2]
+    now = moments[0].tokens[0].stamp
+    assistant = Assistant(Model.load(folder), LlmConfig(max_age=60.0), lambda: now)
+    first, second = [], []
+    for moment in moments:
+        for tokens in moment.tokens:
+            assistant.put(tokens)
+        for question, seconds in zip(moment.questions, (first, second), strict=True):
+            seconds.append(timed(lambda text=question.question: assistant.ask(text)))
+    ratio = float(np.median(second) / np.median(first))
+    return {"first": percentiles(first[1:]), "same frame": percentiles(second[1:]), "same frame / first": ratio}
+
+
+def encoders(folder: Path, rig: Rig) -> dict:
+    """Time of one pass over all sensors of a modality, and tokens made a second."""
+    drive = Drive(500_000_000, rig, "day")
+    before = drive.capture()
+    drive.advance(0.5)
+    snapshot = drive.capture()
+    pairs = {
+        "camera": list(zip(snapshot.cameras, before.cameras, strict=True)),
+        "lidar": [(snapshot.lidar, before.lidar)],
+        "imu": [(snapshot.imu, None)],
+    }
+    figures = {}
+    for modality, frames in pairs.items():
+        encoder = load_encoder(folder / "encoders" / modality, rig)
+        made = sum(len(tokens.values) for tokens in encoder.encode(frames))
+        seconds = [timed(lambda encoder=encoder, frames=frames: encoder.encode(frames)) for _ in range(REPEATS)]
+        one_by_one = [timed(lambda e=encoder, f=frames: [e.encode([pair]) for pair in f]) for _ in range(REPEATS)]
+        figures[modality] = {
+            **percentiles(seconds),
+            "frames": len(frames),
+            "tokens/s": made / float(np.median(seconds)),
+            "batched / one by one": float(np.median(seconds) / np.median(one_by_one)),
+        }
+    return figures
+
+
+def main() -> None:
+    """Measure, print, write."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", type=Path, default=default_model())
+    parser.add_argument("--json", type=Path, default=Path("out/speed.json"))
+    arguments = parser.parse_args()
+    report = {"threads": torch.get_num_threads()}
+    view = Table("rig", "what", "p50 [ms]", "p95 [ms]", "tokens/s", "ratio", title=f"{report['threads']} threads")
+    for name in ("front", "nuscenes"):
+        rig = load_rig(name)
+        report[name] = {"answers": answers(arguments.model, rig), "encoders": encoders(arguments.model, rig)}
+        told = report[name]["answers"]
+        view.add_row(name, "answer, new frame", f"{told['first']['p50_ms']:.1f}", f"{told['first']['p95_ms']:.1f}", "", "")
+        again, ratio = told["same frame"], f"{told['same frame / first']:.2f} of the first"
+        view.add_row(name, "answer, same frame", f"{again['p50_ms']:.1f}", f"{again['p95_ms']:.1f}", "", ratio)
+        for modality, row in report[name]["encoders"].items():
+            ratio = f"{row['batched / one by one']:.2f} of one by one" if row["frames"] > 1 else ""
+            figures = (f"{row['p50_ms']:.1f}", f"{row['p95_ms']:.1f}", f"{row['tokens/s']:.0f}", ratio)
+            view.add_row(name, f"{modality} encoder, {row['frames']} frame(s)", *figures)
+    Console().print(view)
+    arguments.json.parent.mkdir(parents=True, exist_ok=True)
+    arguments.json.write_text(json.dumps(report, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
