@@ -12,12 +12,11 @@ from torch import Tensor, nn
 
 from ..datatypes import CameraFrame
 from ..rig import Rig
-from .base import Encoder
-from .blocks import Convolution, Residual, TransformerBlock, harmonics
-from .proposals import ATTRIBUTES, Proposals
+from .blocks import Convolution, Residual
+from .grid import GridEncoder
 
 
-class CameraEncoder(Encoder):
+class CameraEncoder(GridEncoder):
     """Encodes each view with the view half a second before it, all views of a batch at once.
 
     Works for any rig: a cell knows its ray (bearing, elevation in the base frame of the mount), not its pixel. Images of
@@ -31,6 +30,8 @@ class CameraEncoder(Encoder):
     """
 
     modality = "camera"
+    circular = False
+    waves = 4
 
     def __init__(
         self,
@@ -42,11 +43,7 @@ class CameraEncoder(Encoder):
         sectors: int = 2,
         size: tuple[int, int] = (80, 160),
     ) -> None:
-        shape = {"width": width, "depth": depth, "heads": heads, "objects": objects, "sectors": sectors, "size": list(size)}
-        super().__init__(rig, {"modality": self.modality, **shape})
-        self.size = tuple(size)
-        self.rows, self.columns = size[0] // 16, size[1] // 8
-        self.stem = nn.Sequential(
+        stem = nn.Sequential(
             Convolution(6, 24, (2, 2)),
             Convolution(24, 48, (2, 2)),
             Residual(48),
@@ -54,13 +51,7 @@ class CameraEncoder(Encoder):
             Residual(96),
             Convolution(96, width, (2, 1)),
         )
-        self.ray = nn.Linear(4 * 2 * 2 + 1, width)
-        self.blocks = nn.Sequential(*(TransformerBlock(width, heads) for _ in range(depth)))
-        self.proposals = Proposals(width, objects, sectors, self.columns, circular=False)
-
-    @property
-    def token_width(self) -> int:
-        return self.config["width"] + ATTRIBUTES
+        super().__init__(rig, stem, 8, width=width, depth=depth, heads=heads, objects=objects, sectors=sectors, size=size)
 
     def sense(self, frame: CameraFrame) -> Tensor:
         """The view as uint8 [3, h, w] at the training size."""
@@ -77,22 +68,18 @@ class CameraEncoder(Encoder):
         numbers = [mount.bearing, mount.fov, mount.pitch, *mount.position]
         return {**super().prepare(newest, previous), "mount": torch.tensor(numbers, dtype=torch.float32)}
 
-    def cells(self, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
-        """Features [B, C, width] of the cells, with their bearings and elevations [B, C], camera at the origin."""
-        pair = torch.cat([batch["now"], batch["before"]], dim=1).float().sub_(110.0).div_(60.0)
-        grid = self.stem(pair).flatten(2).transpose(1, 2)
-        bearings, elevations = self._rays(batch["mount"])
-        offset = bearings - batch["mount"][:, :1]
-        gap = batch["gap"].float()[:, None, None].expand(-1, grid.shape[1], 1)
-        where = torch.cat([harmonics(torch.stack([offset, elevations], dim=-1) * 2.0, 4), gap], dim=-1)
-        return self.blocks(grid + self.ray(where)), bearings, elevations
+    def channels(self, batch: dict[str, Tensor]) -> Tensor:
+        return torch.cat([batch["now"], batch["before"]], dim=1).float().sub_(110.0).div_(60.0)
+
+    def angles(self, bearings: Tensor, elevations: Tensor, mount: Tensor) -> Tensor:
+        return torch.stack([bearings - mount[:, :1], elevations], dim=-1) * 2.0
 
     def forward(self, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
-        values, places = self.proposals(*self.cells(batch))
+        values, places = super().forward(batch)
         return values, self._from_base(places, batch["mount"])
 
-    def _rays(self, mount: Tensor) -> tuple[Tensor, Tensor]:
-        """Bearing and elevation of each cell's centre, from a pinhole of the mount's field of view."""
+    def rays(self, mount: Tensor) -> tuple[Tensor, Tensor]:
+        """As a pinhole of the mount's field of view sees them."""
         device = mount.device
         half = (mount[:, 1] / 2).tan()[:, None, None]
         across = torch.linspace(1, -1, 2 * self.columns + 1, device=device)[1::2]

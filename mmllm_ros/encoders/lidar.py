@@ -12,9 +12,8 @@ from torch import Tensor, nn
 
 from ..datatypes import LidarScan
 from ..rig import LidarMount, Rig
-from .base import Encoder
-from .blocks import Convolution, Residual, TransformerBlock, harmonics
-from .proposals import ATTRIBUTES, Proposals
+from .blocks import Convolution, Residual
+from .grid import GridEncoder
 
 
 def range_image(points: np.ndarray, rows: int, columns: int, fov_up: float, fov_down: float) -> np.ndarray:
@@ -37,7 +36,7 @@ def range_image(points: np.ndarray, rows: int, columns: int, fov_up: float, fov_
     return image
 
 
-class LidarEncoder(Encoder):
+class LidarEncoder(GridEncoder):
     """Encodes a sweep with the sweep half a second before it.
 
     Args:
@@ -48,6 +47,8 @@ class LidarEncoder(Encoder):
     """
 
     modality = "lidar"
+    circular = True
+    waves = 8
 
     def __init__(
         self,
@@ -59,24 +60,14 @@ class LidarEncoder(Encoder):
         sectors: int = 12,
         size: tuple[int, int] = (32, 480),
     ) -> None:
-        shape = {"width": width, "depth": depth, "heads": heads, "objects": objects, "sectors": sectors, "size": list(size)}
-        super().__init__(rig, {"modality": self.modality, **shape})
-        self.size = tuple(size)
-        self.rows, self.columns = size[0] // 16, size[1] // 4
-        self.stem = nn.Sequential(
+        stem = nn.Sequential(
             Convolution(8, 32, (2, 2), circular=True),
             Convolution(32, 64, (2, 2), circular=True),
             Residual(64, circular=True),
             Convolution(64, 128, (2, 1), circular=True),
             Convolution(128, width, (2, 1), circular=True),
         )
-        self.ray = nn.Linear(2 * 2 * 8 + 1, width)
-        self.blocks = nn.Sequential(*(TransformerBlock(width, heads) for _ in range(depth)))
-        self.proposals = Proposals(width, objects, sectors, self.columns, circular=True)
-
-    @property
-    def token_width(self) -> int:
-        return self.config["width"] + ATTRIBUTES
+        super().__init__(rig, stem, 4, width=width, depth=depth, heads=heads, objects=objects, sectors=sectors, size=size)
 
     @property
     def mount(self) -> LidarMount:
@@ -92,18 +83,12 @@ class LidarEncoder(Encoder):
         numbers = [mount.fov_up, mount.fov_down, *mount.position]
         return {**super().prepare(newest, previous), "mount": torch.tensor(numbers, dtype=torch.float32)}
 
-    def cells(self, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
-        """Features [B, C, width] of the cells, with their bearings and elevations [B, C]."""
+    def channels(self, batch: dict[str, Tensor]) -> Tensor:
         height = batch["mount"][:, 4, None, None, None]
-        grid = self.stem(torch.cat([self._channels(batch["now"], height), self._channels(batch["before"], height)], dim=1))
-        grid = grid.flatten(2).transpose(1, 2)
-        bearings, elevations = self._rays(batch["mount"])
-        gap = batch["gap"].float()[:, None, None].expand(-1, grid.shape[1], 1)
-        where = torch.cat([harmonics(torch.stack([bearings, elevations], dim=-1), 8), gap], dim=-1)
-        return self.blocks(grid + self.ray(where)), bearings, elevations
+        return torch.cat([self._channels(batch["now"], height), self._channels(batch["before"], height)], dim=1)
 
-    def forward(self, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
-        return self.proposals(*self.cells(batch))
+    def angles(self, bearings: Tensor, elevations: Tensor, mount: Tensor) -> Tensor:
+        return torch.stack([bearings, elevations], dim=-1)
 
     @staticmethod
     def _channels(image: Tensor, height: Tensor) -> Tensor:
@@ -112,7 +97,7 @@ class LidarEncoder(Encoder):
         present = (distance > 0).float()
         return torch.cat([present * 8.0 / (distance + 4.0), present * (z + height) / 2.0, intensity, present], dim=1)
 
-    def _rays(self, mount: Tensor) -> tuple[Tensor, Tensor]:
+    def rays(self, mount: Tensor) -> tuple[Tensor, Tensor]:
         batch, device = mount.shape[0], mount.device
         bearing = torch.linspace(math.pi, -math.pi, 2 * self.columns + 1, device=device)[1::2]
         share = torch.linspace(0, 1, 2 * self.rows + 1, device=device)[1::2]

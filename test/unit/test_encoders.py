@@ -166,5 +166,5 @@ def test_a_camera_pitched_down_looks_lower():
     encoder = CameraEncoder(RIG, **SMALL)
     front = RIG.camera("front")
     level, tilted = ([front.bearing, front.fov, pitch, *front.position] for pitch in (0.0, 0.2))
-    _, elevations = encoder._rays(torch.tensor([level, tilted]))
+    _, elevations = encoder.rays(torch.tensor([level, tilted]))
     torch.testing.assert_close(elevations[1], elevations[0] - 0.2)

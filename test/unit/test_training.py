@@ -53,7 +53,7 @@ def test_the_cell_of_a_target_looks_at_it():
     encoder = CameraEncoder(RIG, width=32, depth=1, heads=2)
     mount = RIG.camera("back_left")
     batch = torch.tensor([[mount.bearing, mount.fov, mount.pitch, *mount.position]])
-    bearings = encoder._rays(batch)[0][0]
+    bearings = encoder.rays(batch)[0][0]
     angle, distance = mount.bearing - 0.4, 15.0
     x, y = mount.position[0] + distance * math.cos(angle), mount.position[1] + distance * math.sin(angle)
     targets = camera_targets(scenes.scene(seen_by("back_left", "bus", x, y)), mount, encoder.rows, encoder.columns, 0.5)
@@ -64,7 +64,7 @@ def test_the_cell_of_a_lidar_target_looks_at_it_all_around():
     encoder = LidarEncoder(RIG, width=32, depth=1, heads=2)
     mount = RIG.lidar
     batch = torch.tensor([[mount.fov_up, mount.fov_down, *mount.position]])
-    bearings = encoder._rays(batch)[0][0]
+    bearings = encoder.rays(batch)[0][0]
     for angle in np.linspace(-3.1, 3.1, 17):
         truth = scenes.scene(scenes.thing("truck", 12 * math.cos(angle), 12 * math.sin(angle)))
         targets = lidar_targets(truth, mount, encoder.rows, encoder.columns)
