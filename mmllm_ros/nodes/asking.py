@@ -36,9 +36,7 @@ class Asking:
         if not self._client.wait_for_server(FIND):
             name, domain = self._node.resolve_service_name("mmllm/ask_question"), os.environ.get("ROS_DOMAIN_ID", "0")
             self.__exit__()
-            raise BadInput(
-                f"no llm node serves {name} in ROS domain {domain}: is `mmllm drive` running?"
-            )
+            raise BadInput(f"no llm node serves {name} in ROS domain {domain}: is `mmllm drive` running?")
         return self
 
     def __exit__(self, *_: object) -> None:
