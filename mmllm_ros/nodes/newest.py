@@ -7,16 +7,18 @@ Messages that nobody takes are replaced inside DDS: they are never deserialized 
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from typing import Any
 
 from rclpy.callback_groups import CallbackGroup
+from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.node import Node
 from rclpy.qos import HistoryPolicy, QoSPolicyKind, QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
-from rclpy.subscription import Subscription
 
 from .diagnostics import Link
 
+WaitSet = rclpy_implementation.WaitSet
 OVERRIDABLE = QoSOverridingOptions([QoSPolicyKind.RELIABILITY, QoSPolicyKind.DURABILITY, QoSPolicyKind.DEPTH])
 
 
@@ -26,13 +28,17 @@ def sensor_data(depth: int) -> QoSProfile:
 
 
 class Untended(CallbackGroup):
-    """Keeps a subscription out of the executor's wait set; its events (QoS, lost messages) are handled as usual."""
+    """Keeps a subscription and its events out of the executor's wait set.
+
+    The events too: Fast DDS wakes whoever waits for them as long as a message lies there untaken, so that an executor would
+    turn without a pause and hold the interpreter's lock against the very thread that is to take the message.
+    """
 
     def can_execute(self, entity: Any) -> bool:
-        return not isinstance(entity, Subscription)
+        return False
 
     def beginning_execution(self, entity: Any) -> bool:
-        return True
+        return False
 
     def ending_execution(self, entity: Any) -> None:
         pass
@@ -47,6 +53,7 @@ class NewestSubscription:
 
     def __init__(self, node: Node, kind: type, topic: str) -> None:
         self.kind = kind
+        self._context = node.context
         self.link = Link(node.resolve_topic_name(topic))
         self.taken = self.passed_over = 0
         self._number = 0
@@ -62,6 +69,7 @@ class NewestSubscription:
 
     def take(self) -> tuple[Any, int] | None:
         """The newest message, and how many were sent since the last one taken (itself included); None where none is new."""
+        self._poll_events()
         newest = None
         handle = self._subscription.handle
         with handle:
@@ -77,6 +85,22 @@ class NewestSubscription:
         self.taken += 1
         self.passed_over += since - 1
         return message, since
+
+    def _poll_events(self) -> None:
+        """Tell `link` what DDS has to report, as an executor would."""
+        events = self._subscription.event_handlers
+        with ExitStack() as in_use:
+            for event in events:
+                in_use.enter_context(event)
+            in_use.enter_context(self._context.handle)
+            wait_set = WaitSet(0, 0, 0, 0, 0, len(events), self._context.handle)
+            wait_set.clear_entities()
+            for event in events:
+                event.add_to_wait_set(wait_set)
+            wait_set.wait(0)
+            for event in events:
+                if event.is_ready(wait_set) and (report := event.take_data()):
+                    event.callback(report)
 
     @property
     def publishers(self) -> int:

@@ -10,10 +10,12 @@ import signal
 import subprocess
 import sys
 import time
+import types
 
 import cv2
 import numpy as np
 import pytest
+import rclpy.executors
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from lifecycle_msgs.msg import Transition
@@ -29,6 +31,7 @@ from mmllm_ros.datatypes import NANOSECONDS
 from mmllm_ros.nodes.camera_encoder import CameraEncoderNode
 from mmllm_ros.nodes.imu_encoder import ImuEncoderNode
 from mmllm_ros.nodes.lidar_encoder import LidarEncoderNode
+from mmllm_ros.nodes.newest import NewestSubscription
 
 CONFIGURE, CLEANUP = Transition.TRANSITION_CONFIGURE, Transition.TRANSITION_CLEANUP
 ACTIVATE, DEACTIVATE = Transition.TRANSITION_ACTIVATE, Transition.TRANSITION_DEACTIVATE
@@ -360,3 +363,31 @@ def test_a_bad_parameter_ends_the_process_with_one_line_and_status_two():
     process = subprocess.run(command, capture_output=True, text=True, timeout=240.0)
     assert process.returncode == 2
     assert "rate" in process.stderr and len(process.stderr.strip().splitlines()) == 1
+
+
+def test_a_message_that_nobody_has_taken_does_not_keep_the_executor_turning(ros, monkeypatch):
+    waits = []
+
+    class Counted(rclpy.executors._rclpy.WaitSet):
+        def wait(self, timeout):
+            waits.append(timeout)
+            return super().wait(timeout)
+
+    library = rclpy.executors._rclpy
+    monkeypatch.setattr(rclpy.executors, "_rclpy", types.SimpleNamespace(**{**vars(library), "WaitSet": Counted}))
+    node = rclpy.create_node("untended")
+    publisher = node.create_publisher(Image, "untended/image", 1)
+    newest = NewestSubscription(node, Image, "untended/image")
+    executor = rclpy.executors.SingleThreadedExecutor()
+    executor.add_node(node)
+    try:
+        ros.until(lambda: newest.publishers)
+        publisher.publish(Image())
+        waits.clear()
+        executor.spin_once(timeout_sec=0.5)
+        # Once or a few times for what discovery still brings; it used to be thousands.
+        assert len(waits) < 50
+        ros.until(newest.take)
+    finally:
+        executor.shutdown()
+        node.destroy_node()
