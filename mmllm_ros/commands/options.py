@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -13,7 +14,8 @@ from rich.console import Console
 
 from ..datatypes import BadInput
 
-out = Console(highlight=False)
+# A table that goes to a file has all the room it needs.
+out = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
 
 RigName = Annotated[str, typer.Option("--rig", help="sensor layout: a shipped name such as front or nuscenes, or a YAML file")]
 ModelName = Annotated[str, typer.Option("--model", help="model folder or hub name, empty = the shipped drive_tiny")]

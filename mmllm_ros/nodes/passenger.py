@@ -54,7 +54,7 @@ class Passenger(Node):
         self._rng = np.random.default_rng(self.config.seed)
         self._standing = itertools.cycle(STANDING)
         self._plan: ModalityPlan | None = None
-        self._waiting = False
+        self._waiting = self._ending = False
         self._started = time.monotonic()
         self._views = Views(self, self._rig)
         self._client = ActionClient(self, AskQuestion, "mmllm/ask_question")
@@ -75,7 +75,9 @@ class Passenger(Node):
         self._over.trigger()
 
     def _end(self) -> None:
-        self.executor.shutdown(timeout_sec=0)
+        self._ending = True
+        if not self._waiting:  # else the answer that is under way comes first
+            self.executor.shutdown(timeout_sec=0)
 
     def _on_plan(self, plan: ModalityPlan) -> None:
         self._plan = plan
@@ -83,7 +85,7 @@ class Passenger(Node):
     def _ask(self) -> None:
         plugged = self._plan and any(self._plan.plugged)
         early = not plugged and time.monotonic() - self._started < PATIENCE
-        if self._waiting or early or not self._client.server_is_ready():
+        if self._waiting or self._ending or early or not self._client.server_is_ready():
             return
         question, answer = self._question()
         if not question:
@@ -107,6 +109,8 @@ class Passenger(Node):
 
     def _on_result(self, future: Any, truth: str) -> None:
         self._waiting = False
+        if self._ending:
+            self.end()
         result = future.result().result
         if not result.success:
             self.get_logger().warning(result.message, throttle_duration_sec=5.0)
