@@ -88,9 +88,15 @@ class Ros:
         return publisher
 
     def call(self, kind: type, name: str, request: Any, timeout: float = 60.0) -> Any:
-        """The response of a service. Asked again while none comes: a server that has not found the client yet loses it."""
+        """The response of a service."""
         client = self.tester.create_client(kind, name)
-        assert client.wait_for_service(timeout), f"no service {name}"
+        response = self.ask(client, request, timeout)
+        self.tester.destroy_client(client)
+        return response
+
+    def ask(self, client: Any, request: Any, timeout: float = 60.0) -> Any:
+        """The response to `client`. Asked again while none comes: a server that has not found the client yet loses it."""
+        assert client.wait_for_service(timeout), f"no service {client.srv_name}"
         sent = [(time.monotonic(), client.call_async(request))]
 
         def answered() -> Any:
@@ -98,9 +104,7 @@ class Ros:
                 sent.append((time.monotonic(), client.call_async(request)))
             return next((future for _, future in sent if future.done()), None)
 
-        future = self.until(answered, timeout)
-        self.tester.destroy_client(client)
-        return future.result()
+        return self.until(answered, timeout).result()
 
     def change_state(self, node: str, transition: int) -> bool:
         """Ask a lifecycle node for a transition (`lifecycle_msgs.msg.Transition`), and say whether it went well."""

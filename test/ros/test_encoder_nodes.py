@@ -349,11 +349,15 @@ def test_rates_can_change_while_running_and_a_bad_one_is_refused(ros, tiny_model
 def test_ctrl_c_ends_the_process_with_status_zero(ros, tiny_model):
     command = [sys.executable, "-m", "mmllm_ros.nodes.imu_encoder", "--ros-args", "-p", f"model:={tiny_model}"]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-    client = ros.tester.create_client(ChangeState, "imu_encoder/change_state")
-    ros.until(client.service_is_ready, timeout=240.0)
-    assert ros.change_state("imu_encoder", CONFIGURE) and ros.change_state("imu_encoder", ACTIVATE)
-    process.send_signal(signal.SIGINT)
-    errors = process.communicate(timeout=60.0)[1]
+    try:
+        client = ros.tester.create_client(ChangeState, "imu_encoder/change_state")
+        for transition in (CONFIGURE, ACTIVATE):
+            request = ChangeState.Request(transition=Transition(id=transition))
+            assert ros.ask(client, request, timeout=240.0).success
+        process.send_signal(signal.SIGINT)
+        errors = process.communicate(timeout=60.0)[1]
+    finally:
+        process.kill()
     assert process.returncode == 0, errors
     assert "Traceback" not in errors
 
