@@ -65,15 +65,16 @@ class Lidar:
         reflectance = stage.reflectance[index]
         points = rays[solid, :3] + rays[solid, 3:] * depth[:, None]
         floor = np.flatnonzero(stage.surface[index] == Surface.GROUND)
-        reflectance[floor] = ground_look(town, points[floor, :2], np.full(len(floor), 0.05, np.float32))[1] * (
-            1 - 0.6 * weather.rain
-        )
+        reflectance[floor] = ground_look(town, points[floor, :2], np.full(len(floor), 0.05, np.float32))[1]
+        # A film of water throws the beam forward, off the ground more than off what stands.
+        reflectance *= 1 - 0.6 * weather.rain
+        reflectance[floor] *= 1 - 0.3 * weather.rain
         angle = np.abs((hits.normal[solid] * rays[solid, 3:]) @ np.ones(3, np.float32))
         lost = np.exp(-2 * lidar_extinction(weather) * depth)
         intensity = reflectance * (0.15 + 0.85 * angle) * lost
         # The weakest echo that is still found grows with the square of the range.
         margin = intensity / (1.6e-5 * depth**2 + 4e-4) * rng.lognormal(0.0, 0.35, len(depth)).astype(np.float32)
-        kept = (margin > 1.0) & (rng.random(len(depth)) > 0.01 + 0.12 * weather.rain)
+        kept = (margin > 1.0) & (rng.random(len(depth)) > 0.01 + 0.45 * weather.rain)  # drops on the window
         ghost = self._ghosts(weather, hits.depth, rng)
         kept &= ~ghost[solid]
         ranges = depth + rng.normal(0, 0.015, len(depth)).astype(np.float32)
@@ -104,5 +105,5 @@ class Lidar:
     @staticmethod
     def _ghosts(weather: Weather, depth: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Beams that come back from drops in the air instead."""
-        chance = 0.14 * weather.fog**1.5 + 0.03 * weather.rain
+        chance = 0.35 * weather.fog**1.5 + 0.08 * weather.rain
         return (rng.random(len(depth)) < chance) & (depth > 1.0)

@@ -66,8 +66,8 @@ def extinction(weather: Weather) -> float:
 
 
 def lidar_extinction(weather: Weather) -> float:
-    """Extinction of the laser, one way [1/m]."""
-    return 0.0002 + 0.08 * weather.fog**1.5 + 0.008 * weather.rain
+    """Extinction of the laser, one way [1/m]; about the eye's in fog, where drops are larger than either wavelength (Mie)."""
+    return 0.0002 + 0.11 * weather.fog**1.5 + 0.03 * weather.rain
 
 
 def headlights_on(weather: Weather) -> bool:
