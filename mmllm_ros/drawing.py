@@ -49,7 +49,7 @@ def evidence_text(answer: Answer) -> str:
 def draw_card(moment: Moment) -> np.ndarray:
     """One moment as uint8 [400, 720, 3] RGB: the cameras, the lidar from above (forward is up), question and answer."""
     canvas = np.full((*CARD, 3), _PAPER, np.uint8)
-    canvas[:_VIEW, : CARD[1] - _VIEW] = _cameras(moment.images, (_VIEW, CARD[1] - _VIEW))
+    canvas[:_VIEW, : CARD[1] - _VIEW] = draw_cameras(moment.images, (_VIEW, CARD[1] - _VIEW))
     canvas[:_VIEW, CARD[1] - _VIEW :] = draw_from_above(moment.points, _VIEW)
     answer = moment.answer
     y = _write(canvas, answer.question, 14, _VIEW + 26, 0.56, _INK, lines=2)
@@ -107,7 +107,7 @@ def draw_from_above(points: np.ndarray | None, size: int, reach: float = 40.0) -
     return canvas
 
 
-def _cameras(images: Mapping[str, np.ndarray], shape: tuple[int, int]) -> np.ndarray:
+def draw_cameras(images: Mapping[str, np.ndarray], shape: tuple[int, int]) -> np.ndarray:
     """All cameras in a grid of `shape`, each with its name; one camera fills it."""
     canvas = np.full((*shape, 3), (16, 18, 24), np.uint8)
     if not images:

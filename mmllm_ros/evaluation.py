@@ -8,6 +8,7 @@ on the question's words, and the LLM with nothing plugged. `wrong_frame` plugs t
 
 from __future__ import annotations
 
+import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -21,54 +22,85 @@ from .baselines import majority, ngram, oracle, per_type
 from .datatypes import Question
 from .model import Model, Scored
 from .question_sets import Asked, modality_sets
+from .statistics import calibration_error, interval, reliability
 
 matplotlib.use("Agg")
 from matplotlib import pyplot
 
-BINS = 10
-RESAMPLES = 1000
+MISTAKES = 12
+"""So many wrong answers are told of, the most confident ones."""
 
 
 def evaluate(model: Model, asked: Sequence[Asked], prior: Sequence[Question]) -> dict:
     """All figures of `model` on `asked`; the blind baselines learn from `prior`, questions of training scenes.
 
     Returns {"n", "majority", "blind_ngram", "blind_llm", "wrong_frame", "ece", "sets": {"camera+imu": {"overall",
-    "low", "high", "oracle", type ..., "hops", "directions", "contexts"}}, "reliability"}; accuracies between 0 and 1.
+    "low", "high", "spans", "oracle", type ..., "hops", "directions", "contexts", "cost"}}, "reliability", "mistakes"};
+    accuracies between 0 and 1.
     """
     questions = [question for moment in asked for question in moment.questions]
-    scored = {subset: _answers(model, asked, subset) for subset in modality_sets(model.modalities)}
+    asked_with = {subset: _answers(model, asked, subset) for subset in modality_sets(model.modalities)}
+    scored = {subset: answers for subset, (answers, _) in asked_with.items()}
     full = tuple(sorted(model.modalities))
     guesses = {"majority": majority(prior, questions), "blind_ngram": ngram(prior, questions)}
     floors = {name: _share(questions, answers) for name, answers in guesses.items()}
     floors["blind_llm"] = _share(questions, [item.answer for item in scored[()]])
-    swapped = [item.answer for item in _answers(model, _other_scene(asked), full)]
-    calibration = reliability(questions, scored[full])
+    swapped = [item.answer for item in _answers(model, _other_scene(asked), full)[0]]
+    right = _right(questions, [item.answer for item in scored[full]])
+    calibration = reliability([item.confidence for item in scored[full]], right)
     sets = {
         "+".join(subset) or "none": _breakdown(questions, asked, [s.answer for s in answers], subset, guesses["blind_ngram"])
         for subset, answers in scored.items()
     }
+    for subset, (_, seconds) in asked_with.items():
+        sets["+".join(subset) or "none"]["cost"] = _cost(asked, subset, seconds)
     strongest = max(floors.values())
     return {
         "n": len(questions),
         "scenes": len({moment.scene for moment in asked}),
         **floors,
         "wrong_frame": _share(questions, swapped),
-        "ece": float(sum(row["share"] * abs(row["right"] - row["confidence"]) for row in calibration)),
+        "ece": calibration_error(calibration),
         "gain_over_blind": sets["+".join(full)]["overall"] - strongest,
         "floors": {name: per_type(questions, _right(questions, answers)) for name, answers in guesses.items()},
         "sets": sets,
         "reliability": calibration,
+        "mistakes": _mistakes(asked, scored[full]),
         "model": model.name,
         "revision": model.revision,
     }
 
 
-def _answers(model: Model, asked: Sequence[Asked], plugged: tuple[str, ...]) -> list[Scored]:
-    results = []
+def _answers(model: Model, asked: Sequence[Asked], plugged: tuple[str, ...]) -> tuple[list[Scored], list[float]]:
+    """The answers with `plugged`, and the seconds that the first question of each moment took, tokens to answer."""
+    results, seconds = [], []
     for moment in track(asked, f"answer with {'+'.join(plugged) or 'nothing'}"):
+        started = time.perf_counter()
         bank = model.latents([tokens for tokens in moment.tokens if tokens.modality in plugged])
-        results += [model.score(question.question, bank) for question in moment.questions]
-    return results
+        for index, question in enumerate(moment.questions):
+            results.append(model.score(question.question, bank))
+            if not index:
+                seconds.append(time.perf_counter() - started)
+    return results, seconds
+
+
+def _cost(asked: Sequence[Asked], plugged: tuple[str, ...], seconds: Sequence[float]) -> dict[str, float]:
+    """What a set costs: tokens that are plugged on average, and the time from tokens to an answer [s], on this machine."""
+    counts = [sum(len(tokens.values) for tokens in moment.tokens if tokens.modality in plugged) for moment in asked]
+    middle, late = np.quantile(seconds, (0.5, 0.95)) if seconds else (0.0, 0.0)
+    return {"tokens": float(np.mean(counts)), "p50": float(middle), "p95": float(late)}
+
+
+def _mistakes(asked: Sequence[Asked], scored: Sequence[Scored]) -> list[dict]:
+    """The wrong answers of which the model was surest, "moment" counting in `asked`."""
+    pairs = [(index, question) for index, moment in enumerate(asked) for question in moment.questions]
+    wrong = [(item, *pair) for item, pair in zip(scored, pairs, strict=True) if item.answer != pair[1].answer]
+    wrong.sort(key=lambda entry: -entry[0].confidence)
+    return [
+        {"question": question.question, "answer": item.answer, "truth": question.answer, "confidence": item.confidence,
+         "type": question.template_type, "context": asked[index].context, "scene": asked[index].scene, "moment": index}
+        for item, index, question in wrong[:MISTAKES]
+    ]  # fmt: skip
 
 
 def _other_scene(asked: Sequence[Asked]) -> list[Asked]:
@@ -99,6 +131,7 @@ def _breakdown(
         **per_type(questions, right),
         "low": low,
         "high": high,
+        "spans": _spans(questions, scenes, right),
         "oracle": per_type(questions, oracle(questions, plugged, blind)),
         "hops": _by(questions, right, lambda question: str(question.num_hop)),
         "directions": _by(questions, right, lambda question: question.details.get("direction", "")),
@@ -112,6 +145,13 @@ def _breakdown(
     }
 
 
+def _spans(questions: Sequence[Question], scenes: Sequence[str], right: Sequence[float]) -> dict[str, tuple[float, float]]:
+    """The interval of each question type."""
+    kinds = [question.template_type for question in questions]
+    rows = {kind: [(scene, hit) for scene, hit, k in zip(scenes, right, kinds, strict=True) if k == kind] for kind in kinds}
+    return {kind: interval(*zip(*pairs, strict=True)) for kind, pairs in sorted(rows.items())}
+
+
 def _by(questions: Sequence[Question], right: Sequence[float], key: Callable[[Question], str]) -> dict[str, float]:
     return _grouped([key(question) for question in questions], right)
 
@@ -122,33 +162,6 @@ def _grouped(names: Sequence[str], right: Sequence[float]) -> dict[str, float]:
         if name:
             groups[name].append(value)
     return {name: float(np.mean(values)) for name, values in sorted(groups.items())}
-
-
-def interval(scenes: Sequence[str], right: Sequence[float]) -> tuple[float, float]:
-    """A 95 % interval of the mean of `right`, by bootstrap over scenes: questions of one scene are not independent."""
-    groups: dict[str, list[float]] = defaultdict(list)
-    for scene, value in zip(scenes, right, strict=True):
-        groups[scene].append(value)
-    sums, sizes = np.array([(sum(values), len(values)) for values in groups.values()]).T
-    drawn = np.random.default_rng(0).integers(len(sums), size=(RESAMPLES, len(sums)))
-    means = sums[drawn].sum(1) / sizes[drawn].sum(1)
-    return float(np.quantile(means, 0.025)), float(np.quantile(means, 0.975))
-
-
-def reliability(questions: Sequence[Question], scored: Sequence[Scored]) -> list[dict[str, float]]:
-    """Per bin of confidence: the share of questions, mean confidence, and how often the answer was right (arXiv 1706.04599)."""
-    confidence = np.array([item.confidence for item in scored])
-    right = np.array(_right(questions, [item.answer for item in scored]))
-    place = np.minimum((confidence * BINS).astype(int), BINS - 1)
-    return [
-        {
-            "share": float(np.mean(place == index)),
-            "confidence": float(confidence[place == index].mean()),
-            "right": float(right[place == index].mean()),
-        }
-        for index in range(BINS)
-        if (place == index).any()
-    ]
 
 
 def plot_reliability(report: dict, path: Path) -> None:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from rich.progress import track
@@ -17,6 +17,7 @@ from .rig import Rig
 from .simulator.drive import Drive, Snapshot
 from .simulator.questions import ask
 from .simulator.splits import scene_seed
+from .snapshots import snap_frames
 
 SETTLE, GAP = 3.0, 0.5
 """A drive goes on for SETTLE seconds before it is asked about; encoders see two frames GAP apart."""
@@ -24,12 +25,16 @@ SETTLE, GAP = 3.0, 0.5
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """One moment of one scene: its tokens and the questions about it. `context` is light and weather in a word."""
+    """One moment of one scene: its tokens and the questions about it. `context` is light and weather in a word.
+
+    `pictures` are small JPEGs by kind (snapshots.py), for whoever wants to see what was asked about.
+    """
 
     scene: str
     context: str
     tokens: tuple[Tokens, ...]
     questions: tuple[Question, ...]
+    pictures: Mapping[str, bytes] = field(default_factory=dict)
 
 
 def encode_pairs(encoders: Mapping[str, Encoder], frames: Sequence[Frame], before: Sequence[Frame]) -> tuple[Tokens, ...]:
@@ -69,9 +74,10 @@ def _ask_drive(encoders: Mapping[str, Encoder], rig: Rig, split: str, seed: int,
     before = drive.capture()
     drive.advance(GAP)
     now = drive.capture()
-    tokens = encode_pairs(encoders, _frames(now), _frames(before))
+    frames = _frames(now)
+    tokens = encode_pairs(encoders, frames, _frames(before))
     questions = ask(now.truth, rig, np.random.default_rng([seed, 1]), each, split, seed=seed)
-    return Asked(now.truth.scene, now.truth.weather.name, tokens, tuple(questions))
+    return Asked(now.truth.scene, now.truth.weather.name, tokens, tuple(questions), snap_frames(frames))
 
 
 def _frames(snapshot: Snapshot) -> list[Frame]:

@@ -18,6 +18,7 @@ from .question_sets import Asked, encode, encode_pairs
 from .questions_file import read_questions
 from .recording import Recording
 from .rig import Rig
+from .snapshots import snap_frames
 
 MAX_AGE = 1.5
 """An older frame [s] does not count, as in the live nodes."""
@@ -26,7 +27,13 @@ MAX_AGE = 1.5
 def from_nuscenes(encoders: Mapping[str, Encoder], folder: Path, questions: Path) -> list[Asked]:
     """The keyframes of a nuScenes folder that a NuScenes-QA file asks about. Raises BadInput."""
     return [
-        Asked(moment.scene, moment.context, encode_pairs(encoders, moment.frames, moment.previous), tuple(asked))
+        Asked(
+            moment.scene,
+            moment.context,
+            encode_pairs(encoders, moment.frames, moment.previous),
+            tuple(asked),
+            snap_frames(moment.frames),
+        )
         for moment, asked in track(list(NuScenes(folder).join(read_questions(questions))), "read and encode keyframes")
     ]
 
@@ -63,4 +70,5 @@ def _asked(
     fresh = [pair for pair in newest.values() if stamp - pair[0].stamp <= MAX_AGE * NANOSECONDS]
     tokens: tuple[Tokens, ...] = encode(encoders, fresh)
     scene = str(questions[0].seed or math.floor(stamp / (20 * NANOSECONDS)))
-    return Asked(scene, questions[0].details.get("context", "recorded"), tokens, tuple(questions))
+    pictures = snap_frames([frame for frame, _ in fresh])
+    return Asked(scene, questions[0].details.get("context", "recorded"), tokens, tuple(questions), pictures)

@@ -60,6 +60,7 @@ def evaluate(
     device: Device = "auto",
     context: Context = "mixed",
     plot: Annotated[Path | None, typer.Option(help="write the reliability diagram here (PNG)", dir_okay=False)] = None,
+    folder: Annotated[Path | None, typer.Option("--out", help="folder for `mmllm report`: figures, worst mistakes")] = None,
     json_file: Json = None,
 ) -> None:
     """How often the answers are right: per question type, modality set and context, beside what blind models score."""
@@ -72,11 +73,12 @@ def evaluate(
     from ..question_sets import simulated
     from ..questions_file import read_questions
     from ..recorded_sets import from_nuscenes, from_recording
+    from ..snapshots import clear, keep
 
     layout = load_rig(rig or ("nuscenes" if nuscenes else "front"))
-    folder = Path(model) if model else default_model()
-    loaded = Model.load(folder, device)
-    encoders = {name: load_encoder(folder / "encoders" / name, layout, device) for name in loaded.modalities}
+    weights = Path(model) if model else default_model()
+    loaded = Model.load(weights, device)
+    encoders = {name: load_encoder(weights / "encoders" / name, layout, device) for name in loaded.modalities}
     if nuscenes:
         asked = from_nuscenes(encoders, nuscenes, questions)
     elif bag:
@@ -90,5 +92,10 @@ def evaluate(
     report = measure(loaded, asked, known)
     out.print(table(report))
     write_json(json_file, report)
+    if folder:
+        write_json(folder / "evaluation.json", report)
+        clear(folder)
+        for moment in {mistake["moment"] for mistake in report["mistakes"]}:
+            keep(folder, str(moment), asked[moment].pictures)
     if plot:
         plot_reliability(report, plot)

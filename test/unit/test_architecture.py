@@ -20,7 +20,20 @@ INTERFACES = sorted(path for kind in ("msg", "srv", "action") for path in (ROOT 
 # A new file or folder of the package finds its layer here before it finds its first import.
 LAYERS = {
     0: ("__init__", "datatypes", "config", "resources", "rig", "device", "decoding", "weights"),
-    1: ("encoders", "latent", "context", "simulator", "frames", "serialized", "questions_file", "drawing", "report", "baselines"),
+    1: (
+        "encoders",
+        "latent",
+        "context",
+        "simulator",
+        "frames",
+        "serialized",
+        "questions_file",
+        "drawing",
+        "report",
+        "baselines",
+        "statistics",
+        "snapshots",
+    ),
     2: ("model", "logbook", "question_sets"),
     3: ("assistant", "recording", "nuscenes"),
     4: ("training", "evaluation", "offline", "recorded_sets", "simulate", "nodes"),

@@ -8,6 +8,7 @@ import io
 import json
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 from nuscenes_folder import write_folder
@@ -17,8 +18,8 @@ from tiny_model import make_tiny_model
 from mmllm_ros.cli import main
 from mmllm_ros.datatypes import BadInput, Question, Tokens
 from mmllm_ros.encoders import load_encoder
-from mmllm_ros.evaluation import evaluate, interval, plot_reliability, reliability, table
-from mmllm_ros.model import Model, Scored
+from mmllm_ros.evaluation import evaluate, plot_reliability, table
+from mmllm_ros.model import Model
 from mmllm_ros.question_sets import Asked, modality_sets
 from mmllm_ros.questions_file import write_questions
 from mmllm_ros.recorded_sets import from_nuscenes, from_recording
@@ -26,6 +27,7 @@ from mmllm_ros.rig import load_rig
 from mmllm_ros.simulate import simulate
 from mmllm_ros.simulator.drive import Drive
 from mmllm_ros.simulator.questions import ask
+from mmllm_ros.statistics import calibration_error, interval, reliability, wilson
 
 RIG = load_rig("front")
 
@@ -101,13 +103,35 @@ def test_an_interval_over_scenes_is_wider_than_over_questions_that_repeat_each_o
 
 
 def test_reliability_counts_every_answer_once_and_compares_confidence_with_truth(tmp_path):
-    questions = [question("?", "yes")] * 4
-    scored = [Scored("yes", 0.95), Scored("no", 0.95), Scored("yes", 0.35), Scored("no", 1.0)]
-    low, high = reliability(questions, scored)
+    low, high = reliability([0.95, 0.95, 0.35, 1.0], [1.0, 0.0, 1.0, 0.0])
     assert low == {"share": 0.25, "confidence": 0.35, "right": 1.0}
     assert high["share"] == 0.75 and high["right"] == pytest.approx(1 / 3)
+    # 0.25 * |1 - 0.35| + 0.75 * |1/3 - (0.95 + 0.95 + 1) / 3|
+    assert calibration_error([low, high]) == pytest.approx(0.25 * 0.65 + 0.75 * (2.9 / 3 - 1 / 3))
     plot_reliability({"reliability": [low, high], "model": "m", "ece": 0.5, "n": 4}, tmp_path / "plot.png")
     assert (tmp_path / "plot.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_wilsons_interval_is_that_of_the_books():
+    # Newcombe 1998, table I: 81 of 263 gives 0.2553 to 0.3662
+    assert wilson(81, 263) == pytest.approx((0.2553, 0.3662), abs=1e-4)
+    assert wilson(0, 10)[0] == 0.0 and wilson(10, 10)[1] == 1.0
+
+
+def test_the_mistakes_are_the_surest_wrong_answers_and_say_which_moment_they_are_of(model):
+    asked = moments(model, 4)
+    mistakes = evaluate(model, asked, list(asked[0].questions))["mistakes"]
+    assert mistakes and [item["confidence"] for item in mistakes] == sorted((m["confidence"] for m in mistakes), reverse=True)
+    for item in mistakes:
+        question = {q.question: q for q in asked[item["moment"]].questions}[item["question"]]
+        assert item["truth"] == question.answer != item["answer"] and item["scene"] == asked[item["moment"]].scene
+
+
+def test_more_modalities_plug_more_tokens_and_nothing_plugs_none(model):
+    asked = moments(model, 2)
+    costs = {name: row["cost"] for name, row in evaluate(model, asked, list(asked[0].questions))["sets"].items()}
+    assert costs["none"]["tokens"] == 0 < costs["camera"]["tokens"] < costs["camera+imu+lidar"]["tokens"]
+    assert all(0 < cost["p50"] <= cost["p95"] for cost in costs.values())
 
 
 def test_the_table_names_every_set_and_the_floors(model):
@@ -153,9 +177,12 @@ def test_the_command_evaluates_a_recording_and_writes_what_a_program_reads(folde
         "--prior",
         recorded / "questions.json",
     ]
-    status = main(["evaluate", "--model", str(folder), *map(str, arguments), "--json", str(tmp_path / "report.json")])
-    report = json.loads((tmp_path / "report.json").read_text())
+    status = main(["evaluate", "--model", str(folder), *map(str, arguments), "--out", str(tmp_path)])
+    report = json.loads((tmp_path / "evaluation.json").read_text())
     assert status == 0 and report["n"] > 6 and "camera+imu+lidar" in report["sets"]
+    for mistake in report["mistakes"]:
+        for kind, shape in (("camera", (320, 640, 3)), ("lidar", (320, 320, 3))):
+            assert cv2.imread(str(tmp_path / "moments" / f"{mistake['moment']}.{kind}.jpg")).shape == shape
 
 
 def test_the_command_evaluates_a_nuscenes_folder_with_a_nuscenes_qa_file(folder, tmp_path):
