@@ -47,7 +47,8 @@ def test_a_simulated_drive_answers_with_evidence_and_leaves_its_logbook(tmp_path
     threads = threading.active_count()
     assert drive(tmp_path, tiny_model, duration=120.0) == 0
     lines = answers(tmp_path)
-    assert {"question", "answer", "truth", "confidence", "latency", "evidence", "unplugged", "model", "revision"} == set(lines[0])
+    told = {"question", "answer", "truth", "confidence", "latency", "evidence", "unplugged", "model", "revision"}
+    assert told | {"time", "context"} == set(lines[0])
     assert all(line["truth"] and line["question"] for line in lines)
     assert sum({item["modality"] for item in line["evidence"]} == {"camera", "lidar", "imu"} for line in lines) == 5
     # A reading may overtake the /clock message that makes it due.

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 
@@ -36,6 +37,7 @@ def test_every_answer_is_one_line_of_json_and_one_for_the_reader(tmp_path):
     lines = [json.loads(line) for line in (tmp_path / "out" / "drive.jsonl").read_text().splitlines()]
     assert [line["truth"] for line in lines] == ["yes", "no", None]
     assert lines[0] == {
+        "time": 1.0, "context": "",
         "question": "Are there any cars?", "answer": "yes", "truth": "yes", "confidence": 0.83, "latency": 0.1,
         "evidence": [{"modality": "camera", "source": "front", "stamp": 5, "age": 0.21}],
         "unplugged": [{"modality": "lidar", "reason": "never seen"}], "model": "m", "revision": "r",
@@ -51,11 +53,27 @@ def test_a_long_drive_keeps_few_moments_spread_over_it(tmp_path):
     book = Logbook(tmp_path, Console(file=io.StringIO()))
     for second in range(1000):
         book.add(moment(context=str(second)), float(second))
-    kept = [int(item.context) for item in book._moments]
+    kept = [int(item.context) for _, item in book._moments]
     assert PICTURED <= len(kept) <= 2 * PICTURED
     gaps = np.diff(kept)
     assert kept[0] == 0 and kept[-1] > 800 and gaps.min() == gaps.max()
     book.close()
+
+
+def test_pictures_are_kept_of_the_surest_mistakes_and_of_moments_spread_over_the_drive(tmp_path):
+    (tmp_path / "moments").mkdir()
+    (tmp_path / "moments" / "4711.camera.jpg").write_bytes(b"of an earlier drive")
+    book = Logbook(tmp_path, Console(file=io.StringIO()))
+    for line in range(1, 41):  # every second answer is wrong, and the later the surer
+        answer = dataclasses.replace(ANSWER, confidence=line / 50)
+        book.add(moment("no" if line % 2 else "yes", answer=answer, points=np.zeros((9, 4), np.float32)), float(line))
+    book.close()
+    kept = {int(path.name.split(".")[0]) for path in (tmp_path / "moments").iterdir()}
+    # 1, 5, 9 ... are held after the drive was thinned out twice, six of them drawn
+    mistakes, spread = {29, 31, 33, 35, 37, 39}, {1, 9, 17, 21, 29, 37}
+    assert kept == mistakes | spread
+    assert cv2.imread(str(tmp_path / "moments" / "39.camera.jpg")).shape == (320, 640, 3)
+    assert cv2.imread(str(tmp_path / "moments" / "39.lidar.jpg")).shape == (320, 320, 3)
 
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path):
