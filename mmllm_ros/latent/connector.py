@@ -9,6 +9,7 @@ from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import logsigmoid
 
 from ..datatypes import BadInput
 from .decoder import FrozenProjections, decoder_blocks
@@ -16,6 +17,8 @@ from .port import Bank, Latent
 
 PLACE_WIDTH = 20
 RANGE_SCALE = math.log1p(100.0)
+OPEN = 4.0
+"""Salience of every token at the start: logsigmoid(4) = -0.02, as good as no gate."""
 
 
 def place_features(places: Tensor) -> Tensor:
@@ -60,8 +63,8 @@ class BlockHead(nn.Module):
 class Connector(nn.Module):
     """Tokens of one modality -> a bank for the last `linked_blocks` blocks of `llm`.
 
-    A shared trunk reads token and place; each block adds a head of low rank and one log-gate. The LLM's norm and projections
-    are used by reference: they are no parameters of the connector.
+    A shared trunk reads token and place; each block adds a head of low rank and one log-gate, and each token a log-gate of its
+    own, so that one that shows nothing steps back. The LLM's norm and projections are used by reference: they are no parameters.
 
         camera = Connector("camera", token_width=128, llm=llm, linked_blocks=4)
         bank = merge({"camera": camera(values, places), "imu": imu(values2, places2)})
@@ -92,6 +95,9 @@ class Connector(nn.Module):
         self.hidden = nn.Linear(trunk, llm.config.hidden_size)
         self.heads = nn.ModuleList(BlockHead(block, trunk, llm.config.hidden_size, rank) for block in blocks[self.first_block :])
         self.log_gate = nn.Parameter(torch.full((linked_blocks,), float(log_gate)))
+        self.salience = nn.Linear(trunk, 1)
+        nn.init.zeros_(self.salience.weight)
+        nn.init.constant_(self.salience.bias, OPEN)
 
     def forward(
         self, values: Tensor, places: Tensor, valid: Tensor | None = None, linked_blocks: int | None = None
@@ -109,20 +115,27 @@ class Connector(nn.Module):
         count = len(self.heads) if linked_blocks is None else linked_blocks
         if not 1 <= count <= len(self.heads):
             raise BadInput(f"linked_blocks is {count}, not between 1 and {len(self.heads)}")
-        dtype = self.log_gate.dtype
-        features = self.trunk(torch.cat([self.normalise(values.to(dtype)), place_features(places.to(dtype))], dim=-1))
-        hidden = self.hidden(features)
+        features = self._features(values, places)
+        hidden, own = self.hidden(features), logsigmoid(self.salience(features).squeeze(-1))
         closed = torch.isneginf(self.log_gate).tolist()
         bank = {}
         for i in range(len(self.heads) - count, len(self.heads)):
             if closed[i]:
                 continue
             key, value = self.heads[i](features, hidden)
-            gate = self.log_gate[i].expand(values.shape[:2])
+            gate = self.log_gate[i] + own
             if valid is not None:
                 gate = gate.masked_fill(~valid, -torch.inf)
             bank[self.first_block + i] = Latent(key, value, gate)
         return bank
+
+    def salience_of(self, values: Tensor, places: Tensor) -> Tensor:
+        """How much each token has to say, as the logit [B, T] of its own gate."""
+        return self.salience(self._features(values, places)).squeeze(-1)
+
+    def _features(self, values: Tensor, places: Tensor) -> Tensor:
+        dtype = self.log_gate.dtype
+        return self.trunk(torch.cat([self.normalise(values.to(dtype)), place_features(places.to(dtype))], dim=-1))
 
     @torch.no_grad()
     def prune(self, below: float) -> int:

@@ -1,8 +1,12 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""A scene in plain words, one phrase per fact: the context from which a language model learns to answer before it has sensors."""
+"""A scene in plain words, one phrase per fact and sensor: the context from which a language model learns to answer before it has
+sensors."""
 
 from __future__ import annotations
+
+import math
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -10,43 +14,87 @@ from ..rig import Rig
 from . import scene_graph
 from .nouns import noun
 from .proposals import COLOURS
-from .scene_graph import MAX_RANGE, ME, SceneGraph
+from .scene_graph import MAX_RANGE, SceneGraph, direction, members
 from .truth import VEHICLES, SceneTruth
 
+OBSERVERS = ("camera", "imu", "lidar")
+_BLUR = {"camera": (0.06, 0.02), "lidar": (0.015, 0.01)}
+"""How unsure a sensor is, at most, of a range (share of it) and of a bearing [rad]: standard deviations."""
 _EGO = ("ego moving", "ego not moving", "ego braking", "ego not braking", "ego accelerating", "ego not accelerating")
+FARTHEST = round(1.3 * MAX_RANGE)
+"""The largest number of metres [m] that has a word."""
 
 
-def describe(truth: SceneTruth, rig: Rig, rng: np.random.Generator) -> list[str]:
-    """The facts that questions ask about, in random order, for what `rig` can show.
+@dataclass(frozen=True, slots=True)
+class Phrase:
+    """One fact as `observer`, a modality, would tell it."""
 
-    "moving red car front left 13 metres at 12 ahead 5 left", "ego turning left", "ego not braking", "traffic light red".
-    Every answer follows from these phrases, up to rounding to whole metres.
+    observer: str
+    text: str
+
+
+def describe(truth: SceneTruth, rig: Rig, rng: np.random.Generator, blur: float = 0.0) -> list[Phrase]:
+    """What each sensor of `rig` can tell about a scene, in random order, each phrase with its observer as its last word.
+
+    "moving red car front left 13m ahead12 left5 camera", "ego turning left imu", "traffic light red camera". What camera and
+    lidar both see is told twice, as a robot's sensors would. Each may err in its places, `blur` (0 to 1) says how much; with 0
+    every answer that `needs` permits follows from the phrases, up to rounding to whole metres.
     """
     graph = SceneGraph(truth, rig)
-    phrases = [_phrase(graph, index) for index in range(len(graph.objects))]
-    turn, moving = scene_graph.turn(truth.ego), scene_graph.moving(truth.ego)
-    pedals = (("braking", scene_graph.pedal(truth.ego, -1.0)), ("accelerating", scene_graph.pedal(truth.ego, 1.0)))
-    if turn is not None:
-        phrases.append(f"ego {turn}")
-    for word, value in (("moving", moving), *pedals):
-        if value is not None:
-            phrases.append(f"ego {word}" if value else f"ego not {word}")
-    if graph.light is not None:
-        phrases.append(f"traffic light {graph.light.state}")
+    phrases = []
+    for observer in _BLUR:
+        for index in members(graph.seen[observer]):
+            place = _blurred(graph, index, observer, rng, blur)
+            phrases.append(Phrase(observer, object_phrase(graph, index, observer, place)))
+        if graph.awake[observer]:
+            phrases += [Phrase(observer, f"{fact} {observer}") for fact in motion_facts(truth)["moving"]]
+    if rig.imu:
+        phrases += [Phrase("imu", f"{fact} imu") for facts in motion_facts(truth).values() for fact in facts]
+    if graph.light_clear:
+        phrases.append(Phrase("camera", light_phrase(graph)))
     return [phrases[index] for index in rng.permutation(len(phrases))]
 
 
 def description_words() -> list[str]:
     """Pieces of text that hold every word of a description beyond those of questions and answers."""
-    return [*_EGO, "traffic light", "metres at ahead behind left right", *(str(metres) for metres in range(int(MAX_RANGE) + 2))]
+    places = [f"{side}{metres}" for side in ("ahead", "behind", "left", "right") for metres in range(FARTHEST + 1)]
+    return [*_EGO, *OBSERVERS, "traffic light", *(f"{metres}m" for metres in range(FARTHEST + 1)), *places]
 
 
-def _phrase(graph: SceneGraph, index: int) -> str:
+def motion_facts(truth: SceneTruth) -> dict[str, list[str]]:
+    """What is to be told of the ego motion, by kind; nothing where it lies between the clear cases."""
+    facts = {
+        "turn": scene_graph.turn(truth.ego),
+        "moving": _yes_no("moving", scene_graph.moving(truth.ego)),
+        "braking": _yes_no("braking", scene_graph.pedal(truth.ego, -1.0)),
+        "accelerating": _yes_no("accelerating", scene_graph.pedal(truth.ego, 1.0)),
+    }
+    return {kind: [] if fact is None else [f"ego {fact}"] for kind, fact in facts.items()}
+
+
+def light_phrase(graph: SceneGraph) -> str:
+    """What a camera tells about the traffic light."""
+    return f"traffic light {graph.light.state} camera"
+
+
+def _yes_no(word: str, value: bool | None) -> str | None:
+    return None if value is None else word if value else f"not {word}"
+
+
+def object_phrase(graph: SceneGraph, index: int, observer: str, place: tuple[float, float] | None = None) -> str:
+    """What `observer`, camera or lidar, tells about an object: at `place`, x and y [m], or where it truly is."""
     item = graph.objects[index]
-    x, y = (round(metres) for metres in item.position[:2])
-    coloured = item.category in VEHICLES and graph.shown >> index & 1 and item.colour in COLOURS
+    x, y = place or item.position[:2]
+    coloured = observer == "camera" and item.category in VEHICLES and item.colour in COLOURS
     status = item.status if graph.statuses.get(item.status, 0) >> index & 1 else "any"
-    where = next(where for where in scene_graph.DIRECTIONS if graph.toward(ME, where) >> index & 1)
     name = noun(status, f"{item.colour} {item.category}" if coloured else item.category)
-    place = f"{abs(x)} {'ahead' if x >= 0 else 'behind'} {abs(y)} {'left' if y >= 0 else 'right'}"
-    return f"{name} {where} {round(graph.range(index))} metres at {place}"
+    ahead, left = f"{'ahead' if x >= 0 else 'behind'}{round(abs(x))}", f"{'left' if y >= 0 else 'right'}{round(abs(y))}"
+    return f"{name} {direction(x, y)} {round(math.hypot(x, y))}m {ahead} {left} {observer}"
+
+
+def _blurred(graph: SceneGraph, index: int, observer: str, rng: np.random.Generator, blur: float) -> tuple[float, float]:
+    far, aside = (blur * sigma for sigma in _BLUR[observer])
+    x, y, _ = graph.objects[index].position
+    distance = math.hypot(x, y) * math.exp(far * float(np.clip(rng.standard_normal(), -2, 2)))
+    bearing = math.atan2(y, x) + aside * rng.standard_normal()
+    return distance * math.cos(bearing), distance * math.sin(bearing)

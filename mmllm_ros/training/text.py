@@ -2,17 +2,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """Stage three: a small LLM learns from text alone to answer questions about a described scene, and to guess well without one.
 
-A description is a set of phrases, one per fact. Each phrase is read on its own; in the upper blocks a question attends to the
-last token of every phrase, through the port. That is the door through which sensors will speak: later, frozen, the LLM
-finds the latents of a connector where it used to find phrases. Where the door opens is drawn anew each step, so that the
-finished LLM works with any number of linked blocks.
+A description is a set of phrases, one per fact and observer. Each phrase is read on its own; in the upper blocks a question
+attends to the last token of every phrase, through the port. That is the door through which sensors will speak: later, frozen,
+the LLM finds the latents of a connector where it used to find phrases. Which observers a question hears, and where the door
+opens, is drawn anew, so that the finished LLM works with any modalities and any number of linked blocks.
 """
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -26,24 +27,29 @@ from ..latent.lower import lower_states, upper
 from ..latent.port import Latent, attach
 from ..latent.prompt import SLOT, Prompt
 from ..rig import Rig
-from ..simulator.description import describe
+from ..simulator.description import FARTHEST, OBSERVERS, describe
 from ..simulator.questions import ask, vocabulary
 from ..simulator.truth import SceneTruth
 from .imagined import imagine_scene, rearrange
 from .loop import Schedule, fit
 from .tokenizer import word_tokenizer
 
-BLIND = 0.2
-"""Share of questions asked without a description."""
+EVERYTHING = 0.55
+"""Share of questions that hear every observer; the others draw a subset evenly, the empty one included."""
 FULL_DEPTH = 0.6
 """Share of steps in which the door opens as low as it ever does."""
+PARTS = 3
+"""Questions of a step are read in so many parts of like length, so that little is padding."""
+WAVELENGTHS = (5.0, 10.0, 20.0, 40.0, 80.0, 160.0)
+"""Of the waves [m] that the embeddings of places start from, so that near numbers are near each other."""
 
 
 @dataclass(frozen=True, slots=True)
 class TextScene:
-    """A description as phrases, and questions as (prompt, answer with end token), all token ids."""
+    """A description as phrases, each with its observer's number, and questions as (prompt, answer with end token), token ids."""
 
     phrases: list[list[int]]
+    observers: list[int]
     questions: list[tuple[list[int], list[int]]]
 
 
@@ -66,8 +72,10 @@ def make_tokenizer(prompt_template: str) -> PreTrainedTokenizerFast:
 
 def write_scene(truth: SceneTruth, rig: Rig, prompt: Prompt, count: int, rng: np.random.Generator) -> TextScene:
     """One scene as text with at most `count` questions."""
+    told = describe(truth, rig, rng, blur=rng.random())
     return TextScene(
-        [prompt.tokenizer(phrase, add_special_tokens=False)["input_ids"] for phrase in describe(truth, rig, rng)],
+        [prompt.tokenizer(phrase.text, add_special_tokens=False)["input_ids"] for phrase in told],
+        [OBSERVERS.index(phrase.observer) for phrase in told],
         [(prompt.question_ids(q.question), prompt.answer_ids(q.answer)) for q in ask(truth, rig, rng, count)],
     )
 
@@ -92,40 +100,63 @@ def answer_loss(logits: Tensor, targets: Tensor) -> tuple[Tensor, float]:
     return value / len(targets), right.float().mean().item()
 
 
-def phrase_bank(llm: LlamaForCausalLM, scenes: Sequence[TextScene], first_block: int, pad: int) -> dict[int, Latent]:
-    """The phrases of each scene as latents of the blocks from `first_block` on: one row per scene, one position per phrase."""
+def by_length(questions: Sequence[tuple[list[int], list[int]]], parts: int) -> list[np.ndarray]:
+    """The questions' numbers in `parts` groups, the shortest questions first."""
+    order = sorted(range(len(questions)), key=lambda index: sum(map(len, questions[index])))
+    return [part for part in np.array_split(np.array(order), parts) if len(part)]
+
+
+def phrase_bank(
+    llm: LlamaForCausalLM, scenes: Sequence[TextScene], first_block: int, pad: int
+) -> tuple[dict[int, Latent], Tensor]:
+    """The phrases of each scene as latents of the blocks from `first_block` on, and who tells them: int64 [scenes, phrases].
+
+    One row per scene, one position per phrase.
+    """
     phrases = [phrase for scene in scenes for phrase in scene.phrases]
     ends = torch.tensor([len(phrase) - 1 for phrase in phrases])
     states = llm.model(padded(phrases, pad), output_hidden_states=True, use_cache=False).hidden_states
-    count = max(len(scene.phrases) for scene in scenes)
     scene_of = torch.repeat_interleave(torch.arange(len(scenes)), torch.tensor([len(scene.phrases) for scene in scenes]))
     rank = torch.cat([torch.arange(len(scene.phrases)) for scene in scenes])
-    gate = torch.full((len(scenes), count), -torch.inf)
+    observers = padded([scene.observers for scene in scenes], 0)
+    gate = torch.full(observers.shape, -torch.inf)
     gate[scene_of, rank] = 0.0
     bank = {}
     for index, block in enumerate(decoder_blocks(llm)):
         if index < first_block:
             continue
         heard = states[index][torch.arange(len(phrases)), ends]
-        table = heard.new_zeros(len(scenes), count, heard.shape[-1]).index_put((scene_of, rank), heard)
+        table = heard.new_zeros(*observers.shape, heard.shape[-1]).index_put((scene_of, rank), heard)
         nothing = table.new_zeros(())
         bank[index] = Latent(*FrozenProjections.of(block)(table, nothing, nothing), gate)
-    return bank
+    return bank, observers
+
+
+def draw_heard(rng: np.random.Generator, questions: int) -> Tensor:
+    """Which observers each question hears: bool [questions, observers]."""
+    heard = rng.random((questions, len(OBSERVERS))) < 0.5
+    return torch.from_numpy(heard | (rng.random(questions) < EVERYTHING)[:, None])
 
 
 def text_loss(
-    llm: LlamaForCausalLM, scenes: Sequence[TextScene], rng: np.random.Generator, first_block: int, pad: int
+    llm: LlamaForCausalLM, scenes: Sequence[TextScene], heard: Tensor, first_block: int, pad: int
 ) -> tuple[Tensor, float]:
-    """Loss and accuracy of all questions of `scenes`, each seeing its scene's phrases from `first_block` on, or nothing."""
-    asked = lay_out([question for scene in scenes for question in scene.questions], pad)
+    """Loss and accuracy of all questions of `scenes`, each hearing `heard` [questions, observers] from `first_block` on."""
+    questions = [question for scene in scenes for question in scene.questions]
     scene_of = torch.repeat_interleave(torch.arange(len(scenes)), torch.tensor([len(scene.questions) for scene in scenes]))
-    blind = torch.from_numpy(rng.random(len(scene_of)) < BLIND)[:, None]
-    bank = {
-        index: Latent(latent.key[scene_of], latent.value[scene_of], latent.log_gate[scene_of].masked_fill(blind, -torch.inf))
-        for index, latent in phrase_bank(llm, scenes, first_block, pad).items()
-    }
-    hidden = lower_states(llm, asked.ids, first_block=first_block)
-    return answer_loss(upper(llm, hidden, bank, first_block=first_block, positions=asked.places), asked.targets)
+    bank, observers = phrase_bank(llm, scenes, first_block, pad)
+    loss, right = 0.0, 0.0
+    for part in by_length(questions, PARTS):
+        row, asked = scene_of[part], lay_out([questions[index] for index in part], pad)
+        silent = ~heard[part].gather(1, observers[row])
+        told = {
+            block: Latent(latent.key[row], latent.value[row], latent.log_gate[row].masked_fill(silent, -torch.inf))
+            for block, latent in bank.items()
+        }
+        hidden = lower_states(llm, asked.ids, first_block=first_block)
+        value, share = answer_loss(upper(llm, hidden, told, first_block=first_block, positions=asked.places), asked.targets)
+        loss, right = loss + value * len(part), right + share * len(part)
+    return loss / len(questions), right / len(questions)
 
 
 def make_llm(tokenizer: PreTrainedTokenizerFast, shape: dict[str, int]) -> LlamaForCausalLM:
@@ -143,8 +174,21 @@ def make_llm(tokenizer: PreTrainedTokenizerFast, shape: dict[str, int]) -> Llama
             **shape,
         )
     )
+    embed_places(llm, tokenizer)
     attach(llm)
     return llm
+
+
+@torch.no_grad()
+def embed_places(llm: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast) -> None:
+    """Start the words of places (13m, ahead12, left5) from waves of their number in random directions, a set for each axis."""
+    table, vocabulary = llm.get_input_embeddings().weight, tokenizer.get_vocab()
+    for axis in ({"{}m": 1}, {"ahead{}": 1, "behind{}": -1}, {"left{}": 1, "right{}": -1}):
+        directions = torch.randn(2 * len(WAVELENGTHS), table.shape[1]) * table.std() / len(WAVELENGTHS) ** 0.5
+        for word, sign in axis.items():
+            for metres in range(FARTHEST + 1):
+                phase = 2 * math.pi * sign * metres / torch.tensor(WAVELENGTHS)
+                table[vocabulary[word.format(metres)]] = torch.cat([phase.sin(), phase.cos()]) @ directions
 
 
 def drawn_truths(truths: Sequence[SceneTruth], rig: Rig, most: int, rng: np.random.Generator) -> Iterator[SceneTruth]:
@@ -177,9 +221,10 @@ def train_text(
     def loss(rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
         drawn = drawn_truths(truths, rig, batch[2], rng)
         written = (write_scene(truth, rig, prompt, batch[1], rng) for truth in drawn)
-        scenes = list(islice((scene for scene in written if scene.questions and scene.phrases), batch[0]))
+        scenes = list(itertools.islice((scene for scene in written if scene.questions and scene.phrases), batch[0]))
         door = doors[0] if rng.random() < FULL_DEPTH else int(rng.choice(doors))
-        value, right = text_loss(llm, scenes, rng, door, pad)
+        heard = draw_heard(rng, sum(len(scene.questions) for scene in scenes))
+        value, right = text_loss(llm, scenes, heard, door, pad)
         return value, {"right": right}
 
     fit(name, llm, loss, schedule, folder, seed)
