@@ -10,7 +10,8 @@ from pathlib import Path
 
 from .assistant import Assistant
 from .config import EncoderConfig, LlmConfig
-from .datatypes import NANOSECONDS, Answer, BadInput, Frame
+from .datatypes import NANOSECONDS, BadInput, CameraFrame, Frame, LidarScan
+from .drawing import Moment
 from .encoders import History, load_encoder
 from .model import Model, default_model
 from .recording import Recording
@@ -21,7 +22,7 @@ PAUSE = NANOSECONDS // 2
 
 
 def answer_recording(
-    recording: Recording, questions: Sequence[str], config: LlmConfig, on_answer: Callable[[Answer], None]
+    recording: Recording, questions: Sequence[str], config: LlmConfig, on_answer: Callable[[Moment], None]
 ) -> None:
     """Ask in turn, each question as soon as all recorded modalities are there; the recording starts again where it is short.
 
@@ -33,13 +34,13 @@ def answer_recording(
         unasked, last = len(waiting), -PAUSE
         for moment in session.play():
             if moment - last >= PAUSE and session.complete():
-                on_answer(session.assistant.ask(waiting.pop(0)))
+                on_answer(session.ask(waiting.pop(0)))
                 last = moment
                 if not waiting:
                     return
         if len(waiting) == unasked:
             for question in waiting:
-                on_answer(session.assistant.ask(question))
+                on_answer(session.ask(question))
             return
 
 
@@ -53,6 +54,7 @@ class _Session:
         self._max_age = round(config.max_age * NANOSECONDS)
         self._now = 0
         self._encoded: dict[tuple[str, str], int] = {}
+        self._seen: dict[tuple[str, str], Frame] = {}
         recorded = {mount.modality for mount in recording.sensors(self._rig).values()}
         model = Model.load(folder, config.device)
         self.assistant = Assistant(model, config, lambda: self._now)
@@ -64,6 +66,7 @@ class _Session:
         """From the beginning, in recorded order: the time [ns] whenever new tokens have reached the assistant."""
         self.assistant.clear()
         self._encoded.clear()
+        self._seen.clear()
         self._now = 0
         period = round(NANOSECONDS / EncoderConfig().rate)
         histories: dict[tuple[str, str], History] = {}
@@ -72,6 +75,7 @@ class _Session:
             if source[0] not in self._encoders:
                 continue
             self._now = max(self._now, frame.stamp)
+            self._seen[source] = frame
             pair = histories.setdefault(source, History()).pair(frame)
             if frame.stamp - self._encoded.get(source, -period) >= period and self._encode(source, pair):
                 yield self._now
@@ -85,6 +89,12 @@ class _Session:
         self.assistant.put(tokens)
         self._encoded[source] = tokens.stamp
         return True
+
+    def ask(self, question: str) -> Moment:
+        """The answer at this moment, with what cameras and lidar show."""
+        images = {frame.source: frame.image for frame in self._seen.values() if isinstance(frame, CameraFrame)}
+        sweep = next((frame.points for frame in self._seen.values() if isinstance(frame, LidarScan)), None)
+        return Moment(images, sweep, self.assistant.ask(question))
 
     def complete(self) -> bool:
         """Whether every recorded modality of the model has a reading that is fresh enough to count."""

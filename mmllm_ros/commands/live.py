@@ -12,7 +12,9 @@ import typer
 from rich.markup import escape
 
 from ..config import DriveConfig, LlmConfig, ReplayConfig
-from ..datatypes import Answer, BadInput
+from ..datatypes import NANOSECONDS, BadInput
+from ..drawing import Moment
+from ..logbook import Logbook
 from ..report import answer_text, record, write_records
 from .options import Context, Device, Json, ModelName, Namespace, RigName, out
 
@@ -81,6 +83,7 @@ def replay(
     bag: Annotated[str, typer.Argument(help="rosbag2 folder (mcap or sqlite3), or one mcap file")],
     ask: Annotated[list[str] | None, typer.Option("--ask", help="a question for the robot; may be given several times")] = None,
     json_file: Json = None,
+    folder: Annotated[Path | None, typer.Option("--out", help="folder for `mmllm report`: answers and pictures")] = None,
     offline: Annotated[bool, typer.Option("--offline", help="answer without ROS, as fast as the machine can")] = False,
     rate: Annotated[float, typer.Option(help="speed, 1 = as it was recorded")] = 1.0,
     loop: Annotated[bool, typer.Option("--loop", help="start again at the end; while questions wait it does so anyway")] = False,
@@ -94,33 +97,37 @@ def replay(
     settings = ReplayConfig(bag=bag, rate=rate, loop=loop, start=start, topics=topics)
     questions = ask or []
     if not questions:
-        if offline or json_file:
-            raise BadInput("--offline and --json are for answers: give at least one --ask")
+        if offline or json_file or folder:
+            raise BadInput("--offline, --json and --out are for answers: give at least one --ask")
         from ..nodes.replay import play
 
         raise typer.Exit(play(settings))
+    from ..recording import Recording
+
+    recording = Recording(bag)
+    if not rig:
+        rig = recording.fitting_rig()
+        out.print(f"[dim]rig {rig}, by the topics of the recording; name another with --rig[/dim]")
     records: list[dict[str, Any]] = []
+    logbook = Logbook(folder, out) if folder else None
 
-    def tell(answer: Answer) -> None:
-        out.print(answer_text(answer), soft_wrap=True)
-        records.append(record(answer))
+    def tell(moment: Moment) -> None:
+        records.append(record(moment.answer))
+        if logbook:
+            logbook.add(moment, max(moment.answer.stamp - recording.start, 0) / NANOSECONDS)
+        else:
+            out.print(answer_text(moment.answer), soft_wrap=True)
 
-    status = _interview(settings, LlmConfig(rig=rig or _fitting_rig(bag), model=model, device=device), questions, offline, tell)
+    status = _interview(settings, LlmConfig(rig=rig, model=model, device=device), questions, offline, tell)
+    if logbook:
+        logbook.close()
     if json_file:
         write_records(json_file, records)
     raise typer.Exit(status)
 
 
-def _fitting_rig(bag: str) -> str:
-    from ..recording import Recording
-
-    rig = Recording(bag).fitting_rig()
-    out.print(f"[dim]rig {rig}, by the topics of the recording; name another with --rig[/dim]")
-    return rig
-
-
 def _interview(
-    settings: ReplayConfig, llm: LlmConfig, questions: list[str], offline: bool, tell: Callable[[Answer], None]
+    settings: ReplayConfig, llm: LlmConfig, questions: list[str], offline: bool, tell: Callable[[Moment], None]
 ) -> int:
     from ..assistant import check_question
 

@@ -11,7 +11,7 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 
 from ..config import LlmConfig, ReplayConfig
-from ..datatypes import Answer
+from ..drawing import Moment
 from ..recording import Recording
 from ..rig import load_rig
 from .camera_encoder import CameraEncoderNode
@@ -26,13 +26,13 @@ from .replay import Replay
 _ENCODERS = (CameraEncoderNode, LidarEncoderNode, ImuEncoderNode)
 
 
-def run(replay: ReplayConfig, llm: LlmConfig, questions: Sequence[str], on_answer: Callable[[Answer], None]) -> int:
+def run(replay: ReplayConfig, llm: LlmConfig, questions: Sequence[str], on_answer: Callable[[Moment], None]) -> int:
     """Play `replay.bag`, and again while questions wait; every answer goes to `on_answer`. Returns the exit status."""
     return spin(lambda: _make_nodes(replay, llm, questions, on_answer), [])
 
 
 def _make_nodes(
-    replay: ReplayConfig, llm: LlmConfig, questions: Sequence[str], on_answer: Callable[[Answer], None]
+    replay: ReplayConfig, llm: LlmConfig, questions: Sequence[str], on_answer: Callable[[Moment], None]
 ) -> list[Node]:
     rig = load_rig(llm.rig)
     recording = Recording(replay.bag)
@@ -44,8 +44,9 @@ def _make_nodes(
     common = {"parameter_overrides": [*model, Parameter("use_sim_time", value=True)]}
     nodes: list[Node] = []
     try:
-        nodes.append(Interviewer(questions, {mount.modality for mount in sensors.values()}, on_answer, **common))
-        nodes += [node(cli_args=["--ros-args", *remap], **common) for node in _ENCODERS if node.sensors(rig)]
+        modalities, remapped = {mount.modality for mount in sensors.values()}, {"cli_args": ["--ros-args", *remap], **common}
+        nodes.append(Interviewer(questions, rig, modalities, on_answer, **remapped))
+        nodes += [node(**remapped) for node in _ENCODERS if node.sensors(rig)]
         nodes += [ContextMonitor(**common), Llm(**common)]
         settings = {**dataclasses.asdict(replay), "loop": True}
         overrides = [Parameter(name, value=value) for name, value in settings.items()]

@@ -14,11 +14,14 @@ from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 
 from ..action import AskQuestion
-from ..datatypes import NANOSECONDS, Answer
+from ..datatypes import NANOSECONDS
+from ..drawing import Moment
 from ..msg import ModalityPlan, SensorHealth, SensorTokens
+from ..rig import Rig
 from . import qos
 from .clock import on_jump_back
 from .messages import answer_from_message
+from .views import Views
 
 FRESH = NANOSECONDS
 """A modality whose newest tokens are older [ns] is not there."""
@@ -37,16 +40,23 @@ class Interviewer(Node):
     """
 
     def __init__(
-        self, questions: Sequence[str], modalities: set[str], on_answer: Callable[[Answer], None], **node_arguments: Any
+        self,
+        questions: Sequence[str],
+        rig: Rig,
+        modalities: set[str],
+        on_answer: Callable[[Moment], None],
+        **node_arguments: Any,
     ) -> None:
         super().__init__("interviewer", **node_arguments)
         self.ready = threading.Event()
         self._waiting = list(questions)
         self._modalities = modalities
         self._on_answer = on_answer
+        self._views = Views(self, rig)
         self._passes = 0
         self._asking = False
         self._configured: set[str] = set()
+        self._plan: ModalityPlan | None = None
         self._plugged: set[str] = set()
         self._tokens: dict[str, int] = {}
         self._most: set[str] = set()
@@ -63,6 +73,7 @@ class Interviewer(Node):
         super().destroy_node()
 
     def _on_plan(self, plan: ModalityPlan) -> None:
+        self._plan = plan
         self._plugged = {modality for modality, on in zip(plan.modalities, plan.plugged, strict=True) if on}
 
     def _on_tokens(self, message: SensorTokens) -> None:
@@ -78,6 +89,7 @@ class Interviewer(Node):
                 self.ready.set()
         elif not self._asking and self._wanted() <= self._live() and self._client.server_is_ready():
             self._asking = True
+            self._views.look()
             goal = AskQuestion.Goal(question=self._waiting[0])
             self._client.send_goal_async(goal).add_done_callback(
                 lambda future: future.result().get_result_async().add_done_callback(self._on_result)
@@ -101,7 +113,8 @@ class Interviewer(Node):
             return
         answer = answer_from_message(result.answer)
         if self._wanted() <= {item.modality for item in answer.evidence} or self._passes >= 2 * PASSES:
-            self._on_answer(answer)
+            context = self._plan.context if self._plan else ""
+            self._on_answer(Moment(dict(self._views.images), self._views.points, answer, context=context))
             self._waiting.pop(0)
             if not self._waiting:
                 self.executor.shutdown(timeout_sec=0)

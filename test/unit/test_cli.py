@@ -55,6 +55,15 @@ def test_replay_offline_answers_with_evidence_of_all_recorded_modalities(bag, mo
         assert record["unplugged"] == [] and record["model"] == "tiny" and 0.0 <= record["confidence"] <= 1.0
 
 
+def test_replay_leaves_answers_and_pictures_of_recorded_moments_for_the_report(bag, model, tmp_path):
+    questions = ["--ask", "Are there any cars?", "--ask", "Am I moving?"]
+    assert main(["replay", str(bag), "--offline", *questions, "--model", str(model), "--out", str(tmp_path)]) == 0
+    records = [json.loads(line) for line in (tmp_path / "drive.jsonl").read_text().splitlines()]
+    assert [record["truth"] for record in records] == [None, None]
+    assert 0.0 <= records[0]["time"] < records[1]["time"] <= 3.0  # seconds of the recording
+    assert {path.name for path in (tmp_path / "moments").iterdir()} == {f"{n}.{k}.jpg" for n in "12" for k in ("camera", "lidar")}
+
+
 def test_more_questions_than_the_recording_has_moments_start_it_again(bag, model, tmp_path):
     file = tmp_path / "answers.jsonl"
     questions = ["--ask", "Am I moving?"] * 12
