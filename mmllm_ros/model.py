@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import copy
 import shutil
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
@@ -108,22 +109,42 @@ class Model:
         manifest = Manifest.read(folder)
         llm, tokenizer, revision = checkpoint.load_llm(folder / LLM_FOLDER if manifest.llm == LLM_FOLDER else manifest.llm, place)
         checkpoint.check_revisions(manifest, folder, revision)
+        connectors = _connectors(manifest, folder, llm)
         try:
-            connectors = {modality: Connector(modality, llm=llm, **shape) for modality, shape in manifest.connectors.items()}
             model = cls(llm, tokenizer, manifest, connectors)
         except (TypeError, ValueError, RuntimeError) as error:
             raise BadInput(f"{folder / 'config.json'} cannot be used: {one_line(error)}") from error
-        load_weights(model.connectors, folder / "connectors.safetensors", "connector")
-        model.connectors.eval()
         model._folder, model.revision = folder, checkpoint.model_revision(folder)
         return model
 
-    def save(self, folder: Path) -> None:
-        """Write the model into `folder`, with the encoders of the folder it came from, and take over the new revision."""
+    def variant(self, connectors: Mapping[str, Connector], encoder_revisions: Mapping[str, str]) -> Model:
+        """The same LLM with `connectors` in the place of, or beside, its own. This model is not touched."""
+        other = copy.copy(self)
+        other.connectors = nn.ModuleDict({**self.connectors, **connectors}).to(self.llm.device)
+        other.encoder_revisions = {**self.encoder_revisions, **encoder_revisions}
+        other.revision, other._lower, other._lock = "unsaved", OrderedDict(), Lock()
+        return other
+
+    def load_variant(self, folder: Path) -> Model:
+        """The variant whose connectors `folder` holds, made for this very LLM; the LLM is not loaded again. Raises BadInput."""
+        manifest = Manifest.read(folder)
+        if (manifest.llm, manifest.llm_revision) != (self._llm_name, self._llm_revision):
+            raise BadInput(f"{folder} was made for LLM {manifest.llm_revision!r}, not for {self._llm_revision!r}")
+        other = self.variant(_connectors(manifest, folder, self.llm), manifest.encoder_revisions)
+        other._folder, other.revision = folder, checkpoint.model_revision(folder)
+        return other
+
+    def save(self, folder: Path, link: bool = False) -> None:
+        """Write the model into `folder`, with the encoders of the folder it came from, and take over the new revision.
+
+        With `link`, LLM and encoders become links into the folder it came from: a variant costs its connectors only.
+        """
         folder.mkdir(parents=True, exist_ok=True)
-        if self._llm_name == LLM_FOLDER:
+        if link and self._folder:
+            checkpoint.link_parts(self._folder, folder, self.encoder_revisions)
+        elif self._llm_name == LLM_FOLDER:
             self._llm_revision = checkpoint.save_llm(self.llm, self.tokenizer, folder / LLM_FOLDER)
-        if self._folder and (self._folder / "encoders").is_dir() and self._folder.resolve() != folder.resolve():
+        if not link and self._folder and (self._folder / "encoders").is_dir() and self._folder.resolve() != folder.resolve():
             shutil.copytree(self._folder / "encoders", folder / "encoders", dirs_exist_ok=True)
         save_weights(self.connectors, folder / "connectors.safetensors")
         Manifest(
@@ -252,3 +273,13 @@ class Model:
             while len(self._lower) > KEPT_TEXTS:
                 self._lower.popitem(last=False)
         return upper(self.llm, hidden, bank, mask, first_block=first, positions=positions, position_ids=places)[0]
+
+
+def _connectors(manifest: Manifest, folder: Path, llm: nn.Module) -> nn.ModuleDict:
+    """The connectors of a model folder, ready to answer. Raises BadInput."""
+    try:
+        connectors = nn.ModuleDict({name: Connector(name, llm=llm, **shape) for name, shape in manifest.connectors.items()})
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise BadInput(f"{folder / 'config.json'} cannot be used: {one_line(error)}") from error
+    load_weights(connectors, folder / "connectors.safetensors", "connector")
+    return connectors.eval()

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +76,18 @@ def save_llm(llm: nn.Module, tokenizer: Any, folder: Path) -> str:
     llm.save_pretrained(folder, state_dict=state)
     tokenizer.save_pretrained(folder)
     return revision_of(folder)
+
+
+def link_parts(source: Path, folder: Path, encoder_revisions: Mapping[str, str]) -> None:
+    """Link the LLM of model folder `source`, and those of its encoders that have the given revisions, into `folder`."""
+    parts = [LLM_FOLDER] if (source / LLM_FOLDER).is_dir() else []
+    for modality, revision in encoder_revisions.items():
+        encoder = source / "encoders" / modality
+        if encoder.is_dir() and _encoder_revision(encoder) == revision:
+            parts.append(f"encoders/{modality}")
+    for part in parts:
+        (folder / part).parent.mkdir(exist_ok=True)
+        (folder / part).symlink_to((source / part).resolve(), target_is_directory=True)
 
 
 def check_revisions(manifest: Manifest, folder: Path, llm_revision: str) -> None:
