@@ -13,10 +13,10 @@ SPECIAL = {"unk_token": "<unknown>", "pad_token": "<pad>", "eos_token": "<end>"}
 
 
 def word_tokenizer(texts: Iterable[str]) -> PreTrainedTokenizerFast:
-    """One token per word, number or mark of `texts`, whatever their case; digits of a number stay together."""
+    """One token per word, number or mark of `texts`, whatever their case; letters and digits stay together."""
     normalizer = normalizers.Lowercase()
     splitter = pre_tokenizers.Sequence(
-        [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Split(Regex(r"[a-z]+|[0-9]+|[^a-z0-9]"), "isolated")]
+        [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Split(Regex(r"[a-z0-9]+|[^a-z0-9]"), "isolated")]
     )
     words = {word for text in texts for word, _ in splitter.pre_tokenize_str(normalizer.normalize_str(text))}
     vocabulary = {word: index for index, word in enumerate([*SPECIAL.values(), *sorted(words)])}
