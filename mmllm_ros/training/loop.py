@@ -29,6 +29,8 @@ from matplotlib import pyplot
 
 Loss = Callable[[np.random.Generator], tuple[Tensor, dict[str, float]]]
 """Draws a batch with the generator, returns its loss and the numbers worth plotting."""
+Watch = Callable[[int, dict[str, float]], None]
+"""Called after each step with the steps done and that step's numbers; may add to them, and ends the training by raising."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +50,9 @@ class Schedule:
         return 0.5 + 0.5 * math.cos(math.pi * (step - self.warmup) / max(1, self.steps - self.warmup))
 
 
-def fit(name: str, module: nn.Module, loss: Loss, schedule: Schedule, folder: Path, seed: int) -> None:
+def fit(
+    name: str, module: nn.Module, loss: Loss, schedule: Schedule, folder: Path, seed: int, watch: Watch | None = None
+) -> None:
     """Train what requires a gradient in `module`, in place. Writes checkpoint, CSV and PNG named `name` into `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     trained = {key: value for key, value in module.named_parameters() if value.requires_grad}
@@ -76,6 +80,8 @@ def fit(name: str, module: nn.Module, loss: Loss, schedule: Schedule, folder: Pa
             nn.utils.clip_grad_norm_(trained.values(), 1.0)
             optimizer.step()
             rows.append({"step": step, "loss": value.item(), **numbers})
+            if watch:
+                watch(step + 1, rows[-1])
             progress.update(bar, advance=1, description=f"{name} loss {np.mean([r['loss'] for r in rows[-50:]]):.3f}")
             if (step + 1) % schedule.checkpoint_every == 0 or step + 1 == schedule.steps:
                 _checkpoint(checkpoint, step + 1, trained, optimizer)
