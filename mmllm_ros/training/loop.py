@@ -71,7 +71,7 @@ def fit(
             torch.manual_seed(seed * 1_000_003 + step)
             for group in optimizer.param_groups:
                 group["lr"] = schedule.learning_rate * schedule.rate(step)
-            with _fast(next(iter(trained.values())).device):
+            with fast(next(iter(trained.values())).device):
                 value, numbers = loss(np.random.default_rng([seed, step]))
             if not torch.isfinite(value):
                 raise FloatingPointError(f"{name}: loss is {value.item()} at step {step}; the last checkpoint is {checkpoint}")
@@ -91,7 +91,7 @@ def fit(
 
 
 @contextlib.contextmanager
-def _fast(device: torch.device) -> Iterator[None]:
+def fast(device: torch.device) -> Iterator[None]:
     """16-bit products; on a CPU also plain attention, whose gradient is several times quicker there for short sequences."""
     backends = (
         [SDPBackend.MATH]
