@@ -11,15 +11,19 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from .datatypes import Answer
+from .canvas import text_width, write, write_block
+from .datatypes import Answer, Evidence
 
 CARD = (400, 720)
 """Height and width of one card [pixels]."""
 
+FEW = 2
+"""More sources of one modality than this are told as a number and a range of ages."""
+
 _VIEW = 240
 _INK, _PALE, _GOOD, _BAD, _PAPER = (30, 34, 40), (110, 118, 128), (24, 128, 72), (196, 48, 40), (250, 250, 247)
+_RING_INK = (150, 156, 166)
 _HEIGHTS = cv2.applyColorMap(np.arange(256, dtype=np.uint8), cv2.COLORMAP_TURBO).reshape(256, 3)[:, ::-1]
-_FONT = cv2.FONT_HERSHEY_DUPLEX
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +42,18 @@ class Moment:
 
 
 def evidence_text(answer: Answer) -> str:
-    """What an answer rests on, with ages, for example `camera front 0.21 s, imu 0.03 s`."""
-    named = (
-        f"{item.modality} {item.age:.2f} s" if item.source == item.modality else f"{item.modality} {item.source} {item.age:.2f} s"
-        for item in answer.evidence
-    )
-    return ", ".join(named) or "no sensor"
+    """What an answer rests on, with ages, for example `camera front 0.21 s, imu 0.03 s` or `6 cameras 0.10 to 0.31 s`."""
+    groups: dict[str, list[Evidence]] = {}
+    for item in answer.evidence:
+        groups.setdefault(item.modality, []).append(item)
+    return ", ".join(text for group in groups.values() for text in _told(group)) or "no sensor"
+
+
+def _told(group: list[Evidence]) -> list[str]:
+    if len(group) <= FEW:
+        return [f"{item.modality}{'' if item.source == item.modality else ' ' + item.source} {item.age:.2f} s" for item in group]
+    ages = [item.age for item in group]
+    return [f"{len(group)} {group[0].modality}s {min(ages):.2f} to {max(ages):.2f} s"]
 
 
 def draw_card(moment: Moment) -> np.ndarray:
@@ -52,18 +62,20 @@ def draw_card(moment: Moment) -> np.ndarray:
     canvas[:_VIEW, : CARD[1] - _VIEW] = draw_cameras(moment.images, (_VIEW, CARD[1] - _VIEW))
     canvas[:_VIEW, CARD[1] - _VIEW :] = draw_from_above(moment.points, _VIEW)
     answer = moment.answer
-    y = _write(canvas, answer.question, 14, _VIEW + 26, 0.56, _INK, lines=2)
+    room = CARD[1] - 28
+    y = write_block(canvas, answer.question, 14, _VIEW + 26, 18, _INK, room, lines=2)
     known = bool(moment.truth)
     right = answer.answer == moment.truth
     said = f"{answer.answer} ({100 * answer.confidence:.0f}% sure)"
     if known:
         said += ": right" if right else f": wrong, the truth is {moment.truth}"
-    y = _write(canvas, said, 14, y + 4, 0.62, (_GOOD if right else _BAD) if known else _INK)
-    y = _write(canvas, f"rests on: {evidence_text(answer)}", 14, y, 0.42, _PALE, lines=2)
+    y = write_block(canvas, said, 14, y + 4, 20, (_GOOD if right else _BAD) if known else _INK, room)
+    y = write_block(canvas, f"rests on: {evidence_text(answer)}", 14, y, 14, _PALE, room, lines=2)
     for modality, reason in answer.unplugged.items():
-        y = _write(canvas, f"without {modality}: {reason}", 14, y, 0.42, _PALE)
+        y = write_block(canvas, f"without {modality}: {reason}", 14, y, 14, _PALE, room)
     if moment.context:
-        _label(canvas, moment.context, 6, 20)
+        cv2.rectangle(canvas, (3, 4), (9 + text_width(moment.context, 14), 25), (16, 18, 24), -1)
+        write(canvas, moment.context, 6, 20, 14, (255, 255, 255))
     return canvas
 
 
@@ -73,7 +85,7 @@ def draw_sheet(moments: Sequence[Moment], title: str, columns: int = 2) -> np.nd
     rows = math.ceil(len(moments) / columns)
     shape = (header + rows * (CARD[0] + gap), gap + columns * (CARD[1] + gap), 3)
     sheet = np.full(shape, (226, 228, 230), np.uint8)
-    _write(sheet, title, gap, 36, 0.75, _INK)
+    write_block(sheet, title, gap, 36, 22, _INK, sheet.shape[1] - 2 * gap)
     for index, moment in enumerate(moments):
         y = header + index // columns * (CARD[0] + gap)
         x = gap + index % columns * (CARD[1] + gap)
@@ -81,23 +93,33 @@ def draw_sheet(moments: Sequence[Moment], title: str, columns: int = 2) -> np.nd
     return sheet
 
 
-def draw_from_above(points: np.ndarray | None, size: int, reach: float = 40.0) -> np.ndarray:
-    """Lidar points [n, 4] seen from above, forward up, coloured by height, as uint8 [size, size, 3] RGB. `reach` is [m]."""
+def draw_from_above(points: np.ndarray | None, size: int, reach: float = 40.0, ground: float = -2.0) -> np.ndarray:
+    """Lidar points [n, 4] seen from above, forward up, coloured by height, as uint8 [size, size, 3] RGB.
+
+    `reach` [m] is shown to each side; `ground` [m] is where the road lies on z, about 2 m under a roof lidar.
+    """
     canvas = np.full((size, size, 3), (16, 18, 24), np.uint8)
     middle, scale = size // 2, size / (2 * reach)
     for distance in range(10, int(reach) + 1, 10):
         cv2.circle(canvas, (middle, middle), int(distance * scale), (52, 56, 66), 1, cv2.LINE_AA)
-        _tiny(canvas, f"{distance} m", middle + 3, middle - int(distance * scale) + 11)
+        write(
+            canvas,
+            f"{distance} m",
+            middle + int(0.72 * distance * scale) + 2,
+            middle - int(0.72 * distance * scale),
+            11,
+            _RING_INK,
+        )
     if points is None:
-        _tiny(canvas, "no lidar", middle - 24, middle + 24)
+        write(canvas, "no lidar", middle - text_width("no lidar", 13) // 2, middle + 26, 13, _RING_INK)
     else:
-        # From the road surface, about 2 m under a roof lidar, to well above a car; the low ones first, the road in grey.
+        # From the road surface to well above a car; the low ones first, the road in grey.
         order = points[np.argsort(points[:, 2])]
         column = (middle - order[:, 1] * scale).astype(int)
         row = (middle - order[:, 0] * scale).astype(int)
         inside = (column >= 0) & (column < size - 1) & (row >= 0) & (row < size - 1)
-        row, column, height = row[inside], column[inside], np.clip((order[inside, 2] + 2.0) / 4.0, 0.0, 1.0)
-        colours = _HEIGHTS[(255 * height).astype(np.uint8)]
+        row, column, height = row[inside], column[inside], np.clip((order[inside, 2] - ground) / 4.0, 0.0, 1.0)
+        colours = _HEIGHTS[(225 * height).astype(np.uint8)]  # the darkest red is lost on a dark ground
         road = height < 0.12
         canvas[row[road], column[road]] = (66, 72, 84)
         for y, x in ((0, 0), (0, 1), (1, 0), (1, 1)):
@@ -111,7 +133,7 @@ def draw_cameras(images: Mapping[str, np.ndarray], shape: tuple[int, int]) -> np
     """All cameras in a grid of `shape`, each with its name; one camera fills it."""
     canvas = np.full((*shape, 3), (16, 18, 24), np.uint8)
     if not images:
-        _tiny(canvas, "no camera", shape[1] // 2 - 28, shape[0] // 2)
+        write(canvas, "no camera", (shape[1] - text_width("no camera", 13)) // 2, shape[0] // 2, 13, _RING_INK)
         return canvas
     columns = math.ceil(math.sqrt(len(images)))
     rows = math.ceil(len(images) / columns)
@@ -124,43 +146,5 @@ def draw_cameras(images: Mapping[str, np.ndarray], shape: tuple[int, int]) -> np
         x = index % columns * width + (width - view.shape[1]) // 2
         canvas[y : y + view.shape[0], x : x + view.shape[1]] = view
         if len(images) > 1:
-            _tiny(canvas, name, x + 4, y + view.shape[0] - 5)
+            write(canvas, name, x + 4, y + view.shape[0] - 5, 13, (255, 255, 255))
     return canvas
-
-
-def _write(canvas: np.ndarray, text: str, x: int, y: int, size: float, colour: tuple, lines: int = 1) -> int:
-    """Text in at most `lines` lines within the canvas, the last one cut with dots. Returns the next baseline."""
-    words, rows = _printable(text).split(), [""]
-    for word in words:
-        longer = f"{rows[-1]} {word}".strip()
-        if _width(longer, size) <= canvas.shape[1] - 2 * x or not rows[-1]:
-            rows[-1] = longer
-        else:
-            rows.append(word)
-    if len(rows) > lines or _width(rows[-1], size) > canvas.shape[1] - 2 * x:
-        rows = rows[:lines]
-        while rows[-1] and _width(rows[-1] + "...", size) > canvas.shape[1] - 2 * x:
-            rows[-1] = rows[-1][:-1]
-        rows[-1] += "..."
-    for row in rows:
-        cv2.putText(canvas, row, (x, y), _FONT, size, colour, 1, cv2.LINE_AA)
-        y += int(44 * size) + 2
-    return y
-
-
-def _label(canvas: np.ndarray, text: str, x: int, y: int) -> None:
-    cv2.rectangle(canvas, (x - 3, y - 14), (x + _width(text, 0.45) + 4, y + 5), (16, 18, 24), -1)
-    cv2.putText(canvas, _printable(text), (x, y), _FONT, 0.45, (255, 255, 255), 1, cv2.LINE_AA)
-
-
-def _tiny(canvas: np.ndarray, text: str, x: int, y: int) -> None:
-    cv2.putText(canvas, _printable(text), (x, y), cv2.FONT_HERSHEY_SIMPLEX, 0.34, (190, 194, 200), 1, cv2.LINE_AA)
-
-
-def _width(text: str, size: float) -> int:
-    return cv2.getTextSize(text, _FONT, size, 1)[0][0]
-
-
-def _printable(text: str) -> str:
-    """OpenCV's fonts draw ASCII only."""
-    return text.encode("ascii", "replace").decode()
