@@ -28,6 +28,7 @@ LAYERS = {
         "frames",
         "serialized",
         "questions_file",
+        "canvas",
         "drawing",
         "report",
         "baselines",
