@@ -129,14 +129,19 @@ def draw_from_above(points: np.ndarray | None, size: int, reach: float = 40.0, g
     return canvas
 
 
+def camera_grid(count: int) -> tuple[int, int]:
+    """Rows and columns in which so many cameras, at least one, are drawn."""
+    columns = math.ceil(math.sqrt(count))
+    return math.ceil(count / columns), columns
+
+
 def draw_cameras(images: Mapping[str, np.ndarray], shape: tuple[int, int]) -> np.ndarray:
     """All cameras in a grid of `shape`, each with its name; one camera fills it."""
     canvas = np.full((*shape, 3), (16, 18, 24), np.uint8)
     if not images:
         write(canvas, "no camera", (shape[1] - text_width("no camera", 13)) // 2, shape[0] // 2, 13, _RING_INK)
         return canvas
-    columns = math.ceil(math.sqrt(len(images)))
-    rows = math.ceil(len(images) / columns)
+    rows, columns = camera_grid(len(images))
     height, width = shape[0] // rows, shape[1] // columns
     for index, (name, image) in enumerate(images.items()):
         scale = min(height / image.shape[0], width / image.shape[1])

@@ -11,10 +11,10 @@ import cv2
 import numpy as np
 
 from .datatypes import BadInput, CameraFrame, Frame, LidarScan
-from .drawing import draw_cameras, draw_from_above
+from .drawing import camera_grid, draw_cameras, draw_from_above
 
 SIZE = 320
-"""Height of both pictures [pixels]; the cameras share a picture twice as wide."""
+"""Height and width of the lidar's picture [pixels]; the cameras share one twice as wide, as high as they need."""
 
 FOLDER = "moments"
 _QUALITY = [cv2.IMWRITE_JPEG_QUALITY, 80]
@@ -27,10 +27,17 @@ def snap(images: Mapping[str, np.ndarray], points: np.ndarray | None) -> dict[st
         images: uint8 [h, w, 3] RGB by camera.
         points: float32 [n, 4] as in LidarScan, None where no lidar is.
     """
-    drawn = {"camera": draw_cameras(images, (SIZE, 2 * SIZE))} if images else {}
+    drawn = {"camera": _cameras(images)} if images else {}
     if points is not None:
         drawn["lidar"] = draw_from_above(points, SIZE)
     return {kind: cv2.imencode(".jpg", picture[..., ::-1], _QUALITY)[1].tobytes() for kind, picture in drawn.items()}
+
+
+def _cameras(images: Mapping[str, np.ndarray]) -> np.ndarray:
+    rows, columns = camera_grid(len(images))
+    height, width, _ = max((image.shape for image in images.values()), key=lambda shape: shape[0] / shape[1])
+    needed = round(rows * 2 * SIZE / columns * height / width)
+    return draw_cameras(images, (min(max(needed, SIZE // 4), 2 * SIZE), 2 * SIZE))
 
 
 def snap_frames(frames: Sequence[Frame]) -> dict[str, bytes]:
