@@ -153,6 +153,6 @@ def merge(banks: Mapping[str, Bank]) -> dict[int, Latent]:
         merged[block] = Latent(
             torch.cat([latent.key for latent in latents], dim=2),
             torch.cat([latent.value for latent in latents], dim=2),
-            torch.cat([latent.log_gate for latent in latents], dim=1),
+            torch.cat([latent.log_gate for latent in latents], dim=-1),
         )
     return merged

@@ -29,7 +29,10 @@ IMPLEMENTATION = "mmllm_latent"
 
 @dataclass(frozen=True, slots=True)
 class Latent:
-    """What is plugged into one block: key and value [B, H, P, K], log_gate [B, P] (minus infinity = absent)."""
+    """What is plugged into one block: key and value [B, H, P, K], log_gate [B, P] (minus infinity = absent).
+
+    A log_gate [B, S, P] gives each of the S text positions its own: several questions in one row may see different sensors.
+    """
 
     key: Tensor
     value: Tensor
@@ -117,8 +120,9 @@ def _repeat(part: Tensor, query: Tensor) -> Tensor:
 
 
 def _latent_bias(latent: Latent, query: Tensor) -> Tensor:
-    """Log-gates as additive scores [B, 1, S, P], the same for every text position."""
-    return _repeat(latent.log_gate, query)[:, None, None, :].expand(-1, -1, query.shape[2], -1)
+    """Log-gates as additive scores [B, 1, S, P]; a gate [B, P] is the same for every text position."""
+    gate = _repeat(latent.log_gate, query)
+    return gate[:, None] if gate.ndim == 3 else gate[:, None, None].expand(-1, -1, query.shape[2], -1)
 
 
 def _text_bias(mask: Tensor | None, query: Tensor, key: Tensor) -> Tensor:

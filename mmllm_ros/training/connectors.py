@@ -16,20 +16,20 @@ import numpy as np
 import torch
 from rich.progress import track
 from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..encoders import Encoder
 from ..latent.connector import merge
-from ..latent.lower import lower_states, upper
-from ..latent.port import Latent
+from ..latent.port import Bank, Latent
 from ..model import Model
 from ..question_sets import modality_sets
 from ..rig import Rig
 from ..simulator.questions import ask
 from ..simulator.truth import SceneTruth
 from .loop import Schedule, fit
+from .lower_cache import LowerCache
+from .packing import Packed, Pair, pack, packed_loss
 from .shards import Shards
-from .text import answer_loss, lay_out
 
 EVERYTHING = 0.4
 """Share of questions that see all modalities; the others draw a subset evenly, the empty one included."""
@@ -82,26 +82,81 @@ def _inputs(shards: Shards, modality: str, frames: np.ndarray) -> dict[str, Tens
     return shards.camera(repeated, np.tile(np.arange(views), len(frames)), np.zeros(len(repeated), bool))
 
 
-def row_bank(
-    connectors: nn.ModuleDict,
-    tables: Mapping[str, TokenTable],
-    frames: Tensor,
-    row: Tensor,
-    seen: Mapping[str, Tensor],
-    depth: int,
-) -> dict[int, Latent]:
-    """Latents for questions in rows: `frames` [F] are encoded once, question i asks about frame `row[i]`, sees where `seen`."""
-    banks = {}
-    for modality, table in tables.items():
-        connector = connectors[modality]
-        bank = connector(table.values[frames].float(), table.places[frames], linked_blocks=min(depth, len(connector.heads)))
-        banks[modality] = {
-            block: Latent(
-                latent.key[row], latent.value[row], latent.log_gate[row].masked_fill(~seen[modality][:, None], -torch.inf)
-            )
-            for block, latent in bank.items()
+def packed_bank(banks: Mapping[str, Bank], packed: Packed, seen: Mapping[str, Tensor]) -> dict[int, Latent]:
+    """The latents of `banks`, a row per frame, for the rows of `packed`; question i sees a modality where `seen` [questions]."""
+    return merge(
+        {
+            modality: {block: _for_rows(latent, packed, seen[modality]) for block, latent in bank.items()}
+            for modality, bank in banks.items()
         }
-    return merge(banks)
+    )
+
+
+def _for_rows(latent: Latent, packed: Packed, seen: Tensor) -> Latent:
+    absent = ~seen[packed.owner.clamp(min=0)]
+    gate = latent.log_gate[packed.frames][:, None].expand(-1, absent.shape[1], -1)
+    return Latent(latent.key[packed.frames], latent.value[packed.frames], gate.masked_fill(absent[..., None], -torch.inf))
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Questions of one step: `frames` are encoded, question i is `pairs[i]` about `frames[row[i]]` and sees where `seen` says."""
+
+    frames: Tensor
+    pairs: list[Pair]
+    row: list[int]
+    seen: dict[str, Tensor]
+
+
+def draw_batch(
+    model: Model,
+    modalities: Sequence[str],
+    truths: Sequence[SceneTruth],
+    rig: Rig,
+    size: tuple[int, int],
+    rng: np.random.Generator,
+) -> Batch:
+    """`size[0]` frames with at most `size[1]` questions each, every question with a set of modalities of its own."""
+    choices = modality_sets(modalities)
+    frames = rng.integers(len(truths), size=size[0])
+    asked = [(row, q) for row, frame in enumerate(frames) for q in ask(truths[frame], rig, rng, size[1])]
+    chosen = [choices[-1] if rng.random() < EVERYTHING else choices[rng.integers(len(choices))] for _ in asked]
+    return Batch(
+        torch.from_numpy(frames),
+        [(model.prompt.question_ids(q.question), model.prompt.answer_ids(q.answer)) for _, q in asked],
+        [row for row, _ in asked],
+        {modality: torch.tensor([modality in subset for subset in chosen]) for modality in modalities},
+    )
+
+
+def connector_loss(
+    model: Model, tables: Mapping[str, TokenTable], batch: Batch, depth: int, texts: LowerCache
+) -> tuple[Tensor, float]:
+    """Mean cross-entropy of the batch's answers with `depth` of the last blocks linked, and the share that is right."""
+    device = model.llm.device
+    banks = {
+        modality: model.connectors[modality](
+            table.values[batch.frames].float().to(device),
+            table.places[batch.frames].to(device),
+            linked_blocks=min(depth, len(model.connectors[modality].heads)),
+        )
+        for modality, table in tables.items()
+    }
+    seen = {modality: rows.to(device) for modality, rows in batch.seen.items()}
+    value, right = torch.zeros((), device=device), 0
+    for packed in pack(batch.pairs, batch.row, model.tokenizer.pad_token_id or 0, device):
+        loss, count = packed_loss(texts.logits(packed, packed_bank(banks, packed, seen)), packed)
+        value, right = value + loss, right + count
+    return value / len(batch.pairs), right / len(batch.pairs)
+
+
+def free_connectors(model: Model) -> set[str]:
+    """Make the connectors of `model`, and nothing else of it, train. Returns their names; an LLM that would train is an error."""
+    model.connectors.requires_grad_(True)
+    thawed = [name for name, value in model.llm.named_parameters() if value.requires_grad]
+    if thawed:
+        raise AssertionError(f"only connectors may train, but {thawed[0]} of the LLM would")
+    return {name for name, value in model.connectors.named_parameters() if value.requires_grad}
 
 
 def train_connectors(
@@ -115,28 +170,14 @@ def train_connectors(
     seed: int,
 ) -> None:
     """Train `model.connectors` in place on `batch[0]` frames with `batch[1]` questions each a step."""
-    model.connectors.requires_grad_(True)
-    trained = {name for name, value in model.connectors.named_parameters() if value.requires_grad}
-    frozen = [name for name, value in model.llm.named_parameters() if value.requires_grad]
-    if frozen or not trained:
-        raise AssertionError(f"only connectors may train, but {frozen[:3]} of the LLM would")
-    choices = modality_sets(tuple(tables))
+    free_connectors(model)
     deepest = model.linked_blocks
-    first = model.llm.config.num_hidden_layers - deepest
+    texts = LowerCache(model.llm, model.llm.config.num_hidden_layers - deepest)
 
     def loss(rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
-        frames = rng.integers(len(truths), size=batch[0])
-        asked = [(index, q) for index, frame in enumerate(frames) for q in ask(truths[frame], rig, rng, batch[1])]
-        row = torch.tensor([index for index, _ in asked])
-        chosen = [choices[-1] if rng.random() < EVERYTHING else choices[rng.integers(len(choices))] for _ in asked]
-        seen = {modality: torch.tensor([modality in subset for subset in chosen]) for modality in tables}
+        drawn = draw_batch(model, tuple(tables), truths, rig, batch, rng)
         depth = deepest if rng.random() < FULL_DEPTH else int(rng.integers(1, deepest + 1))
-        bank = row_bank(model.connectors, tables, torch.from_numpy(frames), row, seen, depth)
-        pairs = [(model.prompt.question_ids(q.question), model.prompt.answer_ids(q.answer)) for _, q in asked]
-        laid = lay_out(pairs, model.tokenizer.pad_token_id)
-        with torch.no_grad():
-            hidden = lower_states(model.llm, laid.ids, first_block=first)
-        value, right = answer_loss(upper(model.llm, hidden, bank, first_block=first, positions=laid.places), laid.targets)
+        value, right = connector_loss(model, tables, drawn, depth, texts)
         return value, {"right": right}
 
     fit("connectors", model.connectors, loss, schedule, folder, seed)

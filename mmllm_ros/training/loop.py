@@ -1,9 +1,10 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""One training loop for every stage: cosine schedule, progress, curves, checkpoints, exact resume.
+"""One training loop for every stage: cosine schedule, progress, curves, checkpoints, exact resume, any number of processes.
 
 A step depends on the weights and on its number alone (data and dropout are drawn from a generator seeded by it), so a run
-that was cut off and resumed gives the same weights as one that was not.
+that was cut off and resumed gives the same weights as one that was not. A step of several shares averages their gradients:
+one process computes them one after the other, and of those that `torchrun` started (processes.py) each computes one.
 """
 
 from __future__ import annotations
@@ -23,6 +24,10 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.nn.parallel import DistributedDataParallel
+
+from ..datatypes import BadInput
+from . import processes
 
 matplotlib.use("Agg")
 from matplotlib import pyplot
@@ -35,13 +40,17 @@ Watch = Callable[[int, dict[str, float]], None]
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """How long and how fast: AdamW, linear warm-up, cosine to zero, gradients clipped to norm 1."""
+    """How long and how fast: AdamW, linear warm-up, cosine to zero, gradients clipped to norm 1.
+
+    A step draws `shares` batches. There is one process, or there are as many as shares.
+    """
 
     steps: int
     learning_rate: float
     warmup: int = 100
     weight_decay: float = 0.02
     checkpoint_every: int = 250
+    shares: int = 1
 
     def rate(self, step: int) -> float:
         """Share of the learning rate at `step`."""
@@ -65,29 +74,53 @@ def fit(
     rows = _kept_rows(folder / f"{name}.csv", start)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     module.train()
-    with Progress(*columns) as progress:
+    share = _Share(module, loss, schedule.shares, seed)
+    compute = DistributedDataParallel(share, find_unused_parameters=True) if processes.count() > 1 else share
+    with Progress(*columns, disable=processes.number() > 0) as progress:
         bar = progress.add_task(name, total=schedule.steps, completed=start)
         for step in range(start, schedule.steps):
-            torch.manual_seed(seed * 1_000_003 + step)
             for group in optimizer.param_groups:
                 group["lr"] = schedule.learning_rate * schedule.rate(step)
-            with fast(next(iter(trained.values())).device):
-                value, numbers = loss(np.random.default_rng([seed, step]))
-            if not torch.isfinite(value):
-                raise FloatingPointError(f"{name}: loss is {value.item()} at step {step}; the last checkpoint is {checkpoint}")
             optimizer.zero_grad(set_to_none=True)
-            value.backward()
+            drawn = []
+            for index in share.mine:
+                value, numbers = compute(step, index)
+                if not torch.isfinite(value):
+                    raise FloatingPointError(
+                        f"{name}: loss is {value.item()} at step {step}; the last checkpoint is {checkpoint}"
+                    )
+                (value / len(share.mine)).backward()
+                drawn.append({"loss": value.item(), **numbers})
             nn.utils.clip_grad_norm_(trained.values(), 1.0)
             optimizer.step()
-            rows.append({"step": step, "loss": value.item(), **numbers})
+            rows.append({"step": step, **{key: sum(one[key] for one in drawn) / len(drawn) for key in drawn[0]}})
             if watch:
                 watch(step + 1, rows[-1])
             progress.update(bar, advance=1, description=f"{name} loss {np.mean([r['loss'] for r in rows[-50:]]):.3f}")
-            if (step + 1) % schedule.checkpoint_every == 0 or step + 1 == schedule.steps:
+            due = (step + 1) % schedule.checkpoint_every == 0 or step + 1 == schedule.steps
+            if due and processes.number() == 0:
                 _checkpoint(checkpoint, step + 1, trained, optimizer)
                 _write_rows(folder / f"{name}.csv", rows)
-    plot_curves(folder / f"{name}.png", rows)
+    if processes.number() == 0:
+        plot_curves(folder / f"{name}.png", rows)
+    processes.wait_for_all()
     module.eval()
+
+
+class _Share(nn.Module):
+    """One share of a step as a module: DistributedDataParallel averages the gradients of the processes that compute it."""
+
+    def __init__(self, module: nn.Module, loss: Loss, shares: int, seed: int) -> None:
+        super().__init__()
+        if processes.count() not in (1, shares):
+            raise BadInput(f"{processes.count()} processes, but a step has {shares} shares: set the stage's `shares`")
+        self.module, self.loss, self.shares, self.seed = module, loss, shares, seed
+        self.mine = range(shares) if processes.count() == 1 else (processes.number(),)
+
+    def forward(self, step: int, index: int) -> tuple[Tensor, dict[str, float]]:
+        torch.manual_seed((self.seed * 1_000_003 + step) * self.shares + index)
+        with fast(next(self.module.parameters()).device):
+            return self.loss(np.random.default_rng([self.seed, step, index]))
 
 
 @contextlib.contextmanager
@@ -102,12 +135,16 @@ def fast(device: torch.device) -> Iterator[None]:
         yield
 
 
+_MOMENTS = ("step", "exp_avg", "exp_avg_sq")
+"""Of AdamW, each weight's own: one without a gradient in some step (an unlinked block's) has made fewer updates than steps."""
+
+
 def _checkpoint(path: Path, step: int, trained: dict[str, nn.Parameter], optimizer: torch.optim.AdamW) -> None:
     tensors = {f"weight.{key}": value.detach() for key, value in trained.items()}
     for key, value in trained.items():
         state = optimizer.state.get(value)
         if state:
-            tensors[f"first.{key}"], tensors[f"second.{key}"] = state["exp_avg"], state["exp_avg_sq"]
+            tensors |= {f"{part}.{key}": state[part] for part in _MOMENTS}
     part = path.with_suffix(".part")
     save_file({key: value.contiguous() for key, value in tensors.items()}, part, {"step": str(step)})
     part.replace(path)
@@ -121,9 +158,8 @@ def _resume(path: Path, trained: dict[str, nn.Parameter], optimizer: torch.optim
         keys = set(file.keys())
         for key, value in trained.items():
             value.copy_(file.get_tensor(f"weight.{key}"))
-            if f"first.{key}" in keys:
-                moments = {"exp_avg": file.get_tensor(f"first.{key}"), "exp_avg_sq": file.get_tensor(f"second.{key}")}
-                optimizer.state[value] = {"step": torch.tensor(float(step)), **moments}
+            if f"step.{key}" in keys:
+                optimizer.state[value] = {part: file.get_tensor(f"{part}.{key}") for part in _MOMENTS}
     return step
 
 

@@ -1,0 +1,87 @@
+# Copyright 2026 The mmllm_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Questions about one frame behind each other in one row: next to nothing is filling, and a frame's latents are there once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from .text import padded
+
+PARTS = 4
+"""Rows of a step are read in so many parts of like length."""
+
+Pair = tuple[list[int], list[int]]
+"""Token ids of a prompt, and of its answer with the end token."""
+
+
+def read_text(pair: Pair) -> tuple[int, ...]:
+    """What teacher forcing reads: the prompt and the answer but its last token."""
+    return (*pair[0], *pair[1][:-1])
+
+
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """R rows of S tokens, a frame each; a text token sees only what came before it in its own question.
+
+    `frames` [R] numbers the frames; `ids` and `positions` [R, S] are token ids and their positions in their questions; `owner`
+    [R, S] is the number of a token's question, -1 for filling. `places` [R, n] are the tokens whose next one counts, `targets`
+    [R, n] that next token, -100 beyond a row's end. `texts` are the token ids of each row's questions.
+    """
+
+    frames: Tensor
+    ids: Tensor
+    positions: Tensor
+    owner: Tensor
+    places: Tensor
+    targets: Tensor
+    texts: tuple[tuple[tuple[int, ...], ...], ...]
+
+    @property
+    def visible(self) -> Tensor:
+        """What sees what: bool [R, 1, S, S]."""
+        size = self.ids.shape[1]
+        same = self.owner[:, :, None] == self.owner[:, None, :]
+        return (same & torch.ones(size, size, dtype=torch.bool, device=self.ids.device).tril())[:, None]
+
+
+def pack(pairs: Sequence[Pair], frame: Sequence[int], pad: int, device: torch.device, parts: int = PARTS) -> list[Packed]:
+    """Lay out question i, about frame `frame[i]`, with the others about that frame, in `parts` groups of rows of like length."""
+    rows: dict[int, list[int]] = {}
+    for index, number in enumerate(frame):
+        rows.setdefault(int(number), []).append(index)
+    ordered = sorted(rows, key=lambda number: sum(len(read_text(pairs[index])) for index in rows[number]))
+    groups = (part.tolist() for part in np.array_split(ordered, parts) if len(part))
+    return [_lay_out(pairs, {number: rows[number] for number in group}, pad, device) for group in groups]
+
+
+def _lay_out(pairs: Sequence[Pair], rows: dict[int, list[int]], pad: int, device: torch.device) -> Packed:
+    ids, positions, owner, places, targets, kept = [], [], [], [], [], []
+    for members in rows.values():
+        texts = [read_text(pairs[index]) for index in members]
+        starts = np.cumsum([0, *map(len, texts)]).tolist()
+        kept.append(tuple(texts))
+        ids.append([token for text in texts for token in text])
+        positions.append([place for text in texts for place in range(len(text))])
+        owner.append([index for index, text in zip(members, texts, strict=True) for _ in text])
+        lengths = [(len(pairs[index][0]) - 1, len(pairs[index][1])) for index in members]
+        places.append([start + last + k for start, (last, count) in zip(starts, lengths, strict=False) for k in range(count)])
+        targets.append([token for index in members for token in pairs[index][1]])
+    tables = ((ids, pad), (positions, 0), (owner, -1), (places, 0), (targets, -100))
+    laid = (padded(table, filler).to(device) for table, filler in tables)
+    return Packed(torch.tensor(list(rows), device=device), *laid, tuple(kept))
+
+
+def packed_loss(logits: Tensor, packed: Packed) -> tuple[Tensor, int]:
+    """Sum of the questions' cross-entropies from logits [R, n, vocabulary], and how many were right in every token."""
+    targets = packed.targets
+    value = functional.cross_entropy(logits.flatten(0, 1).float(), targets.flatten(), ignore_index=-100, reduction="sum")
+    wrong = (logits.argmax(-1) != targets) & (targets >= 0)
+    questions = packed.owner.gather(1, packed.places)
+    return value, sum(map(len, packed.texts)) - len(questions[wrong].unique())

@@ -1,0 +1,56 @@
+# Copyright 2026 The mmllm_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Several processes that train one model, started by `torchrun`; alone, nothing here does anything.
+
+torchrun --nproc-per-node 2 -m mmllm_ros train --config FILE --out FOLDER --work FOLDER
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+
+import torch
+from torch import distributed
+
+
+@contextlib.contextmanager
+def joined() -> Iterator[None]:
+    """Within it, the processes that `torchrun` started know each other."""
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        yield
+        return
+    if torch.cuda.is_available():
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+    distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+    try:
+        yield
+    finally:
+        distributed.destroy_process_group()
+
+
+def count() -> int:
+    """How many processes there are."""
+    return distributed.get_world_size() if distributed.is_initialized() else 1
+
+
+def number() -> int:
+    """Which of them this one is; process 0 is the one that writes."""
+    return distributed.get_rank() if distributed.is_initialized() else 0
+
+
+def wait_for_all() -> None:
+    """Return when every process is here."""
+    if count() > 1:
+        distributed.barrier()
+
+
+@contextlib.contextmanager
+def first_alone() -> Iterator[None]:
+    """Process 0 does what is within; when it is done the others do it, and find its files."""
+    if number() > 0:
+        wait_for_all()
+    yield
+    if number() == 0:
+        wait_for_all()
