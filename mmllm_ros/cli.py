@@ -14,10 +14,11 @@ from typer.main import get_command
 from .commands.doctor import doctor
 from .commands.learning import evaluate, simulate, train
 from .commands.live import ask, drive, replay
+from .commands.report import report
 from .datatypes import BadInput
 
 app = typer.Typer(add_completion=False, rich_markup_mode="rich", help="Robots that answer questions about what they sense.")
-for command in (drive, ask, replay, simulate, train, evaluate, doctor):
+for command in (drive, ask, replay, simulate, train, evaluate, report, doctor):
     app.command()(command)
 
 

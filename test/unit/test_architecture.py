@@ -29,6 +29,7 @@ LAYERS = {
         "serialized",
         "questions_file",
         "canvas",
+        "colouring",
         "drawing",
         "report",
         "baselines",

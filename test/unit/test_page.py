@@ -1,0 +1,181 @@
+# Copyright 2026 The mmllm_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""The page of a run: what it shows, what it refuses, and how it looks in a real browser, on a phone too, without a network."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from browser import CHROMIUM, browser
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rich.console import Console
+
+from mmllm_ros.cli import main
+from mmllm_ros.datatypes import Answer, BadInput, Evidence
+from mmllm_ros.drawing import Moment
+from mmllm_ros.logbook import Logbook
+from mmllm_ros.page.build import build_page
+
+NASTY = "<script>alert('car')</script>"
+
+
+def answer(question: str, said: str, sure: float, modalities: tuple[str, ...]) -> Answer:
+    evidence = tuple(Evidence(name, name, 5, 0.2) for name in modalities)
+    out = {name: "black picture" for name in ("camera", "lidar", "imu") if name not in modalities}
+    return Answer(5, "q", question, said, sure, evidence, out, 0.05, "drive_tiny", "abc")
+
+
+def drive(folder: Path) -> Path:
+    """Eight answers of a real logbook: half of them right, the camera out from the fifth on, night from the third."""
+    book = Logbook(folder, Console(file=io.StringIO()))
+    image, points = np.full((80, 160, 3), 90, np.uint8), np.ones((50, 4), np.float32)
+    for number in range(8):
+        said = answer(f"{NASTY} {number}?", "yes", 0.1 + number / 10, ("camera", "lidar") if number < 4 else ("lidar",))
+        context = "day" if number < 2 else "night"
+        book.add(Moment({"front": image}, points, said, "yes" if number % 2 else "no", context), 2.0 * number)
+    book.close()
+    return folder
+
+
+def evaluation(folder: Path) -> Path:
+    row = {
+        "overall": 0.6, "low": 0.5, "high": 0.7, "exist": 0.6, "spans": {"exist": [0.5, 0.7]},
+        "cost": {"tokens": 14.0, "p50": 0.01, "p95": 0.02},
+    }  # fmt: skip
+    floor = {"overall": 0.4, "exist": 0.4}
+    mistake = {
+        "question": "Are there any cars?", "answer": "no", "truth": "yes", "confidence": 0.9, "type": "exist",
+        "context": "day", "scene": "sim-7", "moment": 3,
+    }  # fmt: skip
+    report = {
+        "n": 100, "scenes": 10, "gain_over_blind": 0.2, "wrong_frame": 0.4, "ece": 0.05, "model": "drive_tiny", "revision": "abc",
+        "floors": {"majority": floor, "blind_ngram": floor}, "sets": {"none": {**row, **floor}, "camera": row},
+        "reliability": [{"share": 0.5, "confidence": 0.4, "right": 0.5}, {"share": 0.5, "confidence": 0.8, "right": 0.7}],
+        "mistakes": [mistake],
+    }  # fmt: skip
+    folder.mkdir(exist_ok=True)
+    (folder / "evaluation.json").write_text(json.dumps(report))
+    return folder
+
+
+def test_the_page_of_a_drive_tells_what_was_right_and_what_was_plugged(tmp_path):
+    page = build_page(drive(tmp_path))
+    assert "8 questions asked, 4 of 8 answered right: 50 % (95 % interval 22 to 78 %)" in page
+    assert "camera + lidar" in page and "By context" in page and "night" in page and "camera: black picture" in page
+    # every wrong answer with both of its pictures; the right ones that were kept are the moments
+    assert page.count("data:image/jpeg;base64,") == 2 * len(
+        {path.name.split(".")[0] for path in (tmp_path / "moments").iterdir()}
+    )
+
+
+def test_what_comes_from_the_run_is_text_and_never_markup(tmp_path):
+    page = build_page(drive(tmp_path))
+    assert "<script" not in page and "&lt;script&gt;" in page
+
+
+def test_nothing_in_the_page_lies_elsewhere(tmp_path):
+    page = build_page(evaluation(drive(tmp_path)))
+    assert not [word for word in ("http://", "https://", 'src="/', "@import", "url(") if word in page]
+    assert "default-src 'none'" in page
+
+
+def test_answers_whose_truth_nobody_knows_are_shown_without_a_verdict(tmp_path):
+    book = Logbook(tmp_path, Console(file=io.StringIO()))
+    book.add(Moment({}, None, answer("Am I moving?", "yes", 0.7, ("lidar",))), 1.0)
+    book.close()
+    page = build_page(tmp_path)
+    assert "nothing is judged" in page and "Does confidence keep its word?" not in page and "The surest mistakes" not in page
+
+
+def test_the_command_writes_one_file_beside_the_run(tmp_path, capsys):
+    assert main(["report", str(evaluation(tmp_path / "out"))]) == 0
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "How often the answers are right" in page and "sim-7" in page
+    assert "report.html" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("files", "named"),
+    [
+        ({}, "holds nothing"),
+        ({"drive.jsonl": ""}, "holds nothing"),
+        ({"other.json": '{"a": 1}'}, "holds nothing"),
+        ({"drive.jsonl": "{"}, "drive.jsonl cannot be read"),
+        ({"drive.jsonl": '{"evidence": []}'}, "drive.jsonl cannot be shown: KeyError"),
+        ({"evaluation.json": '{"sets": {}}'}, "evaluation.json cannot be shown"),
+        ({"a.json": "[" * 100_000}, "a.json cannot be read"),
+        ({"adapt.json": '{"accuracy_before": "high"}'}, "adapt.json cannot be shown"),
+    ],
+)
+def test_a_folder_that_is_no_run_is_refused_in_one_line_and_status_2(tmp_path, capsys, files, named):
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    assert main(["report", str(tmp_path)]) == 2
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert named in line
+
+
+VALUE = st.recursive(
+    st.none() | st.booleans() | st.floats() | st.integers() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["question", "modality", "age"]), inner),
+    max_leaves=6,
+)
+RECORD = st.fixed_dictionaries(
+    {},
+    optional=dict.fromkeys(
+        ("question", "answer", "truth", "confidence", "latency", "evidence", "unplugged", "time", "context", "model", "revision",
+         "sets", "accuracy_before"), VALUE
+    ),
+)  # fmt: skip
+
+
+@settings(max_examples=60)
+@given(st.lists(RECORD, min_size=1, max_size=3))
+def test_any_record_is_shown_or_refused(tmp_path_factory, records):
+    folder = tmp_path_factory.mktemp("run")
+    (folder / "drive.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
+    try:
+        assert build_page(folder).startswith("<!doctype html>")
+    except BadInput as error:
+        assert "\n" not in str(error)
+
+
+@pytest.fixture(scope="module")
+def shown(tmp_path_factory):
+    """The page of a drive and an evaluation, and a browser."""
+    if CHROMIUM is None:
+        pytest.skip("no Chromium here: .ci/browser installs it where apt has one")
+    folder = tmp_path_factory.mktemp("run")
+    file = folder / "report.html"
+    file.write_text(build_page(evaluation(drive(folder))))
+    with browser(tmp_path_factory.mktemp("profile")) as page:
+        yield page, file.as_uri()
+
+
+@pytest.mark.parametrize(("width", "dark"), [(1100, False), (390, False), (320, True)])
+def test_a_browser_shows_the_page_at_any_width_without_a_complaint_or_a_request(shown, tmp_path, width, dark):
+    page, address = shown
+    page.open(address, width, dark=dark)
+    assert page.value("document.documentElement.scrollWidth") <= width, "the page is wider than the window"
+    broken = "[...document.images].filter(image => !image.naturalWidth).length"
+    assert page.value("document.images.length") > 8 and page.value(broken) == 0
+    bars = (
+        "[...document.querySelectorAll('.bar, .card, .lane i, svg circle')].every(item => item.getBoundingClientRect().width > 0)"
+    )
+    assert page.value(bars)
+    # the smallest text that a reader meets, in pixels
+    assert (
+        page.value(
+            "Math.min(...[...document.querySelectorAll('p, dd, small, td')].map(e => parseFloat(getComputedStyle(e).fontSize)))"
+        )
+        >= 14
+    )
+    assert page.complaints == []
+    assert {request for request in page.requests if not request.startswith("data:")} == {address}
+    page.screenshot(tmp_path / "page.png")
+    assert (tmp_path / "page.png").stat().st_size > 10_000
