@@ -29,6 +29,7 @@ from ..simulator.truth import SceneTruth
 from .loop import Schedule, fit
 from .lower_cache import LowerCache
 from .packing import Packed, Pair, pack, packed_loss
+from .processes import first_alone
 from .shards import Shards
 
 EVERYTHING = 0.4
@@ -48,7 +49,8 @@ class TokenTable:
 
 def encode_all(shards: Shards, encoders: Mapping[str, Encoder], folder: Path) -> dict[str, TokenTable]:
     """The tokens of every frame, its views behind each other in the rig's order; computed once and kept in `folder`."""
-    return {modality: _kept_table(shards, encoder, folder) for modality, encoder in encoders.items()}
+    with first_alone():
+        return {modality: _kept_table(shards, encoder, folder) for modality, encoder in encoders.items()}
 
 
 def _kept_table(shards: Shards, encoder: Encoder, folder: Path) -> TokenTable:

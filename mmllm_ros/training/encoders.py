@@ -15,6 +15,7 @@ from torch.nn import functional
 from ..encoders import CameraEncoder, ImuEncoder, LidarEncoder
 from ..encoders.proposals import Proposals
 from .loop import Schedule, fit
+from .processes import once
 from .shards import Shards
 from .targets import ABSENT, CellTargets, camera_targets, ego_targets, lidar_targets
 
@@ -137,4 +138,4 @@ def train_encoder(modality: str, shards: Shards, schedule: Schedule, batch: int,
     kind, train = KINDS[modality]
     encoder = kind(shards.rig)
     train(shards, encoder, schedule, batch, folder, seed)
-    encoder.save(out)
+    once(lambda: encoder.save(out))

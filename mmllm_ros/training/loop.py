@@ -101,9 +101,7 @@ def fit(
             if due and processes.number() == 0:
                 _checkpoint(checkpoint, step + 1, trained, optimizer)
                 _write_rows(folder / f"{name}.csv", rows)
-    if processes.number() == 0:
-        plot_curves(folder / f"{name}.png", rows)
-    processes.wait_for_all()
+    processes.once(lambda: plot_curves(folder / f"{name}.png", rows))
     module.eval()
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import distributed
@@ -38,6 +38,13 @@ def count() -> int:
 def number() -> int:
     """Which of them this one is; process 0 is the one that writes."""
     return distributed.get_rank() if distributed.is_initialized() else 0
+
+
+def once(write: Callable[[], object]) -> None:
+    """Process 0 calls `write`; every process returns when it is done."""
+    if number() == 0:
+        write()
+    wait_for_all()
 
 
 def wait_for_all() -> None:

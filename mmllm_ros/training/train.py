@@ -21,6 +21,7 @@ from ..simulator.questions import ANSWERS
 from .calibration import calibrate
 from .connectors import encode_all, train_connectors
 from .encoders import train_encoder
+from .processes import first_alone, joined, once
 from .render import render
 from .settings import TrainSettings
 from .shards import Shards
@@ -29,13 +30,15 @@ from .text import make_llm, make_tokenizer, save_llm, train_text
 ENCODERS = ("camera", "lidar", "imu")
 
 
+@joined()
 def train(settings: TrainSettings, work: Path, out: Path) -> Model:
     """Render, train the encoders, the LLM and the connectors, calibrate, and write the model folder `out`.
 
     `work` keeps the rendered frames, the checkpoints and the curves (a CSV and a PNG per stage).
     """
     rig = load_rig(settings.rig)
-    frames = Shards(render(work / "frames", settings.frames, settings.rig), rig)
+    with first_alone():
+        frames = Shards(render(work / "frames", settings.frames, settings.rig), rig)
     for modality in ENCODERS:
         if not (out / "encoders" / modality / "model.safetensors").is_file():
             stage = settings.schedules[modality], settings.batches[modality][0]
@@ -47,7 +50,7 @@ def train(settings: TrainSettings, work: Path, out: Path) -> Model:
     stage = settings.schedules["connectors"], settings.batches["connectors"]
     train_connectors(model, encode_all(frames, encoders, work), frames.truths, rig, *stage, work, settings.seed)
     calibrate(model, simulated(encoders, rig, "val", settings.calibration_scenes, settings.seed))
-    model.save(out)
+    once(lambda: model.save(out))
     return model
 
 
@@ -59,7 +62,7 @@ def _train_llm(settings: TrainSettings, frames: Shards, work: Path, out: Path) -
     for stage, truths in (("words", []), ("world", frames.truths)):
         learn = partial(train_text, stage, llm, truths, frames.rig, prompt)
         learn(settings.schedules[stage], settings.batches[stage], work, settings.seed)
-    save_llm(llm, prompt, out)
+    once(lambda: save_llm(llm, prompt, out))
 
 
 def _connected(settings: TrainSettings, rig: Rig, out: Path) -> Model:
