@@ -22,7 +22,7 @@ KEYS = {
     "matplotlib": "python3-matplotlib",
     "PIL": "python3-pil",
 }
-KEYS |= {"sklearn": "python3-sklearn", "psutil": "python3-psutil", "rich": "python3-rich", "typer": "python3-typer", "jinja2": "python3-jinja2"}
+KEYS |= {name: f"python3-{name}" for name in ("jinja2", "psutil", "rich", "sklearn", "typer")}
 # Not in apt on Ubuntu 24.04, so not in package.xml: requirements/library.txt has them.
 FROM_PIP = {"torch", "transformers", "safetensors", "open3d", "rosbags", "tokenizers", "huggingface_hub"}
 
