@@ -38,7 +38,7 @@ LAYERS = {
     ),
     2: ("model", "sensor_state", "logbook", "question_sets", "page"),
     3: ("overlay", "assistant", "recording", "nuscenes"),
-    4: ("training", "evaluation", "offline", "recorded_sets", "simulate", "nodes"),
+    4: ("training", "evaluation", "offline", "recorded_sets", "simulate", "adaptation", "nodes"),
     5: ("commands",),
     6: ("cli", "__main__"),
 }

@@ -1,0 +1,178 @@
+# Copyright 2026 The mmllm_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""A whole adaptation: lessons, a copy of the connectors, a course within the budget, training, and validation that decides.
+
+The serving model is not touched. Whoever calls swaps the result in, or does not: `Outcome.better` says which.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from torch import nn
+
+from ..datatypes import BadInput
+from ..latent.connector import Connector
+from ..model import Model
+from .budget import Budget, Course, choose
+from .inherit import can_inherit, fresh, heir, twin
+from .learn import Progress, learn, resumed
+from .lessons import Lesson, split, usable
+from .meter import Meter, peak_mb
+from .rows import Rows
+
+__all__ = ["Outcome", "Progress", "Request", "adapt"]
+
+AUDITION = 192
+"""So many training lessons decide how a newcomer begins."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to adapt: whose connectors, within which budget, and by which accuracy the result must beat what serves."""
+
+    modalities: tuple[str, ...]
+    budget: Budget = field(default_factory=Budget)
+    margin: float = 0.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not self.modalities:
+            raise BadInput("modalities is empty: name at least one whose connector is to train")
+        if not 0.0 <= self.margin <= 1.0:
+            raise BadInput(f"margin is {self.margin!r}, not between 0 and 1")
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How it went. `model` is the adapted copy; accuracies are those on the validation lessons, by the answers it would serve."""
+
+    model: Model
+    better: bool
+    message: str
+    accuracy_before: float
+    accuracy_after: float
+    seconds: float
+    flops: float
+    peak_memory_mb: float
+    estimate: Course
+    lessons: int
+
+
+def adapt(
+    model: Model,
+    lessons: Sequence[Lesson],
+    request: Request,
+    folder: Path,
+    report: Callable[[Progress], None] = lambda progress: None,
+) -> Outcome:
+    """Train copies of the connectors of `request.modalities`; `model` stays as it is.
+
+    `folder` keeps the checkpoint while it runs; the same request with the same lessons and model goes on from there. `report`
+    may raise to stop it; the checkpoint then stays. Raises BadInput: no usable lessons, budget too small, loss not a number,
+    disk full.
+    """
+    model = model.variant({}, {})
+    model.connectors.requires_grad_(False)
+    kept, left_out = usable(lessons, model, request.modalities)
+    try:
+        train, held = split(kept)
+    except BadInput as error:
+        reasons = "; ".join(f"{count} {reason}" for reason, count in left_out.items())
+        raise BadInput(f"{error}" + (f" (left out: {reasons})" if reasons else "")) from error
+    folder = folder / _digest(model, kept, request)
+    with _one_line_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        meter = resumed(folder)
+        rows, validation = meter.counted(lambda: (Rows(model, train, request.modalities), Rows(model, held, request.modalities)))
+        widths = {modality: rows.tokens[modality][0].shape[-1] for modality in request.modalities}
+        revisions = {t.modality: t.encoder for lesson in kept for t in lesson.tokens if t.modality in request.modalities}
+        torch.manual_seed(request.seed)
+        learners = nn.ModuleDict({m: _begin(model, rows, m, widths[m], revisions[m], meter) for m in request.modalities})
+        before = accuracy(model, held, request.modalities)
+        course = _course(folder / "course.json", request.budget, rows, validation, learners, meter)
+        learn(learners, rows, validation, course, request.budget.seconds, folder, request.seed, meter, report)
+    for connector in learners.values():
+        # What was not trained is not linked.
+        connector.log_gate[: max(0, len(connector.heads) - course.depth)] = -torch.inf
+    adapted = model.variant(dict(learners), revisions)
+    after = accuracy(adapted, held, request.modalities)
+    better = after > before and after - before >= request.margin
+    shutil.rmtree(folder)
+    verdict = "better" if better else f"not better by the margin of {100 * request.margin:g} points, rolled back"
+    counts = f"{100 * before:.1f} % before, {100 * after:.1f} % after on {len(held)} validation questions"
+    message = f"{', '.join(request.modalities)}: {counts}: {verdict}"
+    return Outcome(adapted, better, message, before, after, meter.seconds, meter.flops, peak_mb(), course, len(kept))
+
+
+def accuracy(model: Model, lessons: Sequence[Lesson], learners: Sequence[str]) -> float:
+    """Share of `lessons` answered as taught, by the way that questions are answered live; nobody copies from the teacher."""
+    right, banks = 0, {}
+    for lesson in lessons:
+        key = id(lesson.tokens), lesson.teachers
+        if key not in banks:
+            hidden = set(lesson.teachers) - set(learners)
+            banks[key] = model.latents([t for t in lesson.tokens if t.modality in model.connectors and t.modality not in hidden])
+        right += model.answer(lesson.question, banks[key]).answer == lesson.answer
+    return right / len(lessons)
+
+
+def _begin(model: Model, rows: Rows, modality: str, width: int, revision: str, meter: Meter) -> Connector:
+    """What the training of `modality` starts from: its own connector, or for a new encoder the best of fresh and heirs."""
+    if model.encoder_revisions.get(modality) == revision and modality in model.connectors:
+        return twin(model, model.connectors[modality])
+    newcomer = fresh(model, modality, width)
+    candidates = [newcomer]
+    for name, donor in model.connectors.items():
+        if name in rows.tokens and can_inherit(donor, newcomer):
+            values, _, valid = rows.tokens[name]
+            candidates.append(heir(model, donor, newcomer, values[valid].to(model.llm.device)))
+    few = torch.arange(len(rows))[:AUDITION].numpy()
+    depth = len(newcomer.heads)
+    with torch.no_grad():
+        losses = meter.counted(
+            lambda: [rows.loss({modality: one}, few, rows.examined(few), depth)[0].item() for one in candidates]
+        )
+    return candidates[losses.index(min(losses))]
+
+
+def _course(path: Path, budget: Budget, rows: Rows, validation: Rows, learners: nn.ModuleDict, meter: Meter) -> Course:
+    """The course of a training that was cut off, else one that fits the budget."""
+    if path.is_file():
+        return Course(**json.loads(path.read_text()))
+    course = choose(budget, rows, validation, learners, meter)
+    course.write(path)
+    return course
+
+
+def _digest(model: Model, lessons: Sequence[Lesson], request: Request) -> str:
+    """Names this very training: model, lessons and request."""
+    digest = hashlib.sha256(json.dumps([model.name, model.prompt.template, asdict(request)]).encode())
+    for value in model.connectors.state_dict().values():
+        digest.update(value.cpu().numpy().tobytes())
+    for lesson in lessons:
+        digest.update(repr((lesson.question, lesson.answer, lesson.scene, lesson.teachers)).encode())
+        for tokens in lesson.tokens:
+            digest.update(tokens.values.tobytes() + tokens.places.tobytes())
+    return digest.hexdigest()[:12]
+
+
+@contextmanager
+def _one_line_errors(folder: Path) -> Iterator[None]:
+    """Whatever ends a training becomes one line that says what happened and that nothing has changed."""
+    try:
+        yield
+    except FloatingPointError as error:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise BadInput(f"training stopped, the old weights serve on: {error}") from error
+    except (OSError, SafetensorError, MemoryError) as error:
+        line = " ".join(str(error).split())[:300] or type(error).__name__
+        raise BadInput(f"training stopped, the old weights serve on: {line}") from error

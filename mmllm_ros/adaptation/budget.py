@@ -1,0 +1,143 @@
+# Copyright 2026 The mmllm_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""From a budget to a course: how many of the last blocks are linked, what trains, how many steps. Costs are measured first."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from ..config import Validated, parameter
+from ..datatypes import BadInput
+from ..training.loop import fast
+from .meter import MEGABYTE, Meter, resident_mb
+from .rows import Rows
+
+BATCH = 48
+PASSES = 16
+"""A whole course reads each lesson so often,"""
+LEAST_STEPS = 60
+"""and takes at least so many steps."""
+LEAST_SHARE = 0.4
+"""A shallower course is preferred to one that is cut to less than this share of its steps."""
+EXAMINATIONS = 10
+"""How often the validation lessons are looked at."""
+RESERVE = 0.8
+"""Share of the seconds that is planned with: machines are not always as quick as in the trial."""
+GATES = ("log_gate", "salience.weight", "salience.bias")
+
+
+@dataclass(frozen=True)
+class Budget(Validated):
+    """What an adaptation may cost; 0 = no limit."""
+
+    seconds: float = parameter(0.0, "longest training time [s], 0 = no limit", minimum=0.0, maximum=1e6)
+    flops: float = parameter(0.0, "most floating point operations, 0 = no limit", minimum=0.0, maximum=1e24)
+    memory: float = parameter(0.0, "most resident memory [MB], 0 = no limit", minimum=0.0, maximum=1e8)
+
+
+@dataclass(frozen=True, slots=True)
+class Course:
+    """What trains ("connector" or "gates"), the linked depth N, the steps, and what that should cost in all."""
+
+    trains: str
+    depth: int
+    steps: int
+    step_seconds: float
+    step_flops: float
+    seconds: float
+    flops: float
+    memory_mb: float
+
+    def __str__(self) -> str:
+        cost = f"about {self.seconds:.0f} s, {self.flops:.2g} FLOPs, {self.memory_mb:.0f} MB"
+        return f"{self.trains}, last {self.depth} blocks, {self.steps} steps: {cost}"
+
+    def write(self, path: Path) -> None:
+        """Keep the course, so that a training that was cut off goes on with it."""
+        part = path.with_suffix(".part")
+        part.write_text(json.dumps(asdict(self)))
+        part.replace(path)
+
+
+def prepare(learners: nn.ModuleDict, trains: str) -> None:
+    """Let train what `trains` names, and nothing else."""
+    for name, value in learners.named_parameters():
+        value.requires_grad_(trains == "connector" or name.split(".", 1)[1] in GATES)
+
+
+def choose(budget: Budget, rows: Rows, validation: Rows, learners: nn.ModuleDict, meter: Meter) -> Course:
+    """The best course that fits: the whole connector before the gates alone, more blocks before fewer. Raises BadInput.
+
+    The seconds and operations that `meter` has counted already are part of the budget.
+    """
+    whole = max(LEAST_STEPS, PASSES * len(rows) // BATCH)
+    course = None
+    for course in _courses(rows, len(validation), learners, whole):
+        most = _affordable(budget, course, meter, whole)
+        if most >= LEAST_SHARE * whole and (not budget.memory or course.memory_mb <= budget.memory):
+            return _cut(course, min(whole, most))
+    if budget.memory and course.memory_mb > budget.memory:
+        raise BadInput(f"memory is {budget.memory:g} MB, the least that training takes is {course.memory_mb:.0f} MB")
+    if most < 1:
+        raise BadInput(f"the budget is spent before the first step, which takes {course.step_seconds:.2g} s")
+    return _cut(course, most)
+
+
+def _courses(rows: Rows, examined: int, learners: nn.ModuleDict, steps: int) -> Iterator[Course]:
+    """Courses in the order of preference, each measured with one step when it is asked for."""
+    deepest = max(len(connector.heads) for connector in learners.values())
+    for trains in ("connector", "gates"):
+        for depth in range(deepest, 0, -1):
+            prepare(learners, trains)
+            seconds, flops, saved = _trial(rows, learners, depth)
+            trained = sum(value.numel() for value in learners.parameters() if value.requires_grad)
+            memory = resident_mb() + (saved + 3 * 4 * trained) / MEGABYTE
+            # An examination is a forward pass, a third of a step, over every validation lesson.
+            looks = EXAMINATIONS * examined / BATCH / 3
+            yield Course(trains, depth, steps, seconds, flops, seconds * (steps + looks), flops * (steps + looks), memory)
+
+
+def _affordable(budget: Budget, course: Course, meter: Meter, whole: int) -> int:
+    """Steps that seconds and operations permit, at most `whole`."""
+    shares = [1.0]
+    if budget.seconds:
+        shares.append((RESERVE * budget.seconds - meter.seconds) / course.seconds)
+    if budget.flops:
+        shares.append((budget.flops - meter.flops) / course.flops)
+    return int(min(shares) * whole)
+
+
+def _cut(course: Course, steps: int) -> Course:
+    share = steps / course.steps
+    return Course(**{**asdict(course), "steps": steps, "seconds": course.seconds * share, "flops": course.flops * share})
+
+
+def _trial(rows: Rows, learners: nn.ModuleDict, depth: int) -> tuple[float, float, float]:
+    """Seconds, operations and bytes kept for the backward pass of one step; the weights stay as they are."""
+    chosen = np.arange(min(BATCH, len(rows)))
+    kept: dict[int, int] = {}
+
+    def note(tensor: torch.Tensor) -> torch.Tensor:
+        kept[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+        return tensor
+
+    def step() -> None:
+        with fast(rows.hidden.device):
+            value, _ = rows.loss(learners, chosen, rows.draw_seen(chosen, np.random.default_rng(0)), depth)
+        value.backward()
+        learners.zero_grad(set_to_none=True)
+
+    with FlopCounterMode(display=False) as counter, torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+        step()
+    started = time.perf_counter()
+    step()
+    return time.perf_counter() - started, counter.get_total_flops(), sum(kept.values())

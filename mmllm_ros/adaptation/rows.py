@@ -1,0 +1,123 @@
+# Copyright 2026 The mmllm_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Lessons as tensors, a question a row: what the frozen parts make of them is computed once, before the first step."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..datatypes import BadInput
+from ..latent.connector import Connector, merge
+from ..latent.decoder import decoder_blocks
+from ..latent.lower import can_split, lower_states, upper
+from ..latent.port import Latent
+from ..model import Model
+from ..training.text import answer_loss, lay_out
+from .lessons import Lesson
+
+AT_ONCE = 64
+EVERYTHING = 0.5
+"""Share of questions that see all modalities; the others see the learners and each other modality with even odds."""
+
+
+class Rows:
+    """R lessons about M moments.
+
+    Args:
+        model: frozen LLM and connectors; those of the learners are given with each call.
+        lessons: usable ones.
+        learners: the modalities that train; a question sees at least them.
+    """
+
+    def __init__(self, model: Model, lessons: Sequence[Lesson], learners: Sequence[str]) -> None:
+        if not can_split(model.llm):
+            raise BadInput(f"model {model.name} cannot learn on the road: its decoder is not of the kind that runs in two halves")
+        self.model, self.learners = model, tuple(learners)
+        moments = list({id(lesson.tokens): lesson.tokens for lesson in lessons}.values())
+        number = {id(tokens): index for index, tokens in enumerate(moments)}
+        self.moment = torch.tensor([number[id(lesson.tokens)] for lesson in lessons])
+        self.taught_by = [lesson.teachers for lesson in lessons]
+        known = {*model.connectors, *learners}
+        self.tokens = {modality: _padded(moments, modality) for modality in sorted(known) if _there(moments, modality)}
+        pairs = [(model.prompt.question_ids(lesson.question), model.prompt.answer_ids(lesson.answer)) for lesson in lessons]
+        self.length = [len(prompt) + len(answer) - 1 for prompt, answer in pairs]
+        self.laid = lay_out(pairs, model.tokenizer.pad_token_id)
+        self.first = len(decoder_blocks(model.llm)) - model.linked_blocks
+        with torch.no_grad():
+            parts = self.laid.ids.to(model.llm.device).split(AT_ONCE)
+            self.hidden = torch.cat([lower_states(model.llm, part, first_block=self.first) for part in parts])
+
+    def __len__(self) -> int:
+        return len(self.moment)
+
+    def draw_seen(self, rows: np.ndarray, rng: np.random.Generator) -> dict[str, Tensor]:
+        """What each of `rows` sees while training: bool [rows] by modality."""
+        everything = rng.random(len(rows)) < EVERYTHING
+        return {
+            modality: torch.from_numpy(everything | (rng.random(len(rows)) < 0.5) | (modality in self.learners))
+            for modality in self.tokens
+        }
+
+    def examined(self, rows: np.ndarray) -> dict[str, Tensor]:
+        """What each of `rows` sees in an examination: everything, but nobody copies from the teacher."""
+        return {
+            modality: torch.tensor([modality in self.learners or modality not in self.taught_by[row] for row in rows])
+            for modality in self.tokens
+        }
+
+    def loss(
+        self, learning: Mapping[str, Connector], rows: np.ndarray, seen: Mapping[str, Tensor], depth: int
+    ) -> tuple[Tensor, float]:
+        """Mean cross-entropy of the answers of `rows` and the share of right ones; learners link `depth` of the last blocks."""
+        moments, row = self.moment[rows].unique(return_inverse=True)
+        device = self.hidden.device
+        banks = {}
+        for modality, parts in self.tokens.items():
+            values, places, valid = (part[moments].to(device) for part in parts)
+            connector = learning[modality] if modality in learning else self.model.connectors[modality]
+            reach = min(depth, len(connector.heads)) if modality in learning else None
+            # A frozen connector needs no gradient, and autograd sees that by itself.
+            bank = connector(values, places, valid, linked_blocks=reach)
+            hidden = ~seen[modality].to(device)[:, None]
+            banks[modality] = {
+                block: Latent(latent.key[row], latent.value[row], latent.log_gate[row].masked_fill(hidden, -torch.inf))
+                for block, latent in bank.items()
+            }
+        length = max(self.length[index] for index in rows)
+        places, targets = self.laid.places[rows].to(device), self.laid.targets[rows].to(device)
+        hidden = self.hidden[rows, :length]
+        return answer_loss(upper(self.model.llm, hidden, merge(banks), first_block=self.first, positions=places), targets)
+
+    @torch.no_grad()
+    def examine(self, learning: Mapping[str, Connector], depth: int) -> tuple[float, float]:
+        """Mean loss and share of right answers over all rows, as `examined`."""
+        total = np.zeros(2)
+        for rows in np.array_split(np.arange(len(self)), -(-len(self) // AT_ONCE)):
+            loss, right = self.loss(learning, rows, self.examined(rows), depth)
+            total += len(rows) * np.array([loss.item(), right])
+        loss, right = (total / len(self)).tolist()
+        return loss, right
+
+
+def _there(moments: Sequence[tuple], modality: str) -> bool:
+    return any(tokens.modality == modality for moment in moments for tokens in moment)
+
+
+def _padded(moments: Sequence[tuple], modality: str) -> tuple[Tensor, Tensor, Tensor]:
+    """Values [M, T, D], places [M, T, 3] and which of them are there, bool [M, T]; sources in order, as the model reads them."""
+    kept = [sorted((t for t in moment if t.modality == modality), key=lambda t: t.source) for moment in moments]
+    size = max(sum(len(t.values) for t in tokens) for tokens in kept)
+    width = next(t.values.shape[1] for tokens in kept for t in tokens)
+    values, places = torch.zeros(len(kept), size, width), torch.zeros(len(kept), size, 3)
+    valid = torch.zeros(len(kept), size, dtype=torch.bool)
+    for index, tokens in enumerate(kept):
+        if tokens:
+            count = sum(len(t.values) for t in tokens)
+            values[index, :count] = torch.from_numpy(np.concatenate([t.values for t in tokens]))
+            places[index, :count] = torch.from_numpy(np.concatenate([t.places for t in tokens]))
+            valid[index, :count] = True
+    return values, places, valid

@@ -1,0 +1,339 @@
+# Copyright 2026 The mmllm_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Learning on the road: lessons are kept and checked, the course fits the budget, the result serves only if it is better."""
+
+from __future__ import annotations
+
+import dataclasses
+import resource
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tiny_model import make_tiny_model
+from torch import nn
+
+from mmllm_ros.adaptation import budget
+from mmllm_ros.adaptation.adapt import Request, adapt
+from mmllm_ros.adaptation.budget import Budget
+from mmllm_ros.adaptation.buffer import ReplayBuffer
+from mmllm_ros.adaptation.inherit import fresh, heir
+from mmllm_ros.adaptation.lessons import Labelled, Lesson, SelfTaught, split, usable
+from mmllm_ros.adaptation.rows import Rows
+from mmllm_ros.adaptation.state import State
+from mmllm_ros.datatypes import BadInput, Question, Tokens
+from mmllm_ros.encoders.proposals import ATTRIBUTES
+from mmllm_ros.model import Model
+from mmllm_ros.question_sets import Asked
+
+ASKED = ("are there any cars ?", "what color is the light ?", "how many trucks are there ?")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    return make_tiny_model(tmp_path_factory.mktemp("model"))
+
+
+@pytest.fixture(scope="module")
+def model(folder) -> Model:
+    return Model.load(folder, "cpu")
+
+
+def tokens(model: Model, modality: str, seed: int = 0, count: int = 4, source: str = "") -> Tokens:
+    rng = np.random.default_rng([seed, len(modality)])
+    width = model.connectors[modality].shape["token_width"]
+    values, places = rng.normal(size=(count, width)), rng.normal(size=(count, 3))
+    revision = model.encoder_revisions[modality]
+    return Tokens(modality, source or modality, 1, values.astype(np.float32), places.astype(np.float32), revision)
+
+
+def lessons(model: Model, count: int = 40, modalities=("camera", "lidar")) -> list[Lesson]:
+    """Whether there are cars is written in the first number of every lidar token."""
+    made = []
+    for index in range(count):
+        seen = [tokens(model, modality, index) for modality in modalities]
+        for item in seen:
+            if item.modality == "lidar":
+                item.values[:] = 3.0 * (-1) ** index * np.sign(np.arange(item.values.shape[1]) % 2 - 0.5)
+        made.append(Lesson(ASKED[0], "yes" if index % 2 else "no", tuple(seen), f"scene {index // 2}"))
+    return made
+
+
+@pytest.fixture(scope="module")
+def without_lidar(folder) -> Model:
+    return drop(Model.load(folder, "cpu"), "lidar")
+
+
+def drop(model: Model, modality: str) -> Model:
+    other = model.variant({}, {})
+    del other.connectors[modality]
+    return other
+
+
+@pytest.fixture(scope="module")
+def learned(folder, without_lidar, tmp_path_factory):
+    """A newcomer taught from forty labelled lessons, and what was reported on the way."""
+    told = []
+    taught = lessons(Model.load(folder, "cpu"))
+    outcome = adapt(without_lidar, taught, Request(("lidar",)), tmp_path_factory.mktemp("work"), told.append)
+    return outcome, told, taught
+
+
+def test_a_newcomer_learns_what_only_it_can_see(learned):
+    outcome, _, taught = learned
+    assert outcome.better and outcome.accuracy_after >= 0.9 > outcome.accuracy_before
+    assert outcome.lessons == len(taught) and outcome.message.endswith("better")
+
+
+def test_the_estimate_comes_first_and_the_measured_cost_at_the_end(learned):
+    outcome, told, _ = learned
+    assert told[0].step == 0 and told[0].plan == str(outcome.estimate) and told[0].steps == outcome.estimate.steps
+    assert [progress.step for progress in told] == list(range(outcome.estimate.steps + 1))
+    assert outcome.flops == pytest.approx(outcome.estimate.flops, rel=0.5)
+    assert outcome.seconds > 0 and outcome.peak_memory_mb > 50
+
+
+def test_the_serving_model_is_not_touched_by_an_adaptation(folder, without_lidar, learned):
+    shipped = Model.load(folder, "cpu")
+    assert without_lidar.modalities == ("camera", "imu")
+    for name, connector in without_lidar.connectors.items():
+        for key, value in connector.state_dict().items():
+            assert torch.equal(value, shipped.connectors[name].state_dict()[key])
+
+
+def test_answers_that_do_not_use_the_newcomer_are_the_same_bit_for_bit(model, without_lidar, learned):
+    adapted = learned[0].model
+    for seen in ((), ("camera",), ("camera", "imu")):
+        readings = [tokens(model, modality, 7) for modality in seen]
+        one, other = (m.score(ASKED[0], m.latents(readings)) for m in (without_lidar, adapted))
+        assert one == other
+
+
+def test_an_adapted_model_is_a_model_folder_with_links_and_survives_a_restart(folder, learned, tmp_path):
+    state = State(tmp_path, folder)
+    assert state.serving() == folder
+    written = state.swap_in(learned[0].model)
+    assert state.serving() == written and (written / "llm").is_symlink() and (written / "encoders" / "lidar").is_symlink()
+    served, shipped = Model.load(State(tmp_path, folder).serving(), "cpu"), Model.load(folder, "cpu")
+    assert served.revision not in ("unsaved", shipped.revision)
+    swapped = shipped.load_variant(written)
+    assert swapped.revision == served.revision and swapped.llm is shipped.llm
+    readings = [tokens(served, "lidar", 3)]
+    assert served.score(ASKED[0], served.latents(readings)) == swapped.score(ASKED[0], swapped.latents(readings))
+
+
+def test_only_the_newest_revisions_stay_on_disk(folder, learned, tmp_path):
+    state = State(tmp_path, folder)
+    written = [state.swap_in(learned[0].model) for _ in range(5)]
+    assert state.serving() == written[-1] and [path.is_dir() for path in written] == [False, False, True, True, True]
+
+
+def test_another_model_has_another_state_and_two_robots_do_not_share_one(folder, tmp_path):
+    other = make_tiny_model(tmp_path / "model", seed=1)
+    places = {State(tmp_path, folder).folder, State(tmp_path, other).folder, State(tmp_path, folder, "/left").folder}
+    assert len(places) == 3
+
+
+def test_two_adaptations_do_not_write_to_one_state(folder, tmp_path):
+    one, other = State(tmp_path, folder), State(tmp_path, folder)
+    with one.alone(), pytest.raises(BadInput, match="another adaptation is running"), other.alone():
+        pass
+
+
+def test_poisoned_labels_are_rolled_back(folder, model, learned, tmp_path):
+    outcome, _, taught = learned
+    # Trained on lies, examined on the truth.
+    held = {lesson.scene for lesson in split(taught)[1]}
+    lies = {"yes": "no", "no": "yes"}
+    poisoned = [one if one.scene in held else dataclasses.replace(one, answer=lies[one.answer]) for one in taught]
+    again = adapt(outcome.model, poisoned, Request(("lidar",)), tmp_path)
+    assert not again.better and "rolled back" in again.message and again.accuracy_after <= again.accuracy_before
+
+
+def test_a_margin_that_is_not_reached_is_a_rollback(learned, tmp_path):
+    outcome = adapt(learned[0].model, learned[2], Request(("lidar",), margin=1.0), tmp_path)
+    assert not outcome.better and "margin of 100 points" in outcome.message
+
+
+def test_an_adaptation_cut_off_and_asked_for_again_gives_the_same_weights_bit_for_bit(without_lidar, learned, tmp_path):
+    outcome, _, taught = learned
+
+    class Cut(Exception):
+        pass
+
+    def cut(progress):
+        if progress.step == 7:
+            raise Cut
+
+    with pytest.raises(Cut):
+        adapt(without_lidar, taught, Request(("lidar",)), tmp_path, cut)
+    assert list(tmp_path.glob("*/adapt.safetensors"))
+    steps = []
+    again = adapt(without_lidar, taught, Request(("lidar",)), tmp_path, lambda progress: steps.append(progress.step))
+    assert steps[0] > 0 and not list(tmp_path.iterdir())
+    for one, other in zip(outcome.model.connectors.parameters(), again.model.connectors.parameters(), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_a_loss_that_is_not_a_number_is_one_line_and_leaves_nothing_behind(without_lidar, learned, tmp_path, monkeypatch):
+    monkeypatch.setattr("mmllm_ros.adaptation.learn.LEARNING_RATE", 1e30)
+    with pytest.raises(BadInput, match=r"training stopped, the old weights serve on: .*nan") as caught:
+        adapt(without_lidar, learned[2], Request(("lidar",)), tmp_path)
+    assert "\n" not in str(caught.value) and not list(tmp_path.iterdir())
+
+
+def test_a_full_disk_is_one_line(without_lidar, learned, tmp_path):
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))
+    try:
+        with pytest.raises(BadInput, match="training stopped, the old weights serve on: ") as caught:
+            adapt(without_lidar, learned[2], Request(("lidar",)), tmp_path)
+        with pytest.raises(BadInput, match="the lesson was not kept"):
+            ReplayBuffer(tmp_path / "lessons").add(dataclasses.replace(learned[2][0], question="?" * 5000))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert "\n" not in str(caught.value) and len(ReplayBuffer(tmp_path / "lessons")) == 0
+
+
+@pytest.mark.parametrize("trained", ["depth", "gates"])
+def test_a_budget_chooses_depth_and_what_trains_and_what_is_not_trained_is_not_linked(without_lidar, learned, tmp_path, trained):
+    whole = learned[0].estimate
+    if trained == "depth":
+        outcome = adapt(without_lidar, learned[2], Request(("lidar",), Budget(flops=0.5 * whole.flops)), tmp_path)
+        assert outcome.flops <= 0.6 * whole.flops
+        assert outcome.estimate.depth < whole.depth or outcome.estimate.steps < whole.steps
+    else:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(budget, "resident_mb", lambda: 0.0)
+            learners = nn.ModuleDict(
+                {"lidar": fresh(without_lidar, "lidar", learned[0].model.connectors["lidar"].shape["token_width"])}
+            )
+            courses = budget._courses(Rows(without_lidar, split(learned[2])[0], ["lidar"]), 8, learners, 60)
+            tight = min(course.memory_mb for course in courses if course.trains == "connector") - 1e-6
+            outcome = adapt(without_lidar, learned[2], Request(("lidar",), Budget(memory=tight)), tmp_path)
+        assert outcome.estimate.trains == "gates" and outcome.estimate.memory_mb <= tight
+    open_gates = int(torch.isfinite(outcome.model.connectors["lidar"].log_gate).sum())
+    assert open_gates == outcome.estimate.depth
+
+
+def test_a_budget_too_small_for_one_step_says_so(without_lidar, learned, tmp_path):
+    for small, complaint in ((Budget(flops=1.0), "before the first step"), (Budget(memory=1.0), "memory is 1 MB, the least")):
+        with pytest.raises(BadInput, match=complaint):
+            adapt(without_lidar, learned[2], Request(("lidar",), small), tmp_path)
+
+
+def test_the_seconds_of_the_budget_are_kept(without_lidar, learned, tmp_path):
+    outcome = adapt(without_lidar, learned[2], Request(("lidar",), Budget(seconds=3600.0)), tmp_path)
+    assert outcome.estimate == dataclasses.replace(
+        learned[0].estimate, **{name: getattr(outcome.estimate, name) for name in ("step_seconds", "seconds", "memory_mb")}
+    )
+
+
+def test_an_heir_reads_what_its_donor_reads_where_features_do_not_speak(model):
+    donor, newcomer = model.connectors["camera"], fresh(model, "lidar", model.connectors["camera"].shape["token_width"])
+    seen = tokens(model, "camera", 5, count=30)
+    values, places = torch.from_numpy(seen.values)[None], torch.from_numpy(seen.places)[None]
+    private = values.shape[-1] - ATTRIBUTES
+    with torch.no_grad():
+        # With the same features in every token the mean is exact, and nothing is lost.
+        values[..., :private] = values[..., :1, :private]
+        values[..., private:] = values[..., private:] * 1e-4
+        child = heir(model, donor, newcomer, values[0])
+        for block, latent in donor(values, places).items():
+            torch.testing.assert_close(child(values, places)[block].key, latent.key, rtol=1e-2, atol=1e-2)
+
+
+def test_an_adapted_modality_the_model_never_had_gets_a_connector_of_its_own(model, tmp_path):
+    taught = [
+        dataclasses.replace(one, tokens=(one.tokens[0], dataclasses.replace(one.tokens[1], modality="radar", encoder="new")))
+        for one in lessons(model)
+    ]
+    outcome = adapt(model, taught, Request(("radar",)), tmp_path)
+    assert outcome.better and outcome.model.modalities == ("camera", "imu", "lidar", "radar")
+    assert outcome.model.encoder_revisions["radar"] == "new"
+
+
+def test_trusted_modalities_teach_what_they_are_sure_of_and_nobody_copies_in_the_examination(model):
+    questions = tuple(Question(text, "", "exist", 0) for text in ASKED)
+    asked = [Asked(f"s{i}", "day", (tokens(model, "camera", i), tokens(model, "lidar", i)), questions) for i in range(6)]
+    everything = SelfTaught(model, asked, ("camera",), 0.0).lessons()
+    assert len(everything) == 18 and {lesson.teachers for lesson in everything} == {("camera",)}
+    assert everything[0].answer == model.score(ASKED[0], model.latents([tokens(model, "camera", 0)])).answer
+    assert SelfTaught(model, asked, ("camera",), 1.01).lessons() == []
+    seen = Rows(model, everything, ["lidar"]).examined(np.arange(4))
+    assert seen["lidar"].all() and not seen["camera"].any()
+
+
+def test_recorded_lessons_are_their_questions(model):
+    asked = Asked(
+        "s", "day", (tokens(model, "lidar"),), (Question(ASKED[0], "yes", "exist", 0), Question(ASKED[1], "red", "light", 0))
+    )
+    assert [(lesson.question, lesson.answer, lesson.scene) for lesson in Labelled([asked]).lessons()] == [
+        (ASKED[0], "yes", "s"), (ASKED[1], "red", "s")
+    ]  # fmt: skip
+
+
+def spoilt(lesson: Lesson, kind: str) -> Lesson:
+    camera, lidar = lesson.tokens
+    if kind == "nan":
+        values = lidar.values.copy()
+        values[0, 0] = np.nan
+        return dataclasses.replace(lesson, tokens=(camera, dataclasses.replace(lidar, values=values)))
+    if kind == "answer":
+        return dataclasses.replace(lesson, answer="perhaps")
+    if kind == "word":
+        return dataclasses.replace(lesson, question="are there any zebras ?")
+    if kind == "encoder":
+        return dataclasses.replace(lesson, tokens=(dataclasses.replace(camera, encoder="older"), lidar))
+    return dataclasses.replace(lesson, tokens=(camera,))
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason"),
+    [("nan", "not finite"), ("answer", "'perhaps'"), ("word", "'zebras'"), ("encoder", "'older'"), ("absent", "without lidar")],
+)
+def test_a_spoilt_lesson_is_left_out_and_the_refusal_says_why(model, tmp_path, kind, reason):
+    taught = [spoilt(lesson, kind) for lesson in lessons(model, 12)]
+    kept, left_out = usable(taught, model, ["lidar"])
+    assert not kept and list(left_out.values()) == [12] and reason in next(iter(left_out))
+    with pytest.raises(BadInput, match=f"0 usable lessons .*12 .*{reason}"):
+        adapt(model, taught, Request(("lidar",)), tmp_path)
+
+
+def test_lessons_outlast_the_process_and_the_oldest_go_first(model, tmp_path):
+    taught = lessons(model, 6)
+    for lesson in taught:
+        ReplayBuffer(tmp_path, capacity=4).add(lesson)
+    kept = ReplayBuffer(tmp_path, capacity=4).lessons()
+    assert [lesson.scene for lesson in kept] == [lesson.scene for lesson in taught[2:]]
+    for one, other in zip(kept, taught[2:], strict=True):
+        assert (one.question, one.answer, one.teachers) == (other.question, other.answer, other.teachers)
+        for a, b in zip(one.tokens, other.tokens, strict=True):
+            assert (a.modality, a.source, a.stamp, a.encoder) == (b.modality, b.source, b.stamp, b.encoder)
+            assert np.array_equal(a.values, b.values) and np.array_equal(a.places, b.places)
+
+
+@given(st.binary(max_size=200), st.integers(0, 400))
+@settings(max_examples=30)
+def test_a_spoilt_file_in_the_buffer_is_passed_over(tmp_path_factory, garbage, cut):
+    folder = tmp_path_factory.mktemp("buffer")
+    buffer = ReplayBuffer(folder)
+    values = Tokens("lidar", "lidar", 1, np.zeros((2, 3), np.float32), np.zeros((2, 3), np.float32), "r")
+    for scene in ("one", "two"):
+        buffer.add(Lesson(ASKED[0], "yes", (values,), scene))
+    path = folder / "000000000.safetensors"
+    whole = path.read_bytes()
+    path.write_bytes(whole[:cut] + garbage)
+    assert buffer.lessons()[-1].scene == "two"
+
+
+def test_a_request_names_modalities_and_a_margin_that_can_be():
+    with pytest.raises(BadInput, match="modalities is empty"):
+        Request(())
+    with pytest.raises(BadInput, match=r"margin is 2\.0"):
+        Request(("lidar",), margin=2.0)
+    with pytest.raises(BadInput, match=r"seconds is -1\.0"):
+        Budget(seconds=-1.0)
