@@ -102,14 +102,8 @@ def draw_from_above(points: np.ndarray | None, size: int, reach: float = 40.0, g
     middle, scale = size // 2, size / (2 * reach)
     for distance in range(10, int(reach) + 1, 10):
         cv2.circle(canvas, (middle, middle), int(distance * scale), (52, 56, 66), 1, cv2.LINE_AA)
-        write(
-            canvas,
-            f"{distance} m",
-            middle + int(0.72 * distance * scale) + 2,
-            middle - int(0.72 * distance * scale),
-            11,
-            _RING_INK,
-        )
+        aside = int(0.72 * distance * scale)
+        write(canvas, f"{distance} m", middle + aside + 2, middle - aside, 11, _RING_INK)
     if points is None:
         write(canvas, "no lidar", middle - text_width("no lidar", 13) // 2, middle + 26, 13, _RING_INK)
     else:

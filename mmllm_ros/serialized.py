@@ -65,7 +65,7 @@ class Serializer:
 
     def transforms(self, stamp: int) -> Serialized:
         """Where the sensors are mounted on base_link, for /tf_static."""
-        poses = [(camera_frame_id(mount), mount.position, _camera_rotation(mount)) for mount in self.rig.cameras]
+        poses = [(camera_frame_id(mount), mount.position, camera_rotation(mount)) for mount in self.rig.cameras]
         if self.rig.lidar:
             poses.append(("lidar", self.rig.lidar.position, rotation(self.rig.lidar.axes)))
         if self.rig.imu:
@@ -158,6 +158,15 @@ def camera_frame_id(mount: CameraMount) -> str:
     return f"camera_{mount.name}_optical"
 
 
+def camera_rotation(mount: CameraMount) -> np.ndarray:
+    """Optical axes of the camera -> base axes, [3, 3]."""
+    c, s = math.cos(mount.bearing), math.sin(mount.bearing)
+    yaw = np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]])
+    c, s = math.cos(mount.pitch), math.sin(mount.pitch)
+    pitch = np.array([[c, 0, s], [0, 1, 0], [-s, 0, c]])
+    return yaw @ pitch @ _OPTICAL
+
+
 def _image_type(mount: CameraMount) -> str:
     return "CompressedImage" if mount.topic.endswith("/compressed") else "Image"
 
@@ -165,15 +174,6 @@ def _image_type(mount: CameraMount) -> str:
 def _info_topic(mount: CameraMount) -> str:
     plain = mount.topic.removesuffix("/compressed")
     return f"{plain.rpartition('/')[0] or plain}/camera_info"
-
-
-def _camera_rotation(mount: CameraMount) -> np.ndarray:
-    """Optical axes of the camera -> base axes, [3, 3]."""
-    c, s = math.cos(mount.bearing), math.sin(mount.bearing)
-    yaw = np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]])
-    c, s = math.cos(mount.pitch), math.sin(mount.pitch)
-    pitch = np.array([[c, 0, s], [0, 1, 0], [-s, 0, c]])
-    return yaw @ pitch @ _OPTICAL
 
 
 def _quaternion(turn: np.ndarray) -> np.ndarray:

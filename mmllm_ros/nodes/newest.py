@@ -53,6 +53,7 @@ class NewestSubscription:
 
     def __init__(self, node: Node, kind: type, topic: str) -> None:
         self.kind = kind
+        self._node = node
         self._context = node.context
         self.link = Link(node.resolve_topic_name(topic))
         self.taken = self.passed_over = 0
@@ -101,6 +102,10 @@ class NewestSubscription:
             for event in events:
                 if event.is_ready(wait_set) and (report := event.take_data()):
                     event.callback(report)
+
+    def destroy(self) -> None:
+        """Stop receiving, DDS included; for a callback of the executor, or before it spins."""
+        self._node.destroy_subscription(self._subscription)
 
     @property
     def publishers(self) -> int:

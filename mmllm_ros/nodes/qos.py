@@ -1,6 +1,6 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""The two QoS profiles of the mmllm/ topics; sensor topics have ROS's own sensor data profile."""
+"""The QoS profiles of the mmllm/ topics; sensor topics have ROS's own sensor data profile."""
 
 from __future__ import annotations
 
@@ -10,3 +10,6 @@ RELIABLE = QoSProfile(depth=10)
 
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 """Who joins late still gets the newest message."""
+
+NEWEST = QoSProfile(depth=1)
+"""For pictures: whoever is slow gets the newest only."""

@@ -4,23 +4,25 @@
 
 from __future__ import annotations
 
+from collections import deque
+
 import numpy as np
 from rclpy.node import Node
 from sensor_msgs.msg import CompressedImage, Image, PointCloud2
 
-from ..datatypes import BadInput
+from ..datatypes import BadInput, LidarScan
 from ..rig import CameraMount, LidarMount, Rig
 from .messages import frame_from_message
 from .newest import NewestSubscription
 
 
 class Views:
-    """The newest view of every camera and lidar of a rig, on subscriptions that cost nothing until `look`."""
+    """The newest view of every camera and lidar of a rig, on subscriptions that nothing tends until `look`."""
 
     def __init__(self, node: Node, rig: Rig) -> None:
         self.images: dict[str, np.ndarray] = {}
-        self.points: np.ndarray | None = None
-        self._sensors: list[tuple[str, CameraMount | LidarMount, NewestSubscription]] = []
+        self.scan: LidarScan | None = None
+        self._sensors: deque[tuple[str, CameraMount | LidarMount, NewestSubscription]] = deque()
         for mount in rig.cameras:
             compressed = node.resolve_topic_name(mount.topic).endswith("/compressed")
             subscription = NewestSubscription(node, CompressedImage if compressed else Image, mount.topic)
@@ -28,19 +30,33 @@ class Views:
         if rig.lidar:
             self._sensors.append(("lidar", rig.lidar, NewestSubscription(node, PointCloud2, rig.lidar.topic)))
 
-    def look(self) -> None:
-        """Bring `images` and `points` up to date; what sends nothing new, or something unreadable, stays as it was."""
-        for name, mount, subscription in self._sensors:
+    @property
+    def points(self) -> np.ndarray | None:
+        """Of the newest sweep, as in LidarScan."""
+        return self.scan.points if self.scan else None
+
+    def look(self, limit: float = float("inf")) -> None:
+        """Bring `images` and `scan` up to date; what sends nothing new, or something unreadable, stays as it was.
+
+        After `limit` bytes it leaves off, and goes on there the next time: a message costs what it weighs.
+        """
+        taken_bytes = 0
+        for _ in range(len(self._sensors)):
+            name, mount, subscription = self._sensors[0]
+            self._sensors.rotate(-1)
             if (taken := subscription.take()) is None:
                 continue
+            taken_bytes += len(taken[0].data)
             try:
                 frame = frame_from_message(taken[0], name, mount)
             except BadInput:
                 continue  # its encoder counts and reports it
-            if isinstance(mount, LidarMount):
-                self.points = frame.points
+            if isinstance(frame, LidarScan):
+                self.scan = frame
             else:
                 self.images[name] = frame.image
+            if taken_bytes >= limit:
+                break
 
     def destroy(self) -> None:
         """Stop receiving."""

@@ -1,99 +1,119 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""The visualizer node: the newest answer as a picture and as markers for rviz, drawn only while somebody looks."""
+"""The visualizer node: the robot at a glance as a picture, markers and coloured points, made only while somebody looks."""
 
 from __future__ import annotations
 
 import sys
-from array import array
+from collections import deque
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
-import numpy as np
-from geometry_msgs.msg import Point, Vector3
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
-from sensor_msgs.msg import Image
-from std_msgs.msg import ColorRGBA
-from visualization_msgs.msg import Marker, MarkerArray
+from sensor_msgs.msg import Image, PointCloud2
+from visualization_msgs.msg import MarkerArray
 
+from ..colouring import coloured, in_base
 from ..config import VisualizerConfig
-from ..datatypes import NANOSECONDS, Answer, BadInput
-from ..drawing import Moment, draw_card, evidence_text
+from ..datatypes import NANOSECONDS, Answer, BadInput, Plan
 from ..msg import Answer as AnswerMessage
-from ..msg import ModalityPlan
+from ..msg import ModalityPlan, SensorHealth
+from ..overlay import ANSWERS, View, draw_overlay
 from ..rig import load_rig
+from ..sensor_state import State, Watch, state_of
 from . import qos
-from .messages import BASE_FRAME, answer_from_message, header
+from .clock import on_jump_back
+from .markers import markers
+from .messages import answer_from_message, health_from_message, plan_from_message
 from .parameters import declare
+from .picture_messages import cloud_to_message, image_to_message
 from .process import spin
 from .views import Views
 
-WAITING = Answer(0, "", "no question yet", "", 0.0, (), {}, 0.0, "", "")
-_GREEN, _GREY, _WHITE = (0.2, 0.8, 0.4), (0.45, 0.45, 0.45), (1.0, 1.0, 1.0)
+MOST_BYTES = 6_000_000
+"""Of sensor messages taken for one picture, about: six cameras of 1600x900 come in turn, each every other second."""
+
+MOST_POINTS = 60_000
+"""A denser sweep is thinned out."""
 
 
 class Visualizer(Node):
-    """Draws `rate` times a second; without a subscriber it takes no image and draws nothing."""
+    """Draws `rate` times a second. What nobody subscribes to is not made, and with no subscriber no sensor is listened to."""
 
     def __init__(self, **node_arguments: Any) -> None:
         super().__init__("visualizer", **node_arguments)
         self.config = declare(self, VisualizerConfig, self._on_config)
-        self._answer = WAITING
-        self._plan = ModalityPlan()
-        self._views = Views(self, load_rig(self.config.rig))
-        self._overlay = self.create_publisher(Image, "mmllm/overlay", qos.RELIABLE)
-        self._markers = self.create_publisher(MarkerArray, "mmllm/markers", qos.RELIABLE)
+        self._rig = load_rig(self.config.rig)
+        self._watch = Watch()
+        self._answers: deque[Answer] = deque(maxlen=ANSWERS)
+        self._plan: Plan | None = None
+        self._views: Views | None = None
+        self._overlay = self.create_publisher(Image, "mmllm/overlay", qos.NEWEST)
+        self._markers = self.create_publisher(MarkerArray, "mmllm/markers", qos.NEWEST)
+        self._points = self.create_publisher(PointCloud2, "mmllm/points", qos.NEWEST)
         self.create_subscription(AnswerMessage, "mmllm/answers", self._on_answer, qos.RELIABLE)
+        self.create_subscription(SensorHealth, "mmllm/health", self._on_health, qos.RELIABLE)
         self.create_subscription(ModalityPlan, "mmllm/plan", self._on_plan, qos.LATCHED)
         self._timer = self.create_timer(1.0 / self.config.rate, self._draw, clock=Clock(clock_type=ClockType.STEADY_TIME))
+        on_jump_back(self, self._forget)
 
     def _on_config(self, config: VisualizerConfig) -> None:
         self.config = config
         self._timer.timer_period_ns = int(NANOSECONDS / config.rate)
 
     def _on_answer(self, message: AnswerMessage) -> None:
+        if answer := self._accepted(answer_from_message, message):
+            self._answers.appendleft(answer)
+
+    def _on_health(self, message: SensorHealth) -> None:
+        if health := self._accepted(health_from_message, message):
+            self._watch.add(health, self._plan)
+
+    def _on_plan(self, message: ModalityPlan) -> None:
+        self._plan = self._accepted(plan_from_message, message) or self._plan
+
+    def _accepted(self, convert: Any, message: Any) -> Any:
         try:
-            self._answer = answer_from_message(message)
+            return convert(message)
         except BadInput as error:
             self.get_logger().warning(f"refused: {error}", throttle_duration_sec=5.0)
+            return None
 
-    def _on_plan(self, plan: ModalityPlan) -> None:
-        self._plan = plan
+    def _forget(self) -> None:
+        self._watch.clear()
+        self._answers.clear()
 
     def _draw(self) -> None:
-        if self._overlay.get_subscription_count():
-            self._views.look()
-            moment = Moment(self._views.images, self._views.points, self._answer, context=self._plan.context)
-            self._overlay.publish(self._image(draw_card(moment)))
-        if self._markers.get_subscription_count():
-            self._markers.publish(MarkerArray(markers=self._texts()))
-
-    def _image(self, picture: np.ndarray) -> Image:
-        height, width, _ = picture.shape
-        data = array("B", picture.tobytes())
+        overlay, marked, points = (p.get_subscription_count() for p in (self._overlay, self._markers, self._points))
+        self._attend(bool(overlay or points))
         now = self.get_clock().now().nanoseconds
-        return Image(header=header(now, BASE_FRAME), height=height, width=width, encoding="rgb8", step=3 * width, data=data)
+        view = View(self._rig, now, watch=self._watch, plan=self._plan, answers=tuple(self._answers))
+        if marked:
+            self._markers.publish(markers(view))
+        if not self._views:
+            return
+        self._views.look(MOST_BYTES)
+        images, seen = self._views.images, None
+        if scan := self._views.scan:
+            seen = in_base(scan.points[:: 1 + len(scan.points) // MOST_POINTS], self._rig.lidar)
+        if points and scan:
+            plugged = {mount: images[mount.name] for mount in self._rig.cameras if mount.name in images and self._counts(mount)}
+            self._points.publish(cloud_to_message(seen, coloured(seen, plugged), scan.stamp))
+        if overlay:
+            self._overlay.publish(image_to_message(draw_overlay(replace(view, images=images, points=seen)), now))
 
-    def _texts(self) -> list[Marker]:
-        """The answer over the robot, what it rests on, and a line for every modality: green plugged, grey not."""
-        answer = self._answer
-        lines = [
-            (f"{answer.question}\n{answer.answer} ({answer.confidence:.0%})", _WHITE, 0.5),
-            (f"from {evidence_text(answer)}", _WHITE, 0.3),
-        ]
-        for modality, plugged in zip(self._plan.modalities, self._plan.plugged):
-            lines.append((f"{modality}{'' if plugged else ' unplugged'}", _GREEN if plugged else _GREY, 0.3))
-        return [self._text(number, 4.5 - 0.6 * number, *line) for number, line in enumerate(lines)]
+    def _attend(self, wanted: bool) -> None:
+        """Listen to the sensors, or no longer."""
+        if wanted and not self._views:
+            self._views = Views(self, self._rig)
+        elif self._views and not wanted:
+            self._views.destroy()
+            self._views = None
 
-    def _text(self, number: int, height: float, text: str, colour: tuple[float, float, float], size: float) -> Marker:
-        marker = Marker(header=header(self.get_clock().now().nanoseconds, BASE_FRAME), ns="mmllm", id=number)
-        marker.type, marker.action, marker.text = Marker.TEXT_VIEW_FACING, Marker.ADD, text
-        marker.pose.position = Point(x=0.0, y=0.0, z=height)
-        marker.pose.orientation.w = 1.0
-        marker.scale = Vector3(x=0.0, y=0.0, z=size)
-        marker.color = ColorRGBA(r=colour[0], g=colour[1], b=colour[2], a=1.0)
-        return marker
+    def _counts(self, mount: Any) -> bool:
+        return state_of(self._watch.healths.get((mount.modality, mount.name)), self._plan) is State.PLUGGED
 
 
 def main(args: Sequence[str] | None = None) -> int:

@@ -1,75 +1,135 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""The visualizer over DDS: a picture and markers of the newest answer, and no work while nobody looks."""
+"""The visualizer over DDS: a picture, markers and coloured points, and no work while nobody looks."""
 
 from __future__ import annotations
 
-import numpy as np
-from mmllm_ros.msg import Answer, ModalityPlan
-from rclpy.parameter import Parameter
-from sensor_msgs.msg import Image
-from visualization_msgs.msg import MarkerArray
+from array import array
 
-from mmllm_ros.datatypes import NANOSECONDS, Evidence, Plan
+import numpy as np
+from mmllm_ros.msg import Answer, ModalityPlan, SensorHealth
+from rclpy.parameter import Parameter
+from sensor_msgs.msg import Image, PointCloud2, PointField
+from visualization_msgs.msg import Marker, MarkerArray
+
+from mmllm_ros.datatypes import NANOSECONDS, Evidence, Health, Plan
 from mmllm_ros.datatypes import Answer as PlainAnswer
 from mmllm_ros.nodes import qos
-from mmllm_ros.nodes.messages import answer_to_message, plan_to_message
+from mmllm_ros.nodes.messages import answer_to_message, header, health_to_message, plan_to_message
 from mmllm_ros.nodes.visualizer import Visualizer
+
+RED = (200, 10, 10)
 
 
 def start(ros) -> Visualizer:
     return ros.add(Visualizer(parameter_overrides=[Parameter("rate", value=10.0)]))
 
 
-def say(ros, text="yes") -> None:
+def say(ros, text="yes", lidar_reason="hardly any returns") -> int:
+    """Health of a camera and a lidar, a plan, an answer; returns their stamp."""
     stamp = ros.tester.get_clock().now().nanoseconds
-    plan = Plan(stamp, {"camera": True, "lidar": False}, {"camera": "healthy", "lidar": "hardly any returns"}, "night", 0)
+    plan = Plan(stamp, {"camera": True, "lidar": False}, {"camera": "healthy", "lidar": lidar_reason}, "night", 0)
     ros.publisher(ModalityPlan, "mmllm/plan", qos.LATCHED).publish(plan_to_message(plan))
+    health = ros.publisher(SensorHealth, "mmllm/health")
+    for modality, source in (("camera", "front"), ("lidar", "lidar")):
+        health.publish(health_to_message(Health(modality, source, stamp, 10.0, 0.1, 0.0, 0, {}, modality == "camera", "")))
     answer = PlainAnswer(stamp, "q", "Any cars?", text, 0.8, (Evidence("camera", "front", stamp, 0.2),), {}, 0.1, "m", "r")
     ros.publisher(Answer, "mmllm/answers").publish(answer_to_message(answer))
+    return stamp
 
 
 def camera_image(ros) -> Image:
-    stamp = ros.tester.get_clock().now().nanoseconds
-    image = Image(height=40, width=80, encoding="rgb8", step=240, data=bytes([200, 10, 10]) * 3200)
-    image.header.stamp.sec, image.header.stamp.nanosec = divmod(stamp, NANOSECONDS)
+    image = Image(height=40, width=80, encoding="rgb8", step=240, data=bytes(RED) * 3200)
+    image.header = header(ros.tester.get_clock().now().nanoseconds, "camera")
     return image
+
+
+def sweep(stamp: int, points: list[tuple[float, float, float]]) -> PointCloud2:
+    fields = [PointField(name=name, offset=4 * i, datatype=PointField.FLOAT32, count=1) for i, name in enumerate("xyz")]
+    data = array("B", np.float32(points).tobytes())
+    size = {"height": 1, "width": len(points), "point_step": 12, "row_step": 12 * len(points)}
+    return PointCloud2(header=header(stamp, "lidar"), fields=fields, data=data, **size)
 
 
 def test_the_overlay_shows_the_camera_and_changes_with_the_answer(ros):
     start(ros)
     pictures = ros.collect(Image, "mmllm/overlay")
     camera = ros.publisher(Image, "camera/front/image_raw")
-    camera.publish(camera_image(ros))
+    say(ros, "no")
 
     def newest() -> np.ndarray:
         image = pictures[-1]
         return np.frombuffer(image.data, np.uint8).reshape(image.height, image.width, 3)
 
-    # The camera fills the upper left of the card: 240 of 400 rows, 480 of 720 columns.
-    ros.until(lambda: pictures and np.abs(newest()[120, 240].astype(int) - [200, 10, 10]).max() < 8)
-    before = newest()[240:].copy()
+    def shown() -> bool:
+        camera.publish(camera_image(ros))
+        return pictures and np.abs(newest()[250, 430].astype(int) - RED).max() < 8
+
+    ros.until(shown)
+    before = newest()[440:, :864].copy()
     say(ros)
-    ros.until(lambda: (newest()[240:] != before).any())
+    ros.until(lambda: (newest()[440:, :864] != before).any())
     assert pictures[-1].header.frame_id == "base_link"
 
 
-def test_markers_tell_answer_evidence_and_what_is_unplugged(ros):
+def test_markers_tell_the_answer_and_the_state_of_each_sensor_stamped_with_their_evidence(ros):
     start(ros)
     arrays = ros.collect(MarkerArray, "mmllm/markers")
-    say(ros)
-    ros.until(lambda: arrays and any("yes (80%)" in marker.text for marker in arrays[-1].markers))
-    ros.until(lambda: "lidar unplugged" in [marker.text for marker in arrays[-1].markers])
-    texts = [marker.text for marker in arrays[-1].markers]
-    assert "from camera front 0.20 s" in texts and "camera" in texts
+    stamp = say(ros)
+
+    def newest() -> dict[tuple[str, int], Marker]:
+        return {(marker.ns, marker.id): marker for marker in arrays[-1].markers}
+
+    def texts() -> list[str]:
+        return [marker.text for marker in newest().values()]
+
+    ros.until(lambda: arrays and "lidar unplugged: hardly any returns" in texts() and "front\nplugged" in texts())
+    ros.until(lambda: "Any cars?\nyes (80% sure)" in texts())
+    assert "from camera front 0.20 s" in texts() and "camera plugged" in texts()
+    assert len(newest()) == len(arrays[-1].markers), "two markers of one name and number: rviz shows one of them"
+    assert all(marker.header.frame_id == "base_link" for marker in arrays[-1].markers)
+    told = [newest()["answer", 0], newest()["fields of view", 0]]
+    assert [marker.header.stamp.sec * NANOSECONDS + marker.header.stamp.nanosec for marker in told] == [stamp, stamp]
 
 
-def test_nothing_is_taken_or_drawn_while_nobody_looks(ros, monkeypatch):
+def test_points_stand_in_the_base_frame_in_the_colours_of_the_camera(ros):
+    start(ros)
+    clouds = ros.collect(PointCloud2, "mmllm/points")
+    camera = ros.publisher(Image, "camera/front/image_raw")
+    lidar = ros.publisher(PointCloud2, "lidar/points")
+    stamp = say(ros)
+    ahead, behind = (10.0, 0.0, 0.0), (-10.0, 0.0, 0.0)
+
+    def colours() -> list[int]:
+        camera.publish(camera_image(ros))
+        lidar.publish(sweep(stamp, [ahead, behind]))
+        return clouds and np.frombuffer(clouds[-1].data, np.uint32).reshape(-1, 4)[:, 3].tolist()
+
+    # The shipped lidar stands 1.8 m over the base; what no camera sees is grey.
+    red = 210 << 16 | 58 << 8 | 58  # 50 and four fifths of each channel
+    ros.until(lambda: (seen := colours()) and seen[0] == red)
+    grey = colours()[1]
+    assert grey & 0xFF == grey >> 8 & 0xFF == grey >> 16
+    np.testing.assert_allclose(np.frombuffer(clouds[-1].data, np.float32).reshape(-1, 4)[0, :3], (10.0, 0.0, 1.8), atol=1e-6)
+    assert clouds[-1].header == header(stamp, "base_link")
+
+
+def test_the_sensors_are_listened_to_only_while_somebody_looks(ros):
     node = start(ros)
-    looked = []
-    monkeypatch.setattr(node._views, "look", lambda: looked.append(1))
+    camera = ros.tester.create_publisher(Image, "camera/front/image_raw", 1)
     say(ros)
-    ros.until(lambda: node._answer.answer == "yes")
-    assert not looked
-    ros.collect(Image, "mmllm/overlay")
-    ros.until(lambda: looked)
+    ros.until(lambda: node._answers)
+    assert camera.get_subscription_count() == 0
+    looking = ros.tester.create_subscription(Image, "mmllm/overlay", lambda image: None, 1)
+    ros.until(lambda: camera.get_subscription_count() == 1)
+    ros.tester.destroy_subscription(looking)
+    ros.until(lambda: camera.get_subscription_count() == 0)
+
+
+def test_a_message_that_contradicts_itself_is_passed_over(ros):
+    node = start(ros)
+    ros.publisher(ModalityPlan, "mmllm/plan", qos.LATCHED).publish(ModalityPlan(modalities=["camera"]))
+    ros.publisher(SensorHealth, "mmllm/health").publish(SensorHealth(signal_names=["points"]))
+    say(ros)
+    ros.until(lambda: node._answers and node._plan)
+    assert node._plan.context == "night"
