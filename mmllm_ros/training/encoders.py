@@ -4,7 +4,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,10 @@ from .targets import ABSENT, CellTargets, camera_targets, ego_targets, lidar_tar
 
 ALONE = 0.1
 """Share of frames shown without the older one, as the first frame of a live sensor is."""
+ASIDE = 0.3
+"""Weight of a cell that shows an object beside its centre."""
+EMPTY = 0.5
+"""How often a picture without objects is drawn, as against one with one object; each further object counts as much."""
 
 
 class Reader(nn.Module):
@@ -41,26 +46,30 @@ class Reader(nn.Module):
 
 
 def cell_loss(outputs: dict[str, Tensor], targets: list[CellTargets], grid: Proposals) -> tuple[Tensor, dict[str, float]]:
-    """Objectness over all cells; class, status, colour and place where an object's centre is."""
+    """Objectness over all cells; class, status, colour and place where an object is, above all at its centre."""
     batch = torch.from_numpy(np.concatenate([np.full(len(t.cell), i) for i, t in enumerate(targets)]))
-    cell = torch.from_numpy(np.concatenate([t.cell for t in targets]))
-    wanted = torch.zeros(outputs["object"].shape[:2])
-    wanted[batch, cell] = 1.0
-    # A neighbour of a centre is half right: it is not pushed down as hard as empty road.
-    near = functional.max_pool1d(wanted.unflatten(1, (-1, grid.columns)), 3, 1, 1).flatten(1)
+    cell, centre = (torch.from_numpy(np.concatenate([getattr(t, name) for t in targets])) for name in ("cell", "centre"))
+    wanted, near = torch.zeros(2, *outputs["object"].shape[:2])
+    wanted[batch[centre], cell[centre]] = 1.0
+    near[batch, cell] = 1.0
+    # Elsewhere on an object, or beside its centre, is half right: it is not pushed down as hard as empty road.
+    near = torch.maximum(near, functional.max_pool1d(wanted.unflatten(1, (-1, grid.columns)), 3, 1, 1).flatten(1))
     weight = torch.where(wanted > 0, 3.0, torch.where(near > 0, 0.3, 1.0))
     scores = outputs["object"].squeeze(-1)
-    found = (functional.binary_cross_entropy_with_logits(scores, wanted, reduction="none") * weight).sum() / max(1, len(cell))
+    count = max(1, int(centre.sum()))
+    found = (functional.binary_cross_entropy_with_logits(scores, wanted, reduction="none") * weight).sum() / count
     total, numbers = found, {"object": found.item()}
-    for group, share in (("class", 1.0), ("status", 1.0), ("colour", 0.5)):
+    share = torch.where(centre, 1.0, ASIDE)
+    for group, factor in (("class", 1.0), ("status", 1.0), ("colour", 0.5)):
         name = {"class": "kind"}.get(group, group)
         label = torch.from_numpy(np.concatenate([getattr(t, name) for t in targets]))
-        value = functional.cross_entropy(outputs[group][batch, cell], label, ignore_index=ABSENT, reduction="sum")
-        value = value / max(1, int((label != ABSENT).sum()))
-        total, numbers[group] = total + share * value, value.item()
+        value = functional.cross_entropy(outputs[group][batch, cell], label, ignore_index=ABSENT, reduction="none")
+        total = total + factor * (value * share).sum() / (share * (label != ABSENT)).sum().clamp(min=1.0)
+        numbers[group] = value[centre & (label != ABSENT)].mean().item()
     place = torch.from_numpy(np.stack([np.concatenate([getattr(t, n) for t in targets]) for n in ("offset", "log_range")], 1))
     scale = torch.tensor([5.0, 2.0])
-    near_by = functional.smooth_l1_loss(outputs["place"][batch, cell] * scale, place * scale)
+    apart = functional.smooth_l1_loss(outputs["place"][batch, cell] * scale, place * scale, reduction="none").mean(1)
+    near_by = (apart * share).sum() / share.sum().clamp(min=1.0)
     return total + near_by, {**numbers, "place": near_by.item()}
 
 
@@ -68,7 +77,7 @@ def mirrored(targets: CellTargets, columns: int) -> CellTargets:
     """The same objects with left and right exchanged."""
     row, column = np.divmod(targets.cell, columns)
     cell = row * columns + columns - 1 - column
-    return CellTargets(cell, targets.kind, targets.status, targets.colour, -targets.offset, targets.log_range)
+    return replace(targets, cell=cell, offset=-targets.offset)
 
 
 def train_camera(shards: Shards, encoder: CameraEncoder, schedule: Schedule, batch: int, folder: Path, seed: int) -> None:
@@ -81,10 +90,12 @@ def train_camera(shards: Shards, encoder: CameraEncoder, schedule: Schedule, bat
         for mount in shards.rig.cameras
     ]
 
+    worth = _worth(targets)
+
     def draw(rng: np.random.Generator) -> tuple[dict[str, Tensor], list[CellTargets], np.ndarray]:
-        frames, view = rng.integers(len(shards), size=batch), rng.integers(views, size=batch)
-        tensors = shards.camera(frames, view, rng.random(batch) < ALONE)
-        return tensors, [targets[frame * views + v] for frame, v in zip(frames, view, strict=True)], frames
+        pictures = rng.choice(len(targets), size=batch, p=worth)
+        frames, view = np.divmod(pictures, views)
+        return shards.camera(frames, view, rng.random(batch) < ALONE), [targets[picture] for picture in pictures], frames
 
     _train_reader("camera", Reader(encoder), shards, draw, schedule, folder, seed)
 
@@ -93,11 +104,19 @@ def train_lidar(shards: Shards, encoder: LidarEncoder, schedule: Schedule, batch
     """Train on `batch` sweeps a step."""
     targets = [lidar_targets(truth, shards.rig.lidar, encoder.rows, encoder.columns) for truth in shards.truths]
 
+    worth = _worth(targets)
+
     def draw(rng: np.random.Generator) -> tuple[dict[str, Tensor], list[CellTargets], np.ndarray]:
-        frames = rng.integers(len(shards), size=batch)
+        frames = rng.choice(len(targets), size=batch, p=worth)
         return shards.lidar(frames, rng.random(batch) < ALONE), [targets[frame] for frame in frames], frames
 
     _train_reader("lidar", Reader(encoder), shards, draw, schedule, folder, seed)
+
+
+def _worth(targets: Sequence[CellTargets]) -> np.ndarray:
+    """How likely each picture is to be drawn: most have few objects, or none, and teach little."""
+    worth = np.array([EMPTY + target.centre.sum() for target in targets])
+    return worth / worth.sum()
 
 
 def _train_reader(name: str, reader: Reader, shards: Shards, draw: Callable, schedule: Schedule, folder: Path, seed: int) -> None:

@@ -12,7 +12,7 @@ import yaml
 from ..datatypes import BadInput
 from .loop import Schedule
 
-STAGES = ("camera", "lidar", "imu", "words", "world", "connectors")
+STAGES = ("camera", "lidar", "imu", "words", "world", "imitation", "connectors")
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +21,7 @@ class TrainSettings:
 
     `frames` are rendered for training, `calibration_scenes` driven for the temperature; `llm` and `connector` are shapes.
     `schedules` and `batches` go by stage; a batch is [views], [sweeps] or [windows] for an encoder, [scenes, questions each,
-    most objects] for text, [frames, questions each] for the connectors.
+    most objects] for text, [frames] for imitation, [frames, questions each] for the connectors.
     """
 
     name: str

@@ -21,6 +21,7 @@ from ..simulator.questions import ANSWERS
 from .calibration import calibrate
 from .connectors import encode_all, train_connectors
 from .encoders import train_encoder
+from .imitation import train_imitation
 from .processes import first_alone, joined, once
 from .render import render
 from .settings import TrainSettings
@@ -47,8 +48,10 @@ def train(settings: TrainSettings, work: Path, out: Path) -> Model:
         _train_llm(settings, frames, work, out / LLM_FOLDER)
     model = _connected(settings, rig, out)
     encoders = {modality: load_encoder(out / "encoders" / modality, rig) for modality in ENCODERS}
-    stage = settings.schedules["connectors"], settings.batches["connectors"]
-    train_connectors(model, encode_all(frames, encoders, work), frames.truths, rig, *stage, work, settings.seed)
+    data = encode_all(frames, encoders, work), frames.truths, rig
+    imitation, answers = ((settings.schedules[stage], settings.batches[stage]) for stage in ("imitation", "connectors"))
+    train_imitation(model, *data, imitation[0], imitation[1][0], work, settings.seed)
+    train_connectors(model, *data, *answers, work, settings.seed)
     calibrate(model, simulated(encoders, rig, "val", settings.calibration_scenes, settings.seed))
     once(lambda: model.save(out))
     return model

@@ -107,27 +107,36 @@ def test_an_empty_scene_still_has_questions_and_a_scene_without_a_light_none_abo
     assert not [question for question in questions if "light" in question.question]
 
 
-def test_the_description_says_where_what_and_which_colour():
+def test_the_description_says_where_what_and_which_colour_and_who_says_so():
     truth = scene(thing("car", 12.2, 5.1, "moving", "red"), thing("barrier", -3, -4), ego=EgoMotion(6, 0.2, -2), light="red")
-    assert sorted(describe(truth, AROUND, np.random.default_rng(0))) == [
-        "barrier back right 5 metres at 3 behind 4 right",
-        "ego braking",
-        "ego moving",
-        "ego not accelerating",
-        "ego turning left",
-        "moving red car front 13 metres at 12 ahead 5 left",
-        "traffic light red",
+    phrases = describe(truth, AROUND, np.random.default_rng(0))
+    assert all(phrase.text.endswith(f" {phrase.observer}") for phrase in phrases)
+    assert sorted(phrase.text for phrase in phrases) == [
+        "barrier back right 5m behind3 right4 camera",
+        "barrier back right 5m behind3 right4 lidar",
+        "ego braking imu",
+        "ego moving camera",
+        "ego moving imu",
+        "ego moving lidar",
+        "ego not accelerating imu",
+        "ego turning left imu",
+        "moving car front 13m ahead12 left5 lidar",
+        "moving red car front 13m ahead12 left5 camera",
+        "traffic light red camera",
     ]
 
 
-def test_every_word_of_a_description_is_in_the_vocabulary_and_every_visible_object_in_a_description():
+def test_every_word_of_a_description_is_in_the_vocabulary_and_each_sensor_tells_what_it_sees():
     known = set(vocabulary())
     for seed in range(50):
         rng = np.random.default_rng(seed)
         truth = random_scene(rng)
-        phrases = describe(truth, AROUND, rng)
-        assert {word for phrase in phrases for word in _words(phrase)} <= known
-        assert sum(" metres at " in phrase for phrase in phrases) == len(SceneGraph(truth, AROUND).objects)
+        phrases = describe(truth, AROUND, rng, blur=rng.random())
+        assert {word for phrase in phrases for word in _words(phrase.text)} <= known
+        graph = SceneGraph(truth, AROUND)
+        for observer, seen in graph.seen.items():
+            told = [phrase for phrase in phrases if phrase.observer == observer and re.search(r" \d+m ", phrase.text)]
+            assert len(told) == seen.bit_count()
 
 
 def test_every_paint_of_the_simulator_can_be_asked_for():

@@ -12,6 +12,7 @@ import pytest
 import scenes
 import torch
 from torch import nn
+from torch.nn import functional
 
 from mmllm_ros.datatypes import BadInput
 from mmllm_ros.encoders import CameraEncoder, LidarEncoder
@@ -19,6 +20,7 @@ from mmllm_ros.encoders.proposals import CLASSES
 from mmllm_ros.latent.lower import lower_states, upper
 from mmllm_ros.latent.prompt import Prompt
 from mmllm_ros.rig import load_rig
+from mmllm_ros.simulator.description import OBSERVERS
 from mmllm_ros.simulator.questions import vocabulary
 from mmllm_ros.training import text
 from mmllm_ros.training.calibration import best_temperature
@@ -43,7 +45,7 @@ def test_a_car_straight_ahead_is_in_the_middle_of_the_front_view_and_its_range_i
     encoder = CameraEncoder(RIG, width=32, depth=1, heads=2)
     mount = RIG.camera("front")
     targets = camera_targets(scenes.scene(seen_by("front", "car", 11.7, -0.1)), mount, encoder.rows, encoder.columns, 0.5)
-    row, column = divmod(int(targets.cell[0]), encoder.columns)
+    row, column = divmod(int(targets.cell[targets.centre][0]), encoder.columns)
     # Twenty columns: the axis lies between the tenth and the eleventh; right of it is the eleventh.
     assert (row, column) == (encoder.rows // 2, 10) and CLASSES[targets.kind[0]] == "car"
     assert math.exp(targets.log_range[0]) == pytest.approx(10.0, abs=0.01)
@@ -57,7 +59,8 @@ def test_the_cell_of_a_target_looks_at_it():
     angle, distance = mount.bearing - 0.4, 15.0
     x, y = mount.position[0] + distance * math.cos(angle), mount.position[1] + distance * math.sin(angle)
     targets = camera_targets(scenes.scene(seen_by("back_left", "bus", x, y)), mount, encoder.rows, encoder.columns, 0.5)
-    assert float(bearings[targets.cell[0]]) + targets.offset[0] == pytest.approx(angle, abs=1e-5)
+    assert bearings[targets.cell].numpy() + targets.offset == pytest.approx(angle, abs=1e-5)
+    assert targets.centre.sum() == 1 and len(targets.cell) > 1
 
 
 def test_the_cell_of_a_lidar_target_looks_at_it_all_around():
@@ -68,7 +71,17 @@ def test_the_cell_of_a_lidar_target_looks_at_it_all_around():
     for angle in np.linspace(-3.1, 3.1, 17):
         truth = scenes.scene(scenes.thing("truck", 12 * math.cos(angle), 12 * math.sin(angle)))
         targets = lidar_targets(truth, mount, encoder.rows, encoder.columns)
-        assert float(bearings[targets.cell[0]]) + targets.offset[0] == pytest.approx(angle, abs=1e-5)
+        away = bearings[targets.cell].numpy() + targets.offset - angle
+        assert np.angle(np.exp(1j * away)) == pytest.approx(0.0, abs=1e-5)
+        assert targets.centre.sum() == 1 and len(targets.cell) > 1
+
+
+def test_an_object_hides_the_cells_of_the_one_behind_it_but_for_its_own_middle():
+    encoder = LidarEncoder(RIG, width=32, depth=1, heads=2)
+    truth = scenes.scene(scenes.thing("car", 8.0, 0.0), scenes.thing("bus", 25.0, 4.0))
+    targets = lidar_targets(truth, RIG.lidar, encoder.rows, encoder.columns)
+    assert sorted(CLASSES[kind] for kind in targets.kind[targets.centre]) == ["bus", "car"]
+    assert len(set(targets.cell)) == len(targets.cell)
 
 
 def test_mirrored_targets_are_the_targets_of_the_mirrored_scene():
@@ -78,7 +91,9 @@ def test_mirrored_targets_are_the_targets_of_the_mirrored_scene():
         for side in (1, -1)
     )
     flipped = mirrored(left, encoder.columns)
-    assert flipped.cell == right.cell and flipped.offset == pytest.approx(right.offset, abs=1e-6)
+    assert dict(zip(flipped.cell, flipped.offset, strict=True)) == pytest.approx(
+        dict(zip(right.cell, right.offset, strict=True)), abs=1e-6
+    )
 
 
 @pytest.fixture(scope="module")
@@ -95,36 +110,66 @@ def test_the_tokenizer_knows_every_word_of_the_language_in_any_case():
     assert tokenizer.unk_token_id in tokenizer("are there any zebras ?")["input_ids"]
 
 
-def test_a_blind_question_is_answered_as_if_there_were_no_scene(written, monkeypatch):
+def heard_by(scenes: list[text.TextScene], all_of_them: bool) -> torch.Tensor:
+    return torch.full((sum(len(scene.questions) for scene in scenes), len(OBSERVERS)), all_of_them)
+
+
+def test_a_question_that_hears_nobody_is_answered_as_if_there_were_no_scene(written):
     prompt, some = written
     torch.manual_seed(0)
     llm = text.make_llm(prompt.tokenizer, SHAPE).eval()
-    monkeypatch.setattr(text, "BLIND", 1.1)
-    value, _ = text.text_loss(llm, some, np.random.default_rng(0), 2, prompt.tokenizer.pad_token_id)
+    value, _ = text.text_loss(llm, some, heard_by(some, False), 2, prompt.tokenizer.pad_token_id)
     asked = text.lay_out([question for scene in some for question in scene.questions], prompt.tokenizer.pad_token_id)
     bare = upper(llm, lower_states(llm, asked.ids, first_block=2), {}, first_block=2, positions=asked.places)
     torch.testing.assert_close(value, text.answer_loss(bare, asked.targets)[0])
 
 
-def test_the_order_of_phrases_does_not_matter(written, monkeypatch):
+def test_what_an_observer_says_reaches_only_the_questions_that_hear_it(written):
     prompt, some = written
     torch.manual_seed(0)
     llm = text.make_llm(prompt.tokenizer, SHAPE).eval()
-    monkeypatch.setattr(text, "BLIND", -0.1)
-    turned = [text.TextScene(scene.phrases[::-1], scene.questions) for scene in some]
-    values = [text.text_loss(llm, s, np.random.default_rng(0), 1, prompt.tokenizer.pad_token_id)[0] for s in (some, turned)]
+    camera = torch.tensor([observer == "camera" for observer in OBSERVERS]).expand_as(heard_by(some, True))
+    spoken = [
+        text.TextScene(
+            *zip(*((p, o) for p, o in zip(s.phrases, s.observers, strict=True) if OBSERVERS[o] == "camera")), s.questions
+        )
+        for s in some
+    ]
+    values = [text.text_loss(llm, s, camera, 1, prompt.tokenizer.pad_token_id)[0] for s in (some, spoken)]
     torch.testing.assert_close(*values)
 
 
-def test_phrases_are_heard_by_a_question_that_is_not_blind(written, monkeypatch):
+def test_the_order_of_phrases_does_not_matter(written):
+    prompt, some = written
+    torch.manual_seed(0)
+    llm = text.make_llm(prompt.tokenizer, SHAPE).eval()
+    turned = [text.TextScene(scene.phrases[::-1], scene.observers[::-1], scene.questions) for scene in some]
+    values = [text.text_loss(llm, s, heard_by(s, True), 1, prompt.tokenizer.pad_token_id)[0] for s in (some, turned)]
+    torch.testing.assert_close(*values)
+
+
+def test_phrases_are_heard_by_a_question(written):
     prompt, some = written
     torch.manual_seed(0)
     llm = text.make_llm(prompt.tokenizer, SHAPE)
-    monkeypatch.setattr(text, "BLIND", -0.1)
-    value, _ = text.text_loss(llm, some, np.random.default_rng(0), 2, prompt.tokenizer.pad_token_id)
+    value, _ = text.text_loss(llm, some, heard_by(some, True), 2, prompt.tokenizer.pad_token_id)
     value.backward()
     # The first block reads phrases and questions apart; a gradient reaches the value projection of the door's block.
     assert llm.model.layers[2].self_attn.v_proj.weight.grad.abs().sum() > 0
+
+
+def test_near_places_start_near_each_other_and_the_two_sides_apart():
+    tokenizer = text.make_tokenizer("{question}")
+    torch.manual_seed(0)
+    table = text.make_llm(tokenizer, SHAPE).get_input_embeddings().weight
+    words = tokenizer.get_vocab()
+
+    def alike(one: str, other: str) -> float:
+        return functional.cosine_similarity(table[words[one]], table[words[other]], dim=0).item()
+
+    assert alike("ahead20", "ahead21") > 0.8 > alike("ahead20", "behind20")
+    assert alike("ahead0", "behind0") == pytest.approx(1.0)
+    assert abs(alike("ahead20", "left20")) < 0.5
 
 
 def regression(seed: int) -> tuple[nn.Module, callable]:
