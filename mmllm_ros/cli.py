@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import typer
 from typer.main import get_command
 
+from .commands.depths import depths
 from .commands.doctor import doctor
 from .commands.learning import evaluate, simulate, train
 from .commands.live import ask, drive, replay
@@ -18,7 +19,7 @@ from .commands.report import report
 from .datatypes import BadInput
 
 app = typer.Typer(add_completion=False, rich_markup_mode="rich", help="Robots that answer questions about what they sense.")
-for command in (drive, ask, replay, simulate, train, evaluate, report, doctor):
+for command in (drive, ask, replay, simulate, train, evaluate, depths, report, doctor):
     app.command()(command)
 
 

@@ -252,7 +252,7 @@ class Model:
         return ids
 
     def _logits(self, ids: list[int], prompt: int, bank: Bank) -> Tensor:
-        """Logits [slots, vocabulary] of the packed sequence; blocks below the connectors' reach are computed once per text."""
+        """Logits [slots, vocabulary] of the packed sequence; blocks below those that `bank` links are computed once per text."""
         device = self.llm.device
         positions, places, mask = (
             None if part is None else part.to(device)
@@ -261,8 +261,9 @@ class Model:
         if not can_split(self.llm):
             row = torch.tensor([ids], device=device)
             return full_pass(self.llm, row, bank, mask, positions=positions, position_ids=places)[0]
-        first = len(decoder_blocks(self.llm)) - self.linked_blocks
-        key = tuple(ids)
+        # What is plugged decides how much is kept: with fewer linked blocks there are more below them.
+        first = min(bank, default=len(decoder_blocks(self.llm)))
+        key = (first, *ids)
         with self._lock:
             hidden = self._lower.pop(key, None)
         if hidden is None:

@@ -34,13 +34,16 @@ LAYERS = {
         "report",
         "baselines",
         "statistics",
+        "flops",
         "snapshots",
     ),
     2: ("model", "sensor_state", "logbook", "question_sets", "page"),
     3: ("overlay", "assistant", "recording", "nuscenes"),
-    4: ("training", "evaluation", "offline", "recorded_sets", "simulate", "adaptation", "nodes"),
-    5: ("commands",),
-    6: ("cli", "__main__"),
+    4: ("training", "evaluation", "offline", "recorded_sets", "simulate", "depths"),
+    5: ("adaptation",),
+    6: ("nodes",),
+    7: ("commands",),
+    8: ("cli", "__main__"),
 }
 LAYER = {room: layer for layer, rooms in LAYERS.items() for room in rooms}
 ROS_PACKAGES = re.compile(r"rclpy|ament_index_python|cv_bridge|launch|\w+_(msgs|interfaces)|mmllm_ros\.(msg|srv|action)")
