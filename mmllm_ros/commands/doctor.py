@@ -9,19 +9,21 @@ from typing import Annotated
 
 import typer
 
-from .examine import FAULT, examine, print_findings
-from .options import Json, ModelName, RigName, out, write_json
+from .examine import examine
+from .findings import FAULT, print_findings
+from .options import Json, ModelName, Namespace, RigName, out, write_json
 
 
 def doctor(
     rig: RigName = "front",
     model: ModelName = "",
     listen: Annotated[float, typer.Option(help="look for live topics so long [s]", min=0.5, max=60.0)] = 2.0,
+    namespace: Namespace = "",
     json_file: Json = None,
 ) -> None:
     """What could keep the robot from answering, with the cure of each. Status 0 when nothing blocks."""
     with out.status("looking"):
-        findings = list(examine(rig, model, listen))
+        findings = list(examine(rig, model, listen, namespace))
     print_findings(out, findings)
     write_json(json_file, [asdict(finding) for finding in findings])
     raise typer.Exit(int(any(finding.state == FAULT for finding in findings)))

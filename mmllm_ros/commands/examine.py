@@ -1,6 +1,6 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""What could keep a robot from answering, and the cure of each: interpreter, ROS, build, torch, weights, topics, clock."""
+"""What could keep a robot from answering, and the cure of each: interpreter, ROS, build, memory, torch, weights, rig."""
 
 from __future__ import annotations
 
@@ -10,35 +10,27 @@ import platform
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from rich.console import Console
-from rich.table import Table
+import psutil
 
 from ..datatypes import BadInput
-from ..rig import Rig, load_rig
+from ..resources import shared_folder
+from ..rig import load_rig
+from .findings import FAULT, NOTE, OK, Finding
+from .live_findings import live_findings
 
-OK, NOTE, FAULT = "ok", "note", "fault"
-_COLOURS = {OK: "green", NOTE: "yellow", FAULT: "red"}
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing looked at. `state` is ok, note (works, but look) or fault (blocks); `cure` is empty where all is well."""
-
-    what: str
-    state: str
-    found: str
-    cure: str = ""
+ROOM = 2.0
+"""Memory [GiB] that a drive with the shipped model wants: 0.7 for one process, 2.3 for a process per node."""
 
 
-def examine(rig_name: str, model: str, listen: float) -> Iterator[Finding]:
+def examine(rig_name: str, model: str, listen: float, namespace: str = "") -> Iterator[Finding]:
     """Every finding in turn, those about live topics after listening for `listen` seconds."""
     yield _interpreter()
     yield from _ros()
     yield _bridge()
+    yield _memory()
     yield from _torch()
     yield from _weights(model)
     try:
@@ -48,16 +40,7 @@ def examine(rig_name: str, model: str, listen: float) -> Iterator[Finding]:
         return
     yield Finding("rig", OK, f"{rig.name}: {', '.join(mount.topic for mount in rig.mounts)}")
     if _runs_ros():
-        yield from _graph(rig, listen)
-
-
-def print_findings(console: Console, findings: list[Finding]) -> None:
-    """One row a finding; the cure stands below what was found."""
-    table = Table("", "looked at", "found", show_lines=False, header_style="bold")
-    for finding in findings:
-        cure = f"\n[bold]cure:[/bold] {finding.cure}" if finding.cure else ""
-        table.add_row(f"[{_COLOURS[finding.state]}]{finding.state}[/]", finding.what, finding.found.replace("[", r"\[") + cure)
-    console.print(table)
+        yield from live_findings(rig, listen, namespace)
 
 
 def _interpreter() -> Finding:
@@ -85,9 +68,13 @@ def _ros() -> Iterator[Finding]:
     if find_spec("mmllm_ros.msg") is None:
         yield Finding("messages", FAULT, "the messages of mmllm_ros are not built", "`make build`, then `. ./env.sh`")
         return
-    yield Finding("messages", OK, str(Path(find_spec("mmllm_ros.msg").origin).parent))
-    from ..nodes.probe import rmw_name
+    from ..nodes.built import rmw_name, stale_interfaces
 
+    if stale := stale_interfaces(shared_folder()):
+        found = f"built with other fields than the files have: {', '.join(stale)}"
+        yield Finding("messages", FAULT, found, "`make build`, or `colcon build` and source install/setup.bash again")
+    else:
+        yield Finding("messages", OK, f"as the interface files say, in {Path(find_spec('mmllm_ros.msg').origin).parent}")
     yield Finding("middleware", OK, rmw_name())
 
 
@@ -100,6 +87,14 @@ def _bridge() -> Finding:
         found = f"does not work with NumPy {_version('numpy')} ({reason}): mmllm_ros converts images by itself"
         return Finding("cv_bridge", NOTE, found, "none needed; other packages may want `pip install 'numpy<2'`")
     return Finding("cv_bridge", OK, f"works with NumPy {_version('numpy')}")
+
+
+def _memory() -> Finding:
+    memory = psutil.virtual_memory()
+    found = f"{memory.available / 2**30:.1f} of {memory.total / 2**30:.1f} GiB free"
+    if memory.available / 2**30 < ROOM:
+        return Finding("memory", NOTE, found, "one process for all nodes needs least: `mmllm drive`, or composed:=true")
+    return Finding("memory", OK, found)
 
 
 def _torch() -> Iterator[Finding]:
@@ -120,7 +115,8 @@ def _weights(model: str) -> Iterator[Finding]:
     if find_spec("torch") is None:
         return
     from ..encoders import load_encoder
-    from ..model import Model, default_model
+    from ..model import Model
+    from ..resources import default_model
 
     folder = Path(model) if model else default_model()
     try:
@@ -136,26 +132,6 @@ def _weights(model: str) -> Iterator[Finding]:
                 yield Finding(f"{modality} encoder", FAULT, found, "take encoders and model from the same folder")
     except BadInput as error:
         yield Finding("model", FAULT, str(error), "name a model folder with --model, or restore models/ from the repository")
-
-
-def _graph(rig: Rig, listen: float) -> Iterator[Finding]:
-    from ..nodes.probe import probe
-
-    graph = probe(rig, listen)
-    for topic, (kinds, publishers) in graph.sensors.items():
-        if not publishers:
-            cure = "start the robot or `mmllm drive`; name another topic in the rig file; look at ROS_DOMAIN_ID"
-            yield Finding(topic, NOTE, f"nobody publishes it ({len(graph.topics)} other topics seen)", cure)
-        else:
-            yield Finding(topic, OK, f"{', '.join(kinds)} from {publishers} publisher{'s' * (publishers > 1)}")
-    if graph.clocks > 1:
-        yield Finding(
-            "clock", FAULT, f"{graph.clocks} nodes publish /clock: time jumps", "stop all but one, or set clock:=false there"
-        )
-    elif graph.clocks:
-        yield Finding("clock", OK, f"/clock at {graph.clock_rate:.0f} Hz: nodes want use_sim_time:=true")
-    else:
-        yield Finding("clock", OK, "no /clock: nodes go by the system's time")
 
 
 def _version(package: str) -> str:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
-from rich.markup import escape
 
 from ..config import DriveConfig, LlmConfig, ReplayConfig
 from ..datatypes import NANOSECONDS, BadInput
@@ -58,25 +57,12 @@ def ask(
 ) -> None:
     """Ask a running llm node."""
     from ..nodes.asking import Asking
+    from .conversation import ask_aloud, converse
 
-    answers = []
     with Asking(namespace) as robot:
-        while line := question or _next_question():
-            with out.status("") as line_below:
-                answer = robot.ask(line, timeout, lambda text: line_below.update(escape(text)))
-            out.print(answer_text(answer), soft_wrap=True)
-            answers.append(record(answer))
-            if question:
-                break
+        answers = [ask_aloud(out, robot, question, timeout)] if question else list(converse(out, robot, timeout))
     if json_file:
-        write_records(json_file, answers)
-
-
-def _next_question() -> str:
-    try:
-        return out.input("[bold]ask:[/bold] ").strip()
-    except EOFError:
-        return ""
+        write_records(json_file, map(record, answers))
 
 
 def replay(

@@ -166,7 +166,7 @@ def test_doctor_finds_a_missing_model_and_gives_the_cure(tmp_path, capsys):
 def test_help_lists_the_commands(capsys):
     assert main([]) == 0
     listed = capsys.readouterr().out
-    assert all(command in listed for command in ("drive", "ask", "replay", "simulate", "train", "evaluate", "doctor"))
+    assert all(command in listed for command in ("drive", "ask", "replay", "simulate", "train", "evaluate", "report", "doctor"))
 
 
 def test_offline_commands_do_not_touch_ros():
