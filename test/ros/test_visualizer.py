@@ -16,6 +16,7 @@ from mmllm_ros.datatypes import NANOSECONDS, Evidence, Health, Plan
 from mmllm_ros.datatypes import Answer as PlainAnswer
 from mmllm_ros.nodes import qos
 from mmllm_ros.nodes.messages import answer_to_message, header, health_to_message, plan_to_message
+from mmllm_ros.nodes.newest import NewestSubscription
 from mmllm_ros.nodes.visualizer import Visualizer
 
 RED = (200, 10, 10)
@@ -120,9 +121,9 @@ def test_the_sensors_are_listened_to_only_while_somebody_looks(ros):
     say(ros)
     ros.until(lambda: node._answers)
     assert camera.get_subscription_count() == 0
-    looking = ros.tester.create_subscription(Image, "mmllm/overlay", lambda image: None, 1)
+    looking = NewestSubscription(ros.tester, Image, "mmllm/overlay")
     ros.until(lambda: camera.get_subscription_count() == 1)
-    ros.tester.destroy_subscription(looking)
+    looking.destroy()
     ros.until(lambda: camera.get_subscription_count() == 0)
 
 
