@@ -1,19 +1,21 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""The tables of the nodes in README.md. `python -m docs.node_tables` writes them anew; test/unit/test_readme.py compares.
+"""The five tables of each node in README.md. `python -m docs.node_tables` writes them anew; test/unit/test_readme.py compares.
 
 Parameters are read from mmllm_ros/config.py. What else a node has is written here, and the test holds it against the sources.
 """
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from mmllm_ros import config
 
-README = Path(__file__).resolve().parents[1] / "README.md"
+ROOT = Path(__file__).resolve().parents[1]
+README = ROOT / "README.md"
 BEGIN, END = "<!-- node tables: python -m docs.node_tables -->", "<!-- end of node tables -->"
 
 ENCODERS = ("camera_encoder", "lidar_encoder", "imu_encoder")
@@ -71,15 +73,37 @@ FIXED_IN = (config.SimulatorConfig, config.ReplayConfig, config.DriveConfig)
 
 
 def tables() -> str:
-    """The five tables, as markdown."""
+    """For each node its five tables, as markdown that folds; the encoders share theirs."""
+    names = sorted({name for nodes, _ in PARAMETERS for name in nodes} - set(ENCODERS), key=_order)
+    return "\n".join(_section(nodes) for nodes in (ENCODERS, *((name,) for name in names)))
+
+
+def _order(name: str) -> int:
+    return [node for nodes, _ in PARAMETERS for node in nodes].index(name)
+
+
+def _section(nodes: tuple[str, ...]) -> str:
+    """One node, or the three encoders: what it is, by its own docstring, and its tables."""
+    what = " ".join(dict.fromkeys(_docstring(name) for name in nodes))
     parts = (
-        ("Subscribed topics", ("Node", "Topic", "Type", "QoS", "What"), _interfaces(SUBSCRIBED)),
-        ("Published topics", ("Node", "Topic", "Type", "QoS", "What"), _interfaces(PUBLISHED)),
-        ("Services", ("Node", "Service", "Type", "Side", "What"), _interfaces(SERVICES)),
-        ("Actions", ("Node", "Action", "Type", "Side", "What"), _interfaces(ACTIONS)),
-        ("Parameters", ("Node", "Parameter", "Type", "Default", "Range", "Live", "What"), _parameters()),
+        ("Subscribed topics", ("Topic", "Type", "QoS", "What"), _interfaces(SUBSCRIBED, nodes)),
+        ("Published topics", ("Topic", "Type", "QoS", "What"), _interfaces(PUBLISHED, nodes)),
+        ("Services", ("Service", "Type", "Side", "What"), _interfaces(SERVICES, nodes)),
+        ("Actions", ("Action", "Type", "Side", "What"), _interfaces(ACTIONS, nodes)),
+        ("Parameters", ("Parameter", "Type", "Default", "Range", "Live", "What"), _parameters(nodes)),
     )
-    return "\n".join(f"### {title}\n\n{_table(heads, rows)}" for title, heads, rows in parts)
+    text, missing = "", []
+    for title, heads, rows in parts:
+        found = list(rows)
+        text += f"**{title}**\n\n{_table(heads, found)}\n" if found else ""
+        missing += [] if found else [title.lower()]
+    none = f"No {', no '.join(missing)}.\n\n" if missing else ""
+    return f"<details>\n<summary><b>{', '.join(nodes)}</b></summary>\n\n{what}\n\n{text}{none}</details>\n"
+
+
+def _docstring(name: str) -> str:
+    module = ast.parse((ROOT / "mmllm_ros" / "nodes" / f"{name}.py").read_text())
+    return " ".join(ast.get_docstring(module).split("\n\n")[0].split())
 
 
 def replaced(text: str) -> str:
@@ -94,23 +118,21 @@ def _table(heads: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
-def _interfaces(rows: Iterable[tuple]) -> Iterator[tuple[str, ...]]:
+def _interfaces(rows: Iterable[tuple], of: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
     for nodes, name, kind, quality, what in rows:
-        yield _names(nodes), name[1:-1] if name.startswith("(") else f"`{name}`", kind, quality, what
+        if not (chosen := [node for node in of if node in nodes]):
+            continue
+        whose = "" if len(chosen) == len(of) else f"{', '.join(chosen)}: "
+        yield name[1:-1] if name.startswith("(") else f"`{name}`", kind, quality, whose + what
 
 
-def _parameters() -> Iterator[tuple[str, ...]]:
+def _parameters(of: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
     for nodes, kind in PARAMETERS:
-        for field in dataclasses.fields(kind):
+        for field in dataclasses.fields(kind) if set(of) & set(nodes) else ():
             rules = field.metadata
             default = f'"{field.default}"' if isinstance(field.default, str) else str(field.default).lower()
             live = "no" if rules["read_only"] or kind in FIXED_IN else "yes"
-            yield (_names(nodes), f"`{field.name}`", type(field.default).__name__, default, _range(rules), live,
-                   rules["description"])  # fmt: skip
-
-
-def _names(nodes: tuple[str, ...]) -> str:
-    return "the encoders" if nodes == ENCODERS else ", ".join(nodes).replace(", ".join(ENCODERS), "the encoders")
+            yield f"`{field.name}`", type(field.default).__name__, default, _range(rules), live, rules["description"]
 
 
 def _range(rules: dict) -> str:
