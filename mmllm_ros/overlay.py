@@ -162,11 +162,12 @@ def _answers(canvas: np.ndarray, box: Box, view: View) -> None:
         x = write(canvas, fitted(answer.answer, room - 330, 26), left + 16, y + 30, 26, ink)
         _bar(canvas, (x + 18, y + 17, x + 138, y + 30), answer.confidence, _BAR)
         write(canvas, f"{100 * answer.confidence:.0f}% sure", x + 148, y + 30, 16, ink)
-        rests = f"rests on {evidence_text(answer)}"
-        if answer.stamp:
-            rests += f" (age when asked; {max((view.now - answer.stamp) / NANOSECONDS, 0.0):.0f} s now)"
+        rests = f"age of its readings: {evidence_text(answer)}"
+        if answer.evidence:
+            asked = answer.stamp + min(item.age for item in answer.evidence) * NANOSECONDS
+            rests = f"asked {max(view.now - asked, 0) / NANOSECONDS:.0f} s ago; {rests}"
         if answer.unplugged:
-            rests += f", without {', '.join(answer.unplugged)}"
+            rests += f"; without {', '.join(answer.unplugged)}"
         rests += f"; took {1e3 * answer.latency:.0f} ms"
         write(canvas, fitted(rests, room, 14), left + 16, y + 52, 14, _PALE if number == 0 else _FAINT)
 

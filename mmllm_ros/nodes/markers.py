@@ -8,6 +8,7 @@ All in the base frame, each stamped with the reading that it tells of.
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Iterable, Iterator
 from itertools import pairwise
 from typing import Any
@@ -24,10 +25,13 @@ from ..rig import CameraMount
 from ..sensor_state import State, modality_state, state_of, turning
 from .messages import BASE_FRAME, header
 
-REACH = 12.0
-"""Fields of view are drawn so long [m]: not how far a sensor sees, but so that they do not hide each other."""
+REACH = 7.0
+"""Fields of view are drawn so long [m], on the ground: not how far a sensor sees, but so that they hide nothing."""
 
-_WHITE = (255, 255, 255)
+LINE = 44
+"""Letters of a question in one line."""
+
+_WHITE, _GROUND = (255, 255, 255), 0.05
 _CIRCLE = np.linspace(-math.pi, math.pi, 73)
 
 
@@ -40,9 +44,10 @@ def _answer(view: View) -> Iterator[Marker]:
     if not view.answers:
         return
     answer = view.answers[0]
-    said = f"{answer.question}\n{answer.answer} ({answer.confidence:.0%} sure)"
-    yield _text("answer", 0, answer.stamp, said, (0.0, 0.0, 5.2), 0.8, _WHITE)
-    yield _text("answer", 1, answer.stamp, f"from {evidence_text(answer)}", (0.0, 0.0, 4.1), 0.45, _WHITE)
+    said = f"{answer.answer} ({answer.confidence:.0%} sure)"
+    yield _text("answer", 0, answer.stamp, textwrap.fill(answer.question, LINE), (0.0, 0.0, 8.0), 0.5, _WHITE)
+    yield _text("answer", 1, answer.stamp, said, (0.0, 0.0, 6.7), 0.9, _WHITE)
+    yield _text("answer", 2, answer.stamp, f"from {evidence_text(answer)}", (0.0, 0.0, 5.9), 0.4, _WHITE)
 
 
 def _plan(view: View) -> Iterator[Marker]:
@@ -51,7 +56,7 @@ def _plan(view: View) -> Iterator[Marker]:
         state, reason = modality_state(modality, view.plan)
         stamp = view.plan.stamp if view.plan else 0
         said = f"{modality} {state.word}" + (f": {reason}" if state is not State.PLUGGED else "")
-        yield _text("plan", number, stamp, said, (0.0, 0.0, 3.4 - 0.6 * number), 0.45, state.value)
+        yield _text("plan", number, stamp, said, (0.0, 0.0, 5.2 - 0.5 * number), 0.4, state.value)
 
 
 def _cameras(view: View) -> Iterator[Marker]:
@@ -59,24 +64,26 @@ def _cameras(view: View) -> Iterator[Marker]:
         health = view.watch.healths.get((mount.modality, mount.name))
         state = state_of(health, view.plan)
         angles = np.linspace(mount.bearing - mount.fov / 2, mount.bearing + mount.fov / 2, 13)
-        corner, rim = np.array(mount.position), _rim(mount.position, angles)
+        rim = _rim(mount.position, angles)
+        corner = np.array([*mount.position[:2], _GROUND])
         fan = [point for pair in pairwise(rim) for point in (corner, *pair)]
         stamp = health.stamp if health else 0
-        yield _shape(Marker.TRIANGLE_LIST, "fields of view", 2 * number, stamp, fan, state.value, alpha=0.18)
-        outline = [corner, *rim, corner]
-        yield _shape(Marker.LINE_STRIP, "fields of view", 2 * number + 1, stamp, outline, state.value, width=0.08)
-        yield _text("sensors", number, stamp, _label(mount, state, health), rim[len(rim) // 2] + (0, 0, 0.4), 0.5, state.value)
+        yield _shape(Marker.TRIANGLE_LIST, "fields of view", 2 * number, stamp, fan, state.value, alpha=0.3)
+        yield _shape(Marker.LINE_STRIP, "fields of view", 2 * number + 1, stamp, rim, state.value, width=0.12)
+        yield _text("sensors", number, stamp, _label(mount, state, health), rim[len(rim) // 2] + (0, 0, 0.3), 0.4, state.value)
 
 
 def _label(mount: CameraMount, state: State, health: Health | None) -> str:
-    return f"{mount.name}\n{health.reason}" if state is State.FAULTY and health else f"{mount.name}\n{state.word}"
+    if state is State.PLUGGED:
+        return mount.name
+    return f"{mount.name}\n{health.reason if state is State.FAULTY else state.word}"
 
 
 def _lidar(view: View) -> Iterator[Marker]:
     if view.rig.lidar is None:
         return
     health = next((h for (modality, _), h in view.watch.healths.items() if modality == "lidar"), None)
-    ring = _rim(view.rig.lidar.position, _CIRCLE)
+    ring = _rim(view.rig.lidar.position, _CIRCLE, REACH + 0.4)
     stamp, colour = health.stamp if health else 0, state_of(health, view.plan).value
     yield _shape(Marker.LINE_STRIP, "fields of view", 2 * len(view.rig.cameras), stamp, ring, colour, width=0.15)
 
@@ -94,9 +101,10 @@ def _motion(view: View) -> Iterator[Marker]:
         yield marker
 
 
-def _rim(position: Iterable[float], angles: np.ndarray) -> np.ndarray:
-    """Points [n, 3] at REACH around a sensor, at its height."""
-    return np.array([*position]) + REACH * np.stack([np.cos(angles), np.sin(angles), np.zeros_like(angles)], axis=1)
+def _rim(position: tuple[float, float, float], angles: np.ndarray, reach: float = REACH) -> np.ndarray:
+    """Points [n, 3] on the ground, `reach` around a sensor."""
+    x, y, _ = position
+    return np.stack([x + reach * np.cos(angles), y + reach * np.sin(angles), np.full_like(angles, _GROUND)], axis=1)
 
 
 def _shape(
