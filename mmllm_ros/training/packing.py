@@ -82,6 +82,10 @@ def packed_loss(logits: Tensor, packed: Packed) -> tuple[Tensor, int]:
     """Sum of the questions' cross-entropies from logits [R, n, vocabulary], and how many were right in every token."""
     targets = packed.targets
     value = functional.cross_entropy(logits.flatten(0, 1).float(), targets.flatten(), ignore_index=-100, reduction="sum")
-    wrong = (logits.argmax(-1) != targets) & (targets >= 0)
-    questions = packed.owner.gather(1, packed.places)
-    return value, sum(map(len, packed.texts)) - len(questions[wrong].unique())
+    return value, sum(map(len, packed.texts)) - len(wrong_questions(logits, packed))
+
+
+def wrong_questions(logits: Tensor, packed: Packed) -> Tensor:
+    """The numbers of the questions of which some token was not the most probable one: int64 [wrong]."""
+    wrong = (logits.argmax(-1) != packed.targets) & (packed.targets >= 0)
+    return packed.owner.gather(1, packed.places)[wrong].unique()
