@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -24,7 +24,7 @@ from ..latent.connector import Connector
 from ..model import Model
 from .budget import Budget, Course, choose
 from .inherit import can_inherit, fresh, heir, twin
-from .learn import Progress, learn, resumed
+from .learn import Progress, Report, learn, resumed
 from .lessons import Lesson, split, usable
 from .meter import Meter, peak_mb
 from .rows import Rows
@@ -72,7 +72,7 @@ def adapt(
     lessons: Sequence[Lesson],
     request: Request,
     folder: Path,
-    report: Callable[[Progress], None] = lambda progress: None,
+    report: Report = lambda progress, learners: None,
 ) -> Outcome:
     """Train copies of the connectors of `request.modalities`; `model` stays as it is.
 
@@ -83,6 +83,11 @@ def adapt(
     model = model.variant({}, {})
     model.connectors.requires_grad_(False)
     kept, left_out = usable(lessons, model, request.modalities)
+    revisions = {t.modality: t.encoder for lesson in kept for t in lesson.tokens if t.modality in request.modalities}
+    for modality, revision in revisions.items():
+        if modality in model.connectors and model.encoder_revisions[modality] != revision:
+            # Made for another encoder, it cannot read these tokens: the modality is a newcomer.
+            del model.connectors[modality]
     try:
         train, held = split(kept)
     except BadInput as error:
@@ -94,9 +99,8 @@ def adapt(
         meter = resumed(folder)
         rows, validation = meter.counted(lambda: (Rows(model, train, request.modalities), Rows(model, held, request.modalities)))
         widths = {modality: rows.tokens[modality][0].shape[-1] for modality in request.modalities}
-        revisions = {t.modality: t.encoder for lesson in kept for t in lesson.tokens if t.modality in request.modalities}
         torch.manual_seed(request.seed)
-        learners = nn.ModuleDict({m: _begin(model, rows, m, widths[m], revisions[m], meter) for m in request.modalities})
+        learners = nn.ModuleDict({m: _begin(model, rows, m, widths[m], meter) for m in request.modalities})
         before = accuracy(model, held, request.modalities)
         course = _course(folder / "course.json", request.budget, rows, validation, learners, meter)
         learn(learners, rows, validation, course, request.budget.seconds, folder, request.seed, meter, report)
@@ -125,9 +129,9 @@ def accuracy(model: Model, lessons: Sequence[Lesson], learners: Sequence[str]) -
     return right / len(lessons)
 
 
-def _begin(model: Model, rows: Rows, modality: str, width: int, revision: str, meter: Meter) -> Connector:
-    """What the training of `modality` starts from: its own connector, or for a new encoder the best of fresh and heirs."""
-    if model.encoder_revisions.get(modality) == revision and modality in model.connectors:
+def _begin(model: Model, rows: Rows, modality: str, width: int, meter: Meter) -> Connector:
+    """What the training of `modality` starts from: its own connector, or for a newcomer the best of fresh and heirs."""
+    if modality in model.connectors:
         return twin(model, model.connectors[modality])
     newcomer = fresh(model, modality, width)
     candidates = [newcomer]
@@ -135,12 +139,7 @@ def _begin(model: Model, rows: Rows, modality: str, width: int, revision: str, m
         if name in rows.tokens and can_inherit(donor, newcomer):
             values, _, valid = rows.tokens[name]
             candidates.append(heir(model, donor, newcomer, values[valid].to(model.llm.device)))
-    few = torch.arange(len(rows))[:AUDITION].numpy()
-    depth = len(newcomer.heads)
-    with torch.no_grad():
-        losses = meter.counted(
-            lambda: [rows.loss({modality: one}, few, rows.examined(few), depth)[0].item() for one in candidates]
-        )
+    losses = meter.counted(lambda: [rows.examine({modality: one}, len(one.heads), AUDITION)[0] for one in candidates])
     return candidates[losses.index(min(losses))]
 
 

@@ -132,7 +132,7 @@ def _trial(rows: Rows, learners: nn.ModuleDict, depth: int) -> tuple[float, floa
 
     def step() -> None:
         with fast(rows.hidden.device):
-            value, _ = rows.loss(learners, chosen, rows.draw_seen(chosen, np.random.default_rng(0)), depth)
+            value, _ = rows.lesson(learners, chosen, np.random.default_rng(0), depth)
         value.backward()
         learners.zero_grad(set_to_none=True)
 

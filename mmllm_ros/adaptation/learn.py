@@ -27,15 +27,24 @@ WARMUP = 10
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far an adaptation is. `accuracy` is that of the best weights so far on the validation lessons, by teacher forcing."""
+    """How far an adaptation is; `examined` after a look at the validation lessons.
+
+    `accuracy` is that of the best weights so far on the validation lessons, by teacher forcing.
+    """
 
     plan: str
+    depth: int
+    examined: bool
     step: int
     steps: int
     loss: float
     accuracy: float
     seconds: float
     flops: float
+
+
+Report = Callable[[Progress, nn.ModuleDict], None]
+"""Called with how far it is and the learners as they are; may raise to end it."""
 
 
 def resumed(folder: Path) -> Meter:
@@ -57,7 +66,7 @@ def learn(
     folder: Path,
     seed: int,
     meter: Meter,
-    report: Callable[[Progress], None],
+    report: Report,
 ) -> None:
     """Train `learners` in place and leave them as they did best on `validation`; the start counts too.
 
@@ -76,16 +85,18 @@ def learn(
         part = folder / f"{SPENT}.part"
         part.write_text(json.dumps({"spent": meter.seconds, "flops": meter.flops}))
         part.replace(folder / SPENT)
-        tell(step, loss)
+        tell(step, loss, examined=True)
 
-    def tell(step: int, loss: float) -> None:
-        progress = Progress(str(course), step, course.steps, loss, best.accuracy, meter.seconds, meter.flops)
+    def tell(step: int, loss: float, examined: bool = False) -> None:
+        progress = Progress(
+            str(course), course.depth, examined, step, course.steps, loss, best.accuracy, meter.seconds, meter.flops
+        )
         with meter.paused():
-            report(progress)
+            report(progress, learners)
 
     def loss(rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
         chosen = rng.choice(len(rows), min(BATCH, len(rows)), replace=False)
-        value, right = rows.loss(learners, chosen, rows.draw_seen(chosen, rng), course.depth)
+        value, right = rows.lesson(learners, chosen, rng, course.depth)
         return value, {"right": right}
 
     def watch(step: int, numbers: dict[str, float]) -> None:

@@ -14,12 +14,15 @@ from ..datatypes import BadInput
 from ..latent.connector import Connector, merge
 from ..latent.decoder import decoder_blocks
 from ..latent.lower import can_split, lower_states, upper
-from ..latent.port import Latent
+from ..latent.port import Bank, Latent
 from ..model import Model
 from ..training.text import answer_loss, lay_out
+from .agreement import disagreement, matches
 from .lessons import Lesson
 
 AT_ONCE = 64
+AGREEMENT = 2.0
+"""Weight of the disagreement with siblings beside the answers."""
 EVERYTHING = 0.5
 """Share of questions that see all modalities; the others see the learners and each other modality with even odds."""
 
@@ -30,7 +33,7 @@ class Rows:
     Args:
         model: frozen LLM and connectors; those of the learners are given with each call.
         lessons: usable ones.
-        learners: the modalities that train; a question sees at least them.
+        learners: the modalities that train; a question sees at least them. Those that `model` does not know listen to siblings.
     """
 
     def __init__(self, model: Model, lessons: Sequence[Lesson], learners: Sequence[str]) -> None:
@@ -43,6 +46,11 @@ class Rows:
         self.taught_by = [lesson.teachers for lesson in lessons]
         known = {*model.connectors, *learners}
         self.tokens = {modality: _padded(moments, modality) for modality in sorted(known) if _there(moments, modality)}
+        self.matched = {
+            (learner, other): matches(*self.tokens[learner][1:], *self.tokens[other][1:])
+            for learner in set(self.learners) - {*model.connectors}
+            for other in sorted(self.tokens.keys() - set(self.learners))
+        }
         pairs = [(model.prompt.question_ids(lesson.question), model.prompt.answer_ids(lesson.answer)) for lesson in lessons]
         self.length = [len(prompt) + len(answer) - 1 for prompt, answer in pairs]
         self.laid = lay_out(pairs, model.tokenizer.pad_token_id)
@@ -69,37 +77,51 @@ class Rows:
             for modality in self.tokens
         }
 
-    def loss(
-        self, learning: Mapping[str, Connector], rows: np.ndarray, seen: Mapping[str, Tensor], depth: int
-    ) -> tuple[Tensor, float]:
-        """Mean cross-entropy of the answers of `rows` and the share of right ones; learners link `depth` of the last blocks."""
-        moments, row = self.moment[rows].unique(return_inverse=True)
-        device = self.hidden.device
+    def banks(self, learning: Mapping[str, Connector], moments: Tensor, depth: int) -> dict[str, Bank]:
+        """What each modality says at `moments`; learners link `depth` of the last blocks."""
         banks = {}
         for modality, parts in self.tokens.items():
-            values, places, valid = (part[moments].to(device) for part in parts)
+            values, places, valid = (part[moments].to(self.hidden.device) for part in parts)
             connector = learning[modality] if modality in learning else self.model.connectors[modality]
             reach = min(depth, len(connector.heads)) if modality in learning else None
             # A frozen connector needs no gradient, and autograd sees that by itself.
-            bank = connector(values, places, valid, linked_blocks=reach)
+            banks[modality] = connector(values, places, valid, linked_blocks=reach)
+        return banks
+
+    def loss(self, banks: Mapping[str, Bank], rows: np.ndarray, row: Tensor, seen: Mapping[str, Tensor]) -> tuple[Tensor, float]:
+        """Mean cross-entropy of the answers of `rows`, and the share of right ones; `row` says where in `banks` each looks."""
+        device = self.hidden.device
+        told = {}
+        for modality, bank in banks.items():
             hidden = ~seen[modality].to(device)[:, None]
-            banks[modality] = {
+            told[modality] = {
                 block: Latent(latent.key[row], latent.value[row], latent.log_gate[row].masked_fill(hidden, -torch.inf))
                 for block, latent in bank.items()
             }
         length = max(self.length[index] for index in rows)
         places, targets = self.laid.places[rows].to(device), self.laid.targets[rows].to(device)
         hidden = self.hidden[rows, :length]
-        return answer_loss(upper(self.model.llm, hidden, merge(banks), first_block=self.first, positions=places), targets)
+        return answer_loss(upper(self.model.llm, hidden, merge(told), first_block=self.first, positions=places), targets)
+
+    def lesson(
+        self, learning: Mapping[str, Connector], rows: np.ndarray, rng: np.random.Generator, depth: int
+    ) -> tuple[Tensor, float]:
+        """What a training step on `rows` minimises: wrong answers, and disagreement with trained siblings."""
+        moments, row = self.moment[rows].unique(return_inverse=True)
+        banks = self.banks(learning, moments, depth)
+        value, right = self.loss(banks, rows, row, self.draw_seen(rows, rng))
+        pairs = {pair: matched[moments] for pair, matched in self.matched.items()}
+        return value + AGREEMENT * disagreement(banks, pairs), right
 
     @torch.no_grad()
-    def examine(self, learning: Mapping[str, Connector], depth: int) -> tuple[float, float]:
-        """Mean loss and share of right answers over all rows, as `examined`."""
-        total = np.zeros(2)
-        for rows in np.array_split(np.arange(len(self)), -(-len(self) // AT_ONCE)):
-            loss, right = self.loss(learning, rows, self.examined(rows), depth)
+    def examine(self, learning: Mapping[str, Connector], depth: int, most: int | None = None) -> tuple[float, float]:
+        """Mean loss and share of right answers over all rows, or the first `most`, as `examined`."""
+        total, chosen = np.zeros(2), np.arange(len(self))[:most]
+        for rows in np.array_split(chosen, -(-len(chosen) // AT_ONCE)):
+            moments, row = self.moment[rows].unique(return_inverse=True)
+            loss, right = self.loss(self.banks(learning, moments, depth), rows, row, self.examined(rows))
             total += len(rows) * np.array([loss.item(), right])
-        loss, right = (total / len(self)).tolist()
+        loss, right = (total / len(chosen)).tolist()
         return loss, right
 
 

@@ -78,7 +78,8 @@ def learned(folder, without_lidar, tmp_path_factory):
     """A newcomer taught from forty labelled lessons, and what was reported on the way."""
     told = []
     taught = lessons(Model.load(folder, "cpu"))
-    outcome = adapt(without_lidar, taught, Request(("lidar",)), tmp_path_factory.mktemp("work"), told.append)
+    work = tmp_path_factory.mktemp("work")
+    outcome = adapt(without_lidar, taught, Request(("lidar",)), work, lambda progress, _: told.append(progress))
     return outcome, told, taught
 
 
@@ -164,7 +165,7 @@ def test_an_adaptation_cut_off_and_asked_for_again_gives_the_same_weights_bit_fo
     class Cut(Exception):
         pass
 
-    def cut(progress):
+    def cut(progress, _):
         if progress.step == 7:
             raise Cut
 
@@ -172,7 +173,7 @@ def test_an_adaptation_cut_off_and_asked_for_again_gives_the_same_weights_bit_fo
         adapt(without_lidar, taught, Request(("lidar",)), tmp_path, cut)
     assert list(tmp_path.glob("*/adapt.safetensors"))
     steps = []
-    again = adapt(without_lidar, taught, Request(("lidar",)), tmp_path, lambda progress: steps.append(progress.step))
+    again = adapt(without_lidar, taught, Request(("lidar",)), tmp_path, lambda progress, _: steps.append(progress.step))
     assert steps[0] > 0 and not list(tmp_path.iterdir())
     for one, other in zip(outcome.model.connectors.parameters(), again.model.connectors.parameters(), strict=True):
         assert torch.equal(one, other)
