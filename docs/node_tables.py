@@ -29,11 +29,12 @@ SUBSCRIBED = (
      "a topic per camera; one that ends in `/compressed` is CompressedImage"),
     (("lidar_encoder", "visualizer", "drive"), BY_RIG, "sensor_msgs/PointCloud2", LATEST, "any fields with x, y, z"),
     (("imu_encoder",), BY_RIG, "sensor_msgs/Imu", "best effort, depth 100", "any rate; every sample counts"),
-    (("context_monitor",), "mmllm/health", "mmllm_ros/SensorHealth", RELIABLE, "of every sensor"),
+    (("context_monitor", "visualizer"), "mmllm/health", "mmllm_ros/SensorHealth", RELIABLE, "of every sensor"),
     (("llm",), "mmllm/tokens", "mmllm_ros/SensorTokens", RELIABLE, "the newest of each source is kept"),
-    (("llm", "visualizer", "drive"), "mmllm/plan", "mmllm_ros/ModalityPlan", LATCHED, "which modalities are plugged"),
+    ((*ENCODERS, "llm", "visualizer", "drive"), "mmllm/plan", "mmllm_ros/ModalityPlan", LATCHED, "which modalities are plugged"),
     (("llm",), "mmllm/questions", "std_msgs/String", RELIABLE, "ask without a client"),
-    (("visualizer",), "mmllm/answers", "mmllm_ros/Answer", RELIABLE, "the newest is drawn"),
+    (("visualizer",), "mmllm/answers", "mmllm_ros/Answer", RELIABLE, "the newest are drawn"),
+    (("context_monitor",), "mmllm/answers", "mmllm_ros/Answer", RELIABLE, "what answers cost on this robot"),
 )  # fmt: skip
 PUBLISHED = (
     (ENCODERS, "mmllm/tokens", "mmllm_ros/SensorTokens", "reliable, 1 per source", "while active; header of the sensor message"),
@@ -41,7 +42,8 @@ PUBLISHED = (
     (("context_monitor",), "mmllm/plan", "mmllm_ros/ModalityPlan", LATCHED, "when it changes, with a reason per modality"),
     (("llm",), "mmllm/answers", "mmllm_ros/Answer", RELIABLE, "every answer, to whomever it was given"),
     (("visualizer",), "mmllm/overlay", "sensor_msgs/Image", RELIABLE, "what was seen and said; drawn only if subscribed to"),
-    (("visualizer",), "mmllm/markers", "visualization_msgs/MarkerArray", RELIABLE, "the same as text over the robot"),
+    (("visualizer",), "mmllm/markers", "visualization_msgs/MarkerArray", RELIABLE, "answer, fields of view, motion, in `base_link`"),
+    (("visualizer",), "mmllm/points", "sensor_msgs/PointCloud2", RELIABLE, "the lidar in the colours that the cameras see there"),
     (WITH_DIAGNOSTICS, "/diagnostics", "diagnostic_msgs/DiagnosticArray", RELIABLE, "once a second (REP-107)"),
     (("simulator",), BY_RIG, "Image, CameraInfo, PointCloud2, Imu", RELIABLE, "every sensor of the rig"),
     (("simulator",), "(/tf_static)", "tf2_msgs/TFMessage", LATCHED, "the mounts, where tf2_msgs is installed"),
@@ -53,6 +55,7 @@ SERVICES = (
     (("context_monitor",), "mmllm/set_modality", "mmllm_ros/SetModality", "server",
      "override: 1 plugged, 2 unplugged, 0 automatic again"),
     (("context_monitor",), "(NAME_encoder/change_state, get_state)", "lifecycle_msgs", "client", "drives the encoders"),
+    (ENCODERS, "~/encode", "mmllm_ros/Encode", "server", "the newest frames as tokens now, plugged or not"),
     (ENCODERS, "(~/change_state, ~/get_state, ...)", "lifecycle_msgs", "server", "of every lifecycle node"),
 )  # fmt: skip
 ACTIONS = (
