@@ -14,7 +14,7 @@ from ..datatypes import BadInput
 from ..latent.connector import Connector, merge
 from ..latent.decoder import decoder_blocks
 from ..latent.lower import can_split, lower_states, upper
-from ..latent.port import Bank, Latent
+from ..latent.port import Bank
 from ..model import Model
 from ..training.text import answer_loss, lay_out
 from .agreement import disagreement, matches
@@ -95,8 +95,7 @@ class Rows:
         for modality, bank in banks.items():
             hidden = ~seen[modality].to(device)[:, None]
             told[modality] = {
-                block: Latent(latent.key[row], latent.value[row], latent.log_gate[row].masked_fill(hidden, -torch.inf))
-                for block, latent in bank.items()
+                block: latent.of_rows(row, latent.log_gate[row].masked_fill(hidden, -torch.inf)) for block, latent in bank.items()
             }
         length = max(self.length[index] for index in rows)
         places, targets = self.laid.places[rows].to(device), self.laid.targets[rows].to(device)

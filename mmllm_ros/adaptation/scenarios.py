@@ -76,10 +76,10 @@ class Measured:
 
 
 def measure(
-    name: str, folder: Path, rig: Rig, questions: int, scenes: int, seed: int, request: Request, work: Path, device: str
+    name: str, folder: Path, rig: Rig, questions: int, scenes: int, request: Request, work: Path, device: str
 ) -> Measured:
-    """Run scenario `name` with `questions` lessons and test it on `scenes` scenes. Raises BadInput."""
-    scenario = SCENARIOS[name]
+    """Run scenario `name` with `questions` lessons and test it on `scenes` scenes; the request's seed counts for all."""
+    scenario, seed = SCENARIOS[name], request.seed
     full, changed = Model.load(folder, device), scenario.change(rig)
     encoders = _encoders(full, folder, changed)
     moments = -(-questions // PER_MOMENT)

@@ -39,7 +39,7 @@ def adapt(
     json_file: Json = None,
 ) -> None:
     """Train the connectors of some modalities; the new weights serve from the next start on, if they are better."""
-    from ..model import default_model
+    from ..resources import default_model
 
     folder = Path(model) if model else default_model()
     if scenario:

@@ -4,9 +4,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import threading
 import traceback
+from collections import deque
 from collections.abc import Callable
 
 from rclpy.task import Future
@@ -49,6 +51,7 @@ class AnsweringWorker:
         self._load = load
         self._on_failure = on_failure
         self._jobs: queue.Queue[Job | None] = queue.Queue(waiting)
+        self._changes: deque[Callable[[], None]] = deque()
         self._current: Job | None = None
         self._stopping = False
         self.assistant: Assistant | None = None
@@ -71,6 +74,14 @@ class AnsweringWorker:
             self._jobs.put_nowait(job)
         except queue.Full:
             raise BadInput(f"{self._jobs.maxsize} questions are waiting already, ask again later") from None
+
+    def between(self, change: Callable[[], None]) -> None:
+        """Have `change` done in the worker's thread, after the question under way and before the next."""
+        self._changes.append(change)
+        nothing = Job("", "")
+        nothing.finish("")
+        with contextlib.suppress(queue.Full):  # whoever waits wakes the thread as well
+            self._jobs.put_nowait(nothing)
 
     def stop(self) -> None:
         """Give up every job and end the thread."""
@@ -95,6 +106,8 @@ class AnsweringWorker:
             self._on_failure()
             return
         while not self._stopping and (job := self._jobs.get()) is not None:
+            while self._changes:
+                self._changes.popleft()()
             if not job.given_up():
                 self._current = job
                 job.finish(self._outcome(job))
