@@ -86,12 +86,12 @@ class Reliability:
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """Points (x, y), both between 0 and 1, and what the ends of the axes are."""
+    """Shares (x, y) over time, both between 0 and 1; `levels` are (name, share), `ends` what the ends of the time axis are."""
 
     title: str
     points: Sequence[tuple[float, float]]
-    x: tuple[str, str]
-    y: tuple[str, str]
+    levels: Sequence[tuple[str, float]]
+    ends: tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True)

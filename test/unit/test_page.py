@@ -73,6 +73,24 @@ def test_the_page_of_a_drive_tells_what_was_right_and_what_was_plugged(tmp_path)
     )
 
 
+def adaptation(folder: Path) -> Path:
+    """As `mmllm adapt --scenario add_lidar --json` writes it."""
+    curve = [{"step": step, "seconds": 2.0 * step, "accuracy": 0.45 + 0.02 * step, "loss": 1.0} for step in range(6)]
+    report = {
+        "scenario": "add_lidar", "gain_fraction": 0.8, "seconds": 10.0, "flops": 2e12, "peak_memory_mb": 700.0,
+        "accuracy_before": 0.45, "accuracy_after": 0.55, "accuracy_full": 0.6, "blind": 0.4, "test_questions": 500,
+        "lessons": 600, "message": "the new weights are better", "curve": curve,
+    }  # fmt: skip
+    (folder / "adapt.json").write_text(json.dumps(report))
+    return folder
+
+
+def test_the_page_of_an_adaptation_compares_before_and_after_with_blind_and_full(tmp_path):
+    page = build_page(adaptation(tmp_path))
+    assert "What was learned: add lidar" in page and "45 % before, 55 % after" in page and "Accuracy while it learned" in page
+    assert all(part in page for part in ("the best guess without sensors", "trained in full", "80 %", "2e+12", "700 MB"))
+
+
 def test_what_comes_from_the_run_is_text_and_never_markup(tmp_path):
     page = build_page(drive(tmp_path))
     assert "<script" not in page and "&lt;script&gt;" in page
@@ -152,7 +170,7 @@ def shown(tmp_path_factory):
         pytest.skip("no Chromium here: .ci/browser installs it where apt has one")
     folder = tmp_path_factory.mktemp("run")
     file = folder / "report.html"
-    file.write_text(build_page(evaluation(drive(folder))))
+    file.write_text(build_page(adaptation(evaluation(drive(folder)))))
     with browser(tmp_path_factory.mktemp("profile")) as page:
         yield page, file.as_uri()
 
