@@ -5,12 +5,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from threading import Lock
 
 import numpy as np
 
 from .config import LlmConfig
+from .context.choice import Choice
+from .context.per_question import PerQuestion
 from .datatypes import NANOSECONDS, Answer, BadInput, Evidence, Plan, Tokens
 from .latent.connector import merge
 from .latent.greedy import Cancelled
@@ -28,12 +30,23 @@ BLIND_CONFIDENCE = 0.3
 class Assistant:
     """Holds what the sensors said last, and answers from it.
 
-    `put` from one thread while another asks is safe. `now` gives nanoseconds of the clock that stamps the sensors.
+    `put` from one thread while another asks is safe. `now` gives nanoseconds of the clock that stamps the sensors. With a
+    `policy` each question is answered from what it needs. `encode` gets modalities and seconds, and has their newest frames
+    encoded and `put` within that time, or returns without.
     """
 
-    def __init__(self, model: Model, config: LlmConfig, now: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        model: Model,
+        config: LlmConfig,
+        now: Callable[[], int],
+        policy: PerQuestion | None = None,
+        encode: Callable[[Sequence[str], float], None] | None = None,
+    ) -> None:
         self.model = model
         self.config = config
+        self.policy = policy
+        self._encode = encode
         self._now = now
         self._lock = Lock()
         self._newest: dict[tuple[str, str], Tokens] = {}
@@ -81,11 +94,19 @@ class Assistant:
         started, moment = time.perf_counter(), self._now()
         with self._lock:
             newest, plan = dict(self._newest), self._plan
-        used, unplugged = self._choose(newest, plan, moment)
+        choice = self._decide(question, newest, plan, moment)
+        if choice and (stale := self._stale_ones(choice, newest, moment)):
+            self._encode(stale, self.config.encode_timeout)
+            with self._lock:
+                newest = dict(self._newest)
+            moment = self._now()
+        used, unplugged = self._choose(newest, plan, moment, choice)
+        if not used and choice:  # what it needs is not to be had: whatever there is must do
+            used, unplugged = self._choose(newest, plan, moment)
         if not used and self.config.require_evidence:
             reasons = ", ".join(f"{name}: {reason}" for name, reason in unplugged.items())
             raise BadInput(f"no sensor is plugged, and require_evidence is set ({reasons})")
-        bank = self._bank(used, plan)
+        bank = self._bank(used, choice.linked_blocks if choice else plan.linked_blocks if plan else 0)
         scored = self.model.answer(question, bank, on_text, cancelled)
         evidence = tuple(Evidence(t.modality, t.source, t.stamp, (moment - t.stamp) / NANOSECONDS) for t in used)
         return Answer(
@@ -117,13 +138,33 @@ class Assistant:
         if not (np.isfinite(tokens.values).all() and np.isfinite(tokens.places).all()):
             raise BadInput(f"{origin} hold values that are not finite")
 
+    def _decide(self, question: str, newest: dict[tuple[str, str], Tokens], plan: Plan | None, moment: int) -> Choice | None:
+        """What this question is to be answered from; None = the plan as it stands."""
+        if plan is None or self.policy is None or not plan.available:
+            return None
+        ready = [modality for modality in plan.available if self._fresh(modality, newest, moment)]
+        choice = self.policy.choose(question, plan, ready, self.config.epsilon)
+        return choice if self._encode or set(choice.modalities) <= set(ready) else None
+
+    def _stale_ones(self, choice: Choice, newest: dict[tuple[str, str], Tokens], moment: int) -> list[str]:
+        known = [modality for modality in choice.modalities if modality in self.model.modalities]
+        return [modality for modality in known if not self._fresh(modality, newest, moment)] if self._encode else []
+
+    def _fresh(self, modality: str, newest: dict[tuple[str, str], Tokens], moment: int) -> bool:
+        stamps = [tokens.stamp for (name, _), tokens in newest.items() if name == modality]
+        return bool(stamps) and abs(moment - max(stamps)) <= self.config.fresh_for * NANOSECONDS
+
     def _choose(
-        self, newest: dict[tuple[str, str], Tokens], plan: Plan | None, moment: int
+        self, newest: dict[tuple[str, str], Tokens], plan: Plan | None, moment: int, choice: Choice | None = None
     ) -> tuple[list[Tokens], dict[str, str]]:
         """Split the readings: those to use, and a reason for every modality, or `modality/source`, that is out."""
         used, unplugged = [], {}
         for modality in self.model.modalities:
-            if plan and not plan.plugged.get(modality, True):
+            if choice and modality in plan.available and modality not in choice.modalities:
+                unplugged[modality] = choice.reasons.get(modality, "not needed for this question")
+                continue
+            asked_for = choice and modality in choice.modalities
+            if plan and not asked_for and not plan.plugged.get(modality, True):
                 unplugged[modality] = f"unplugged by plan: {plan.reasons.get(modality) or 'no reason given'}"
                 continue
             readings = [tokens for (name, _), tokens in sorted(newest.items()) if name == modality]
@@ -144,9 +185,9 @@ class Assistant:
             return f"stamped {-age:.1f} s in the future: is its clock synchronised?"
         return f"too old: {age:.1f} s, at most {self.config.max_age:g} s count"
 
-    def _bank(self, used: list[Tokens], plan: Plan | None) -> Bank:
+    def _bank(self, used: list[Tokens], linked_blocks: int) -> Bank:
         """Latents of the readings; those of a modality are kept until one of its readings changes."""
-        wanted = self.config.linked_blocks or (plan.linked_blocks if plan else 0) or self.model.linked_blocks
+        wanted = self.config.linked_blocks or linked_blocks or self.model.linked_blocks
         linked = min(wanted, self.model.linked_blocks)
         revision = self.model.revision
         banks = {}

@@ -73,6 +73,20 @@ class LlmConfig(ModelConfig):
     max_age: float = parameter(1.5, "older tokens do not count [s]", minimum=0.05, maximum=60.0)
     timeout: float = parameter(10.0, "longest time for one answer [s]", minimum=0.1, maximum=600.0)
     queue: int = parameter(8, "questions that may wait; one more is refused", minimum=1, maximum=1000, read_only=True)
+    fresh_for: float = parameter(
+        0.6, "tokens older than this are encoded anew when a question needs them [s]", minimum=0.0, maximum=60.0
+    )
+    encode_timeout: float = parameter(
+        1.0, "wait so long for an encoding that a question asked for [s]", minimum=0.01, maximum=60.0
+    )
+    epsilon: float = parameter(0.01, "accuracy given up for a cheaper answer, 0 to 1", minimum=0.0, maximum=1.0)
+    state: str = parameter("", "folder for what the robot learns, empty = ~/.local/state/mmllm_ros", read_only=True)
+    lessons: int = parameter(
+        2000, "lessons that are kept; one more replaces the oldest", minimum=1, maximum=10**6, read_only=True
+    )
+    own_answers: float = parameter(
+        0.0, "own answers from this confidence on are kept as lessons, 0 = none", minimum=0.0, maximum=1.0
+    )
     require_evidence: bool = parameter(False, "refuse to answer while nothing is plugged")
     linked_blocks: int = parameter(0, "how many of the last LLM blocks are linked, 0 = as the plan says", minimum=0, maximum=512)
 
@@ -82,8 +96,22 @@ class MonitorConfig(Validated):
     """The context monitor."""
 
     rig: str = parameter("front", "sensor layout: front, nuscenes, radiate or a YAML file", read_only=True)
-    rate: float = parameter(2.0, "decide so often [Hz]", minimum=0.1, maximum=20.0)
-    lost_after: float = parameter(2.0, "a source without health for longer is lost [s]", minimum=0.1, maximum=60.0)
+    model: str = parameter("", "model folder with a plan table, empty = the shipped drive_tiny", read_only=True)
+    rate: float = parameter(4.0, "decide so often [Hz]", minimum=0.1, maximum=20.0)
+    lost_after: float = parameter(1.5, "a source without health for longer is lost [s]", minimum=0.1, maximum=60.0)
+    dwell: float = parameter(5.0, "another set must be better for so long before it is plugged [s]", minimum=0.0, maximum=600.0)
+    recover_after: float = parameter(1.0, "what was out of order must be in order for so long [s]", minimum=0.0, maximum=60.0)
+    epsilon: float = parameter(0.01, "accuracy given up for a cheaper plan, 0 to 1", minimum=0.0, maximum=1.0)
+    budget: float = parameter(
+        0.0, "time of an answer [s], 0 = as fast as can be; else encoders work only when asked if that keeps it",
+        minimum=0.0, maximum=600.0,
+    )  # fmt: skip
+    budget_flops: float = parameter(0.0, "floating point operations of an answer, 0 = no limit", minimum=0.0, maximum=1e18)
+    budget_memory: float = parameter(0.0, "memory of plugged encoders [MiB], 0 = no limit", minimum=0.0, maximum=1e6)
+    duty: float = parameter(1.0, "share of their rate at which encoders work ahead of questions", minimum=0.0, maximum=1.0)
+    unload_after: float = parameter(
+        30.0, "while memory is short, weights unused for so long are freed [s]", minimum=0.0, maximum=86400.0
+    )
     service_timeout: float = parameter(5.0, "wait so long for a lifecycle transition [s]", minimum=0.05, maximum=60.0)
 
 

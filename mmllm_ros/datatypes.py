@@ -86,7 +86,8 @@ class Tokens:
 class Health:
     """Light signals of one sensor, measured whether or not its encoder is plugged.
 
-    `rate` [Hz], `age` [s], `jitter` [s], `signals` maps a documented signal name (context/signals.py) to its value.
+    `rate` [Hz], `age` [s], `jitter` [s], `signals` maps a documented signal name (context/signals.py) to its value. `cost` [s]
+    is what encoding one frame takes on this machine, 0 where nobody has measured it.
     """
 
     modality: str
@@ -99,6 +100,7 @@ class Health:
     signals: dict[str, float]
     healthy: bool
     reason: str = ""
+    cost: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +118,9 @@ class Plan:
     """Which modalities are plugged, and why.
 
     `plugged` maps every known modality to whether it is plugged; `reasons` gives a sentence for each; `linked_blocks` is N.
+    `available` are the modalities that one question may use although they are not plugged, or leave out although they are;
+    `duty` is the share of their rate at which encoders work ahead of questions, 0 = only when asked. `cost` and `budget` [s],
+    `flops` and `flops_budget` [operations] are those of one answer.
     """
 
     stamp: int
@@ -125,6 +130,10 @@ class Plan:
     linked_blocks: int
     cost: float = 0.0
     budget: float = 0.0
+    flops: float = 0.0
+    flops_budget: float = 0.0
+    available: tuple[str, ...] = ()
+    duty: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)

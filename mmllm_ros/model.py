@@ -29,7 +29,6 @@ from .latent.manifest import LLM_FOLDER, Manifest, one_line, read_json
 from .latent.port import Bank
 from .latent.prompt import Prompt
 from .latent.trie import AnswerTrie
-from .resources import shared_folder
 from .weights import load_weights, save_weights
 
 KEPT_TEXTS = 256
@@ -46,11 +45,6 @@ class Scored:
     answer: str
     confidence: float
     distribution: dict[str, float] = field(default_factory=dict)
-
-
-def default_model() -> Path:
-    """The folder of the model that ships."""
-    return shared_folder() / "models" / "drive_tiny"
 
 
 class Model:
@@ -165,6 +159,10 @@ class Model:
         self.connectors[connector.modality] = connector.to(self.llm.device)
         self.encoder_revisions[connector.modality] = encoder_revision
         self.revision = "unsaved"
+        self.forget_texts()
+
+    def forget_texts(self) -> None:
+        """Let go of the lower blocks' states that are kept for texts asked before."""
         with self._lock:
             self._lower.clear()
 

@@ -13,8 +13,9 @@ from .config import EncoderConfig, LlmConfig
 from .datatypes import NANOSECONDS, BadInput, CameraFrame, Frame, LidarScan
 from .drawing import Moment
 from .encoders import History, load_encoder
-from .model import Model, default_model
+from .model import Model
 from .recording import Recording
+from .resources import default_model
 from .rig import load_rig
 
 PAUSE = NANOSECONDS // 2

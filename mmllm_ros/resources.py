@@ -17,3 +17,8 @@ def shared_folder() -> Path:
             if (folder / "package.xml").is_file() and (folder / "config").is_dir():
                 return folder
     raise BadInput(f"no config folder of mmllm_ros above {here}: the installation is incomplete")
+
+
+def default_model() -> Path:
+    """The folder of the model that ships."""
+    return shared_folder() / "models" / "drive_tiny"

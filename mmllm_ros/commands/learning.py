@@ -69,10 +69,11 @@ def evaluate(
     from ..encoders import load_encoder
     from ..evaluation import evaluate as measure
     from ..evaluation import plot_reliability, table
-    from ..model import Model, default_model
+    from ..model import Model
     from ..question_sets import simulated
     from ..questions_file import read_questions
     from ..recorded_sets import from_nuscenes, from_recording
+    from ..resources import default_model
     from ..snapshots import clear, keep
 
     layout = load_rig(rig or ("nuscenes" if nuscenes else "front"))

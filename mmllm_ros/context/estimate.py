@@ -1,45 +1,152 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Signals of all sensors -> the context in a word or two: coarse, for the plan's text and for people."""
+"""Signals of all sensors -> the context: how light, how foggy, how rainy, how much glare, and a name for it.
+
+Each level is a weighted sum of a few signals, cut to 0 to 1; light is added up on a logarithmic scale, as the eye does.
+The weights are a table that can be read, config/context.json. Each signal is held within the range it had where the weights
+come from, so that a strange sensor cannot shout down the others.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
 
 import numpy as np
 
 from ..datatypes import Health
+from ..resources import shared_folder
 
-DARK = 0.4
-"""Mean luminance below this is night: a camera's exposure lifts the dark, but not to the level of day."""
+LEVELS = ("light", "glare", "rain", "fog")
+"""What is estimated, each from 0 to 1 as in the simulator: light is 1 at noon and 0 at night, the others are 0 when absent."""
 
-HAZY = 0.3
-"""Dark-channel haze above this, with SOFT edges, is fog; a white wall is hazy but sharp."""
+NAMES = ("day", "dusk", "night", "glare", "rain", "fog")
+"""Every name that light and weather can have; `covered` and `unknown` are names of knowing nothing."""
 
-SOFT = 0.016
-"""Sharpness below this has lost its edges; rain and a wet lens stay above."""
+PRESENT = 0.3
+"""A level above this gives the context its name; the highest wins."""
+
+FLOOR = 0.05
+"""Light is added up as log(light + FLOOR)."""
+
+NIGHT, DUSK = 0.15, 0.45
+"""Light below these is night, and dusk."""
 
 STILL = 0.08
 """Vibration [m/s^2] below this is a vehicle at rest with its engine on."""
 
+TURNING = 0.055
+"""Rate [rad/s] from which a vehicle turns."""
 
-def estimate(healths: Sequence[Health]) -> str:
-    """The context as `light, motion`: fog, night or day, then standing or moving. "unknown" where no sensor tells.
+COVERED = 0.3
+"""Share of the picture behind a cover from which the context is `covered`."""
 
-    Only believed sensors count. Several cameras are averaged: one in the shade does not make a night.
-    """
-    cameras = [health.signals for health in healths if health.healthy and "luminance" in health.signals]
-    imus = [health.signals for health in healths if health.healthy and "vibration" in health.signals]
-    words = []
-    if cameras:
-        mean = {name: float(np.mean([signals[name] for signals in cameras])) for name in cameras[0]}
-        words.append(_light(mean))
-    if imus:
-        words.append("standing" if imus[0]["vibration"] < STILL else "moving")
-    return ", ".join(words) or "unknown"
+_log: Callable[[float], float] = lambda value: math.log(max(value, 1e-3))  # noqa: E731
+SCALES: dict[str, dict[str, Callable[[float], float]]] = {
+    "camera": {
+        "luminance": float, "dimness": float,
+        "contrast": float, "sharpness": _log, "haze": float, "saturated": math.sqrt, "grain": _log,
+    },
+    "lidar": {
+        "reach": _log, "range_spread": _log, "intensity": _log, "intensity_spread": _log, "ghosts": math.sqrt, "near": math.sqrt,
+    },
+}  # fmt: skip
+"""The signals of each modality that the levels rest on, and the scale on which they add up."""
 
 
-def _light(camera: dict[str, float]) -> str:
-    if camera["luminance"] < DARK:
-        return "night"
-    return "fog" if camera["haze"] > HAZY and camera["sharpness"] < SOFT else "day"
+@dataclass(frozen=True, slots=True)
+class Context:
+    """Light and weather as `levels` with a `name`, and how the vehicle moves. A level that nobody can tell is missing."""
+
+    name: str = "unknown"
+    motion: str = ""
+    levels: dict[str, float] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return ", ".join(word for word in (self.name, self.motion) if word)
+
+
+@dataclass(frozen=True, slots=True)
+class Weight:
+    """What one unit of a scaled signal adds to a level, and the range in which it was seen."""
+
+    weight: float
+    low: float
+    high: float
+
+
+Weights = Mapping[str, Mapping[str, tuple[float, Mapping[str, Weight]]]]
+"""By the modalities that tell ("camera", "lidar", "camera+lidar"), by level: an offset, and a Weight for each signal."""
+
+
+def estimate(healths: Iterable[Health], weights: Weights | None = None) -> Context:
+    """The context now. Only believed sensors count; several cameras are averaged: one in the shade does not make a night."""
+    healths = list(healths)
+    seen = {
+        modality: mean
+        for modality, signals in SCALES.items()
+        if (mean := _mean([item for item in healths if item.modality == modality and item.healthy], signals))
+    }
+    imus = [item.signals for item in healths if item.healthy and "vibration" in item.signals]
+    motion = _motion(imus[0]) if imus else ""
+    table = (weights or shipped_weights()).get("+".join(sorted(seen)), {})
+    signals = {name: value for mean in seen.values() for name, value in mean.items()}
+    levels = {level: _level(level, *row, signals) for level, row in table.items()}
+    cameras = [item.signals for item in healths if item.modality == "camera"]
+    if "camera" not in seen and any(item.get("covered", 0.0) > COVERED for item in cameras):
+        return Context("covered", motion, levels)
+    return Context(name_of(levels), motion, levels)
+
+
+def name_of(levels: Mapping[str, float]) -> str:
+    """The strongest condition in one word."""
+    weather = {level: value for level, value in levels.items() if level != "light" and value > PRESENT}
+    if weather:
+        return max(weather, key=weather.__getitem__)
+    if "light" not in levels:
+        return "unknown"
+    return "night" if levels["light"] < NIGHT else "dusk" if levels["light"] < DUSK else "day"
+
+
+def scaled(signals: Mapping[str, float], modality: str) -> dict[str, float]:
+    """The signals of a modality that the levels rest on, on the scale on which they add up."""
+    return {name: scale(max(0.0, signals[name])) for name, scale in SCALES[modality].items()}
+
+
+def read_weights(path: Path) -> Weights:
+    """The table in a file written by `mmllm context --fit`."""
+    return {
+        modalities: {
+            level: (row["offset"], {name: Weight(*numbers) for name, numbers in row["signals"].items()})
+            for level, row in levels.items()
+        }
+        for modalities, levels in json.loads(path.read_text()).items()
+    }
+
+
+@cache
+def shipped_weights() -> Weights:
+    """The table that ships."""
+    return read_weights(shared_folder() / "config" / "context.json")
+
+
+def _mean(healths: Sequence[Health], wanted: Mapping[str, object]) -> dict[str, float]:
+    known = [item for item in healths if set(wanted) <= set(item.signals)]
+    rows = [scaled(item.signals, item.modality) for item in known]
+    return {name: float(np.mean([row[name] for row in rows])) for name in rows[0]} if rows else {}
+
+
+def _level(level: str, offset: float, weights: Mapping[str, Weight], signals: Mapping[str, float]) -> float:
+    total = offset + sum(item.weight * min(max(signals[name], item.low), item.high) for name, item in weights.items())
+    return min(max(math.exp(total) - FLOOR if level == "light" else total, 0.0), 1.0)
+
+
+def _motion(signals: Mapping[str, float]) -> str:
+    if signals["vibration"] < STILL:
+        return "standing"
+    rate = signals.get("turn_rate", 0.0)
+    return "moving" if abs(rate) < TURNING else "turning left" if rate > 0 else "turning right"

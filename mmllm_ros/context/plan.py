@@ -1,14 +1,32 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Health of every sensor + what the operator wants -> which modalities are plugged, with a sentence for each."""
+"""Health of every sensor + the table + what the operator wants -> which modalities are plugged, with a sentence for each."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections import Counter, deque
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
 from enum import IntEnum
 
+import numpy as np
+
 from ..datatypes import NANOSECONDS, Health, Plan
+from .choice import Budget, Choice, Situation, choose
+from .demand import demand
+from .dwell import Dwell, Smoothed
+from .estimate import Context, estimate, name_of
+from .pressure import Relief
+from .table import PlanTable
+
+SETTLING = 2.0
+"""Light and weather are smoothed over so long [s], and a new name must last as long."""
+
+RECENT_QUESTIONS = 50
+"""The plugged set suits the questions asked last, mixed with what is usually asked."""
+
+USUAL = 10.0
+"""What is usually asked counts like so many questions."""
 
 
 class Mode(IntEnum):
@@ -27,41 +45,154 @@ class Report:
     received: int
 
 
-def decide(
-    modalities: Iterable[str],
-    reports: Iterable[Report],
-    overrides: Mapping[str, Mode],
-    *,
-    now: int,
-    lost_after: float,
-    context: str,
-    linked_blocks: int = 0,
-) -> Plan:
-    """Plug every modality that has a healthy source, unless the operator says otherwise.
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """How the planner decides.
+
+    Args:
+        lost_after: a source without a report for longer [s] is lost.
+        dwell: another set of healthy modalities must be the better one for so long [s] before it is plugged.
+        recover_after: a modality that was out of order must be in order for so long [s].
+        epsilon: accuracy that may be given up for a cheaper set.
+        budget: what an answer may take. With `seconds`, encoders work only when asked where that keeps the time.
+        duty: share of their rate at which encoders work ahead of questions, at most.
+    """
+
+    lost_after: float = 1.5
+    dwell: float = 5.0
+    recover_after: float = 1.0
+    epsilon: float = 0.01
+    budget: Budget = field(default_factory=Budget)
+    duty: float = 1.0
+
+
+class Planner:
+    """Decides again and again. Without a table everything healthy is plugged.
 
     Args:
         modalities: those the robot has sensors for. A modality that only reports health is added to them.
-        reports: at most one per source.
-        overrides: the operator's mode by modality, a missing one is AUTOMATIC.
-        now: [ns], the clock of `Report.received`.
-        lost_after: a source without a report for longer [s] is lost.
-        context: passed on, see estimate.py.
-        linked_blocks: N, 0 = all blocks that the model links.
+        table: what each set of modalities is worth and costs, None where nobody has measured it.
+        watched: directions that the cameras see, see demand.py.
     """
-    sources: dict[str, list[Report]] = {modality: [] for modality in modalities}
-    for report in reports:
-        sources.setdefault(report.health.modality, []).append(report)
-    plugged, reasons = {}, {}
-    for modality, known in sources.items():
-        plugged[modality], reasons[modality] = _judge(modality, known, now, lost_after)
-        mode = overrides.get(modality, Mode.AUTOMATIC)
-        if mode != Mode.AUTOMATIC:
-            plugged[modality] = mode == Mode.PLUGGED
-            reasons[modality] = f"{mode.name.lower()} by the operator; {reasons[modality]}"
-    return Plan(now, plugged, reasons, context, linked_blocks)
+
+    def __init__(self, modalities: Iterable[str], table: PlanTable | None = None, watched: Collection[str] = ()) -> None:
+        self.table = table
+        self.context = Context()
+        self._modalities = tuple(modalities)
+        self._watched = watched
+        self._asked: deque[str] = deque(maxlen=RECENT_QUESTIONS)
+        self._levels, self._name, self._motion = Smoothed(), Dwell[str](), Dwell[str]()
+        self._wanted, self._allowed = Dwell[tuple[str, ...]](), frozenset[str]()
+        self._good: set[str] = set()
+        self._bad_at: dict[str, int] = {}
+
+    def asked(self, question: str) -> None:
+        """Somebody has asked; the plugged set should suit what is asked."""
+        self._asked.append(demand(question).kind(self._watched))
+
+    def step(
+        self,
+        reports: Iterable[Report],
+        overrides: Mapping[str, Mode],
+        rules: Rules,
+        now: int,
+        relief: Relief | None = None,
+    ) -> Plan:
+        """The plan at `now` [ns, the clock of `Report.received`].
+
+        Args:
+            reports: at most one per source.
+            overrides: the operator's mode by modality, a missing one is AUTOMATIC.
+            relief: how far the plan has to give way to a busy machine, None = not at all.
+        """
+        relief = relief or Relief()
+        sources: dict[str, list[Report]] = {modality: [] for modality in self._modalities}
+        for report in reports:
+            sources.setdefault(report.health.modality, []).append(report)
+        self._estimate([report.health for known in sources.values() for report in known], now)
+        verdicts = {modality: self._judge(modality, known, rules, now) for modality, known in sources.items()}
+        healthy = {modality for modality, (good, _) in verdicts.items() if good}
+        mode = {modality: overrides.get(modality, Mode.AUTOMATIC) for modality in sources}
+        forced = {modality for modality, wanted in mode.items() if wanted == Mode.PLUGGED}
+        allowed = {modality for modality in healthy | forced if mode[modality] != Mode.UNPLUGGED}
+        choice = self._choose(allowed, sources, rules, relief)
+        standing = self._hold(tuple(sorted(allowed)) if choice is None else choice.modalities, allowed, rules, now)
+        plugged = {modality: modality in standing or modality in forced for modality in sources}
+        reasons = {}
+        for modality, (good, sentence) in verdicts.items():
+            if good and choice and modality in allowed and not plugged[modality]:
+                sentence = choice.reasons.get(modality, sentence)
+            settled = mode[modality] != Mode.AUTOMATIC
+            reasons[modality] = f"{mode[modality].name.lower()} by the operator; {sentence}" if settled else sentence
+        fixed = relief.dropped or rules.budget.memory  # nothing beside the plan, not even for one question
+        available = {modality for modality, on in plugged.items() if on} if fixed else allowed
+        return Plan(
+            stamp=now,
+            plugged=plugged,
+            reasons=reasons,
+            context=str(self.context),
+            linked_blocks=self.table.depths[0] if self.table and relief.shallow else 0,
+            cost=choice.seconds if choice else 0.0,
+            budget=rules.budget.seconds,
+            flops=choice.flops if choice else 0.0,
+            flops_budget=rules.budget.flops,
+            available=tuple(sorted(available)),
+            duty=self._duty(choice, rules, relief),
+        )
+
+    def _estimate(self, healths: list[Health], now: int) -> None:
+        newest = estimate(healths)
+        levels = self._levels.step(newest.levels, now, SETTLING)
+        name = newest.name if newest.name == "covered" else name_of(levels)
+        name = self._name.step(name, now, SETTLING)
+        self.context = Context(name, self._motion.step(newest.motion, now, SETTLING / 2), levels)
+
+    def _judge(self, modality: str, reports: list[Report], rules: Rules, now: int) -> tuple[bool, str]:
+        good, sentence = judge(modality, reports, now, rules.lost_after)
+        if not good:
+            if modality in self._good:
+                self._bad_at[modality] = now
+            return False, sentence
+        if now < self._bad_at.get(modality, now):
+            self._bad_at.clear()  # time has jumped back
+        if now - self._bad_at.get(modality, -(10**18)) < rules.recover_after * NANOSECONDS:
+            return False, f"healthy again for less than {rules.recover_after:g} s"
+        self._good.add(modality)
+        return True, sentence
+
+    def _choose(
+        self, allowed: Collection[str], sources: Mapping[str, list[Report]], rules: Rules, relief: Relief
+    ) -> Choice | None:
+        table = self.table
+        # A modality that the table does not know was added later, and is worth what its owner thinks it is.
+        if table is None or not set(allowed) <= set(table.encoders):
+            return None
+        asked, usual = Counter(self._asked), table.usual
+        total = sum(usual.values()) or 1.0
+        kinds = {kind: asked[kind] + USUAL * weight / total for kind, weight in usual.items()}
+        situation = Situation(
+            kinds=kinds,
+            context=self.context.name,
+            allowed=sorted(allowed),
+            sources={modality: max(1, len(known)) for modality, known in sources.items()},
+            most_blocks=table.depths[0] if relief.shallow else 0,
+            most_modalities=max(1, len(allowed) - relief.dropped),
+            slowness=slowness(table, [report.health for known in sources.values() for report in known]),
+        )
+        return choose(table, situation, rules.budget, rules.epsilon)
+
+    def _hold(self, wanted: tuple[str, ...], allowed: set[str], rules: Rules, now: int) -> tuple[str, ...]:
+        if allowed != self._allowed:  # what is out of order goes at once, and what is back may come at once
+            self._wanted, self._allowed = Dwell(), frozenset(allowed)
+        return self._wanted.step(wanted, now, rules.dwell)
+
+    def _duty(self, choice: Choice | None, rules: Rules, relief: Relief) -> float:
+        """Where an answer keeps the time although all is encoded only then, nothing is encoded ahead."""
+        in_time = choice is not None and 0.0 < choice.seconds <= rules.budget.seconds
+        return 0.0 if in_time else min(rules.duty, relief.duty)
 
 
-def _judge(modality: str, reports: list[Report], now: int, lost_after: float) -> tuple[bool, str]:
+def judge(modality: str, reports: list[Report], now: int, lost_after: float) -> tuple[bool, str]:
     """Whether any source of a modality can be believed, and a sentence that stays the same while nothing changes."""
     if not reports:
         return False, f"no {modality} has reported yet"
@@ -76,3 +207,13 @@ def _judge(modality: str, reports: list[Report], now: int, lost_after: float) ->
         return True, f"{'healthy' if good == 1 else f'all {good} sources healthy'}"
     listed = "; ".join(f"{source}: {fault}" for source, fault in faults.items())
     return good > 0, f"{good} of {len(reports)} healthy; {listed}" if good else listed
+
+
+def slowness(table: PlanTable, healths: Iterable[Health]) -> float:
+    """By which factor this machine encodes slower than the one where the table was made, 1 where nobody has measured it."""
+    factors = [
+        item.cost / table.encoders[item.modality].seconds
+        for item in healths
+        if item.cost > 0 and item.modality in table.encoders and table.encoders[item.modality].seconds > 0
+    ]
+    return float(np.median(factors)) if factors else 1.0

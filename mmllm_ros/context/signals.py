@@ -1,44 +1,67 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Light signals: small numbers that say what a sensor sees and whether it can be believed, in under 2 ms a frame."""
+"""Light signals: small numbers that say what a sensor sees and how well, in under 2 ms a frame. verdict.py judges them."""
 
 from __future__ import annotations
-
-from collections.abc import Mapping
 
 import cv2
 import numpy as np
 
-from ..datatypes import ImuWindow
+from ..datatypes import CameraFrame, Frame, ImuWindow, LidarScan
 
 SIGNALS: dict[str, tuple[str, str]] = {
     # camera
-    "luminance": ("0 to 1", "mean brightness; below 0.2 it is dark outside"),
+    "luminance": ("0 to 1", "mean brightness; below 0.4 it is dark outside, for exposure lifts the dark but not all the way"),
+    "dimness": ("0 to 1", "how far luminance lies below 0.45; 0 while the exposure can make up for the dark"),
     "contrast": ("0 to 1", "standard deviation of brightness; near 0 in dense fog or behind a cover"),
     "sharpness": ("0 to 1", "mean step between pixels of a picture 160 wide; falls with fog, blur and drops on the lens"),
     "haze": ("0 to 1", "mean of the darkest channel around each pixel; near 0 in clear air by day, rises in fog"),
     "saturated": ("share", "pixels at the upper end of the scale; rises with glare"),
     "black": ("share", "pixels at the lower end of the scale"),
+    "grain": ("0 to 1", "median difference of a pixel to the mean of its neighbours; the chip's noise, which rises in the dark"),
+    "covered": ("share", "of 8 x 16 fields of the picture, those that are dark and without any grain: behind a hand, tape, mud"),
     "change": ("0 to 1", "mean difference of brightness to the frame measured before, 0 where there is none"),
     # lidar
     "points": ("count", "returns in the sweep"),
     "coverage": ("share", "of 72 sectors around, those with any return"),
+    "gap": ("rad", "widest run of sectors without any return; a covered side, or a broken ring"),
     "near": ("share", "returns closer than 3 m; rises with rain, spray, dense fog and a covered sensor"),
     "reach": ("m", "range within which 95 % of the returns lie; falls in fog"),
+    "range_spread": ("m", "standard deviation of the ranges; falls in fog"),
     "intensity": ("0 to 1", "mean intensity of the returns; falls in fog and on wet surfaces"),
+    "intensity_spread": ("0 to 1", "standard deviation of the intensity; falls with it"),
+    "ghosts": ("share", "weak returns (intensity below 0.06) closer than 10 m and above the ground: drops in the air"),
     # camera and lidar
     "frozen": ("0 or 1", "the frame equals the one measured before, which no live sensor does"),
     # imu
     "samples": ("count", "samples in the window"),
     "gravity": ("m/s^2", "length of the mean specific force; about 9.81"),
     "vibration": ("m/s^2", "standard deviation of the specific force about its mean; near 0 when standing with the engine off"),
+    "noise": ("m/s^2", "standard deviation of the specific force from one sample to the next, over the square root of 2"),
+    "clipped": ("share", "samples at the largest value of their axis where that value is above 30 m/s^2 or 4 rad/s and repeats"),
     "turn_rate": ("rad/s", "mean angular velocity about the vertical axis, counter-clockwise positive"),
     "stuck": ("count", "of the six axes, those that did not change in the window"),
 }
-"""Every signal: its unit, and what it means."""
+"""Every signal: its unit, and what it means. Rate, age, jitter and refused messages stand in the health message itself."""
 
-MAX_AHEAD = 0.5
-"""A stamp so far in the future [s] comes from a wrong clock."""
+SECTORS = 72
+WEAK = 0.06
+"""Intensity of a return below which it may come from a drop in the air."""
+ABOVE_GROUND = -1.2
+"""Height [m, from the sensor] above which a near return is not of the road; a lidar on a roof is about 1.8 m up."""
+UNTEXTURED, DARK_FIELD = 0.5, 25.0
+"""A field of the picture with less roughness and less brightness than this [of 255] shows nothing, not even noise."""
+
+_CLIPPING = np.array([30.0, 30.0, 30.0, 4.0, 4.0, 4.0], np.float32)
+
+
+def measure(newest: Frame, before: Frame | None = None) -> dict[str, float]:
+    """The signals of a frame; `before` is the one of the same sensor measured before, if there was one."""
+    if isinstance(newest, CameraFrame):
+        return camera_signals(newest.image, before.image if before else None)
+    if isinstance(newest, LidarScan):
+        return lidar_signals(newest.points, before.points if before else None)
+    return imu_signals(newest)
 
 
 def camera_signals(image: np.ndarray, previous: np.ndarray | None = None) -> dict[str, float]:
@@ -47,13 +70,17 @@ def camera_signals(image: np.ndarray, previous: np.ndarray | None = None) -> dic
     dark = cv2.erode(small.min(axis=2), np.ones((7, 7), np.uint8))
     steps = cv2.absdiff(grey[:, 1:], grey[:, :-1]).mean() + cv2.absdiff(grey[1:], grey[:-1]).mean()
     before = None if previous is None or previous.shape != image.shape else _small(previous)[1]
+    roughness, brightness = _fields(image)
     return {
         "luminance": float(grey.mean() / 255.0),
+        "dimness": max(0.0, 0.45 - float(grey.mean() / 255.0)),
         "contrast": float(grey.std() / 255.0),
         "sharpness": float(steps / 510.0),
         "haze": float(dark.mean() / 255.0),
         "saturated": float((grey >= 250).mean()),
         "black": float((grey <= 5).mean()),
+        "grain": float(np.percentile(roughness, 25) / 255.0),
+        "covered": float(((roughness < UNTEXTURED) & (brightness < DARK_FIELD)).mean()),
         "change": 0.0 if before is None else float(cv2.absdiff(grey, before).mean() / 255.0),
         "frozen": float(before is not None and np.array_equal(grey, before) and np.array_equal(image[::16], previous[::16])),
     }
@@ -65,13 +92,18 @@ def lidar_signals(points: np.ndarray, previous: np.ndarray | None = None) -> dic
     some = points[:: max(1, count // 8192)]
     x, y, z, intensity = some.T
     distance = np.sqrt(x * x + y * y + z * z)
-    sectors = np.floor((np.arctan2(y, x) / (2 * np.pi) + 0.5) * 72).astype(np.int64) % 72
+    filled = np.unique(np.floor((np.arctan2(y, x) / (2 * np.pi) + 0.5) * SECTORS).astype(np.int64) % SECTORS)
+    gaps = np.diff(filled, append=filled[:1] + SECTORS) - 1
     return {
         "points": float(count),
-        "coverage": float(np.unique(sectors).size / 72),
+        "coverage": float(filled.size / SECTORS),
+        "gap": float(gaps.max() * 2 * np.pi / SECTORS) if count else 2 * np.pi,
         "near": float((distance < 3.0).mean()) if count else 0.0,
         "reach": float(np.percentile(distance, 95)) if count else 0.0,
+        "range_spread": float(distance.std()) if count else 0.0,
         "intensity": float(intensity.mean()) if count else 0.0,
+        "intensity_spread": float(intensity.std()) if count else 0.0,
+        "ghosts": float(((intensity < WEAK) & (distance < 10.0) & (z > ABOVE_GROUND)).mean()) if count else 0.0,
         "frozen": float(previous is not None and count > 0 and np.array_equal(points, previous)),
     }
 
@@ -81,50 +113,17 @@ def imu_signals(window: ImuWindow) -> dict[str, float]:
     mean = window.samples.mean(axis=0)
     force = window.samples[:, :3] - mean[:3]
     enough = len(window.samples) >= 8  # fewer may be equal by chance
+    extreme = np.abs(window.samples).max(axis=0)
+    at_extreme = (np.abs(window.samples) == extreme) & (extreme > _CLIPPING)
     return {
         "samples": float(len(window.samples)),
         "gravity": float(np.linalg.norm(mean[:3])),
         "vibration": float(np.sqrt((force * force).sum(axis=1).mean())),
+        "noise": float(np.sqrt(np.diff(window.samples[:, :3], axis=0).var(axis=0).sum() / 2)) if enough else 0.0,
+        "clipped": float(np.where(at_extreme.sum(axis=0) > 1, at_extreme.mean(axis=0), 0.0).max()),
         "turn_rate": float(mean[5]),
         "stuck": float((np.ptp(window.samples, axis=0) == 0.0).sum()) if enough else 0.0,
     }
-
-
-def judge(signals: Mapping[str, float], age: float, stale_after: float) -> tuple[bool, str]:
-    """Whether a sensor can be believed, and if not, why, in a sentence that stays the same while nothing changes.
-
-    Args:
-        signals: of the newest frame, empty before the first.
-        age: of the newest frame [s].
-        stale_after: longest age [s].
-    """
-    if not signals:
-        return False, "nothing has arrived yet"
-    if age > stale_after:
-        return False, f"silent for more than {stale_after:g} s"
-    if age < -MAX_AHEAD:
-        return False, f"stamps lie more than {MAX_AHEAD:g} s in the future, is its clock right?"
-    for faulty, reason in _FAULTS:
-        if faulty(signals):
-            return False, reason
-    return True, ""
-
-
-def _outside(name: str, low: float = -np.inf, high: float = np.inf):
-    return lambda signals: name in signals and not low <= signals[name] <= high
-
-
-_FAULTS = (
-    (_outside("frozen", high=0.5), "frozen, the same frame again and again"),
-    (_outside("black", high=0.995), "black picture"),
-    (_outside("saturated", high=0.9), "overexposed picture"),
-    (_outside("contrast", low=0.01), "covered, the picture has no contrast"),
-    (_outside("points", low=50), "hardly any returns"),
-    (_outside("near", high=0.95), "covered, nearly all returns are closer than 3 m"),
-    (_outside("samples", low=2), "too few samples in a second"),
-    (_outside("stuck", high=2.5), "stuck, three or more of the six axes do not change"),
-    (_outside("gravity", low=4.9, high=19.6), "specific force is far from gravity, is gravity_removed right in the rig?"),
-)
 
 
 def _small(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -135,3 +134,13 @@ def _small(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     size = (columns, max(2, round(height * columns / width)))
     small = cv2.resize(np.ascontiguousarray(image[::skip, ::skip]), size, interpolation=cv2.INTER_AREA)
     return small, cv2.cvtColor(small, cv2.COLOR_RGB2GRAY)
+
+
+def _fields(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Roughness (mean difference of a pixel to its neighbours' mean) and brightness of 8 x 16 fields, of 255, float32."""
+    height, width = image.shape[:2]
+    skip = max(1, min(height // 90, width // 160))
+    green = np.ascontiguousarray(image[::skip, ::skip, 1], np.float32)
+    size = (min(16, green.shape[1]), min(8, green.shape[0]))
+    rough = cv2.absdiff(green, cv2.blur(green, (3, 3)))
+    return cv2.resize(rough, size, interpolation=cv2.INTER_AREA), cv2.resize(green, size, interpolation=cv2.INTER_AREA)

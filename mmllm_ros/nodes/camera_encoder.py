@@ -9,8 +9,6 @@ from collections.abc import Sequence
 
 from sensor_msgs.msg import CompressedImage, Image
 
-from ..context.signals import camera_signals
-from ..datatypes import CameraFrame
 from ..rig import Rig
 from .encoder_node import EncoderNode
 from .frame_source import FrameSource
@@ -31,11 +29,7 @@ class CameraEncoderNode(EncoderNode):
         def kind(topic: str) -> type:
             return CompressedImage if self.resolve_topic_name(topic).endswith("/compressed") else Image
 
-        return [FrameSource(self, "camera", mount.name, _measure, mount, kind(mount.topic)) for mount in self.rig.cameras]
-
-
-def _measure(newest: CameraFrame, before: CameraFrame | None) -> dict[str, float]:
-    return camera_signals(newest.image, before.image if before else None)
+        return [FrameSource(self, "camera", mount.name, mount, kind(mount.topic)) for mount in self.rig.cameras]
 
 
 def main(args: Sequence[str] | None = None) -> int:

@@ -7,7 +7,6 @@ from __future__ import annotations
 import traceback
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, ClassVar
 
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
@@ -15,14 +14,14 @@ from rclpy.qos import QoSProfile
 
 from ..config import EncoderConfig
 from ..datatypes import BadInput, Health, Tokens
-from ..encoders import Encoder, load_encoder
-from ..latent.manifest import Manifest
-from ..msg import SensorHealth, SensorTokens
+from ..msg import ModalityPlan, SensorHealth, SensorTokens
 from ..rig import Rig, load_rig
 from . import qos
 from .clock import on_jump_back
 from .diagnostics import Diagnostics, Level, Status
+from .encode_service import EncodeService
 from .encoder_worker import EncoderWorker
+from .encoding import Encoding, load
 from .messages import health_to_message, tokens_to_message
 from .parameters import declare
 from .sensor_source import SensorSource
@@ -40,9 +39,12 @@ class EncoderNode(LifecycleNode, ABC):
         self._worker: EncoderWorker | None = None
         self._sources: list[SensorSource] = []
         self._failure = ""
+        self._duty = 1.0
         # One message per source: a slow reader gets the newest of each, not a queue.
         self._tokens = self.create_publisher(SensorTokens, "mmllm/tokens", QoSProfile(depth=max(1, self.sensors(self.rig))))
         self._health = self.create_publisher(SensorHealth, "mmllm/health", qos.RELIABLE)
+        self._service = EncodeService(self, lambda: self._worker)
+        self.create_subscription(ModalityPlan, "mmllm/plan", self._on_plan, qos.LATCHED)
         self._diagnostics = Diagnostics(self, self._statuses)
         on_jump_back(self, self._on_jump)
 
@@ -57,14 +59,17 @@ class EncoderNode(LifecycleNode, ABC):
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         try:
-            encoder = self._load()
+            if not self.sensors(self.rig):
+                raise BadInput(f"rig {self.rig.name} has no {self.modality}")
+            encoder = load(self.config, self.modality, self.rig)
             self._sources = self._sources or self.make_sources()
+            encoding = Encoding(encoder, self._sources, self._on_tokens)
         except Exception as error:  # rclpy swallows what a transition raises, and whoever asked needs the reason
             self._failure = f"not configured: {error}"
             self.get_logger().error(f"{self._failure}\n{traceback.format_exc()}")
             return TransitionCallbackReturn.FAILURE
         self._failure = ""
-        self._worker = EncoderWorker(self, encoder, self._sources, lambda: self.config, self._on_tokens, self._on_health)
+        self._worker = EncoderWorker(self, encoding, self._sources, lambda: self.config, self._on_health, self._duty)
         return TransitionCallbackReturn.SUCCESS
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -87,18 +92,6 @@ class EncoderNode(LifecycleNode, ABC):
         self._release()
         super().destroy_node()
 
-    def _load(self) -> Encoder:
-        if not self.sensors(self.rig):
-            raise BadInput(f"rig {self.rig.name} has no {self.modality}")
-        folder = Path(self.config.model) if self.config.model else _shipped_model()
-        encoder = load_encoder(folder / "encoders" / self.modality, self.rig, self.config.device)
-        expected = Manifest.read(folder).encoder_revisions.get(self.modality)
-        if encoder.revision != expected:
-            raise BadInput(
-                f"encoder {self.modality} has revision {encoder.revision}, the model in {folder} is made for {expected}"
-            )
-        return encoder
-
     def _release(self) -> None:
         worker, self._worker = self._worker, None
         if worker:
@@ -109,6 +102,11 @@ class EncoderNode(LifecycleNode, ABC):
 
     def _on_health(self, source: SensorSource, health: Health) -> None:
         self._health.publish(health_to_message(health, source.frame_id))
+
+    def _on_plan(self, plan: ModalityPlan) -> None:
+        self._duty = plan.duty if 0.0 <= plan.duty <= 1.0 else 1.0
+        if self._worker and self._worker.duty != self._duty:
+            self._worker.duty = self._duty
 
     def _on_config(self, config: EncoderConfig) -> None:
         self.config = config
@@ -127,13 +125,8 @@ class EncoderNode(LifecycleNode, ABC):
             )
             return
         yield from (source.status() for source in self._sources)
-        values = {"revision": worker.encoder.revision, "frames encoded": worker.encoded, "last pass [s]": worker.last_pass}
+        work = worker.encoding
+        values = {"revision": work.encoder.revision, "frames encoded": work.encoded, "last pass [s]": work.last_pass}
+        values |= {"cost of a frame [s]": work.cost, "duty": worker.duty}
         state = "active" if worker.active else "inactive, weights loaded"
         yield Status("encoder", Level.ERROR if worker.fault else Level.OK, worker.fault or state, values)
-
-
-def _shipped_model() -> Path:
-    # Imported here: it brings the LLM's libraries, which a process with only an encoder in it can do without.
-    from ..model import default_model
-
-    return default_model()

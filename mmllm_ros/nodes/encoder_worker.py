@@ -12,9 +12,9 @@ from collections.abc import Callable, Sequence
 from rclpy.node import Node
 
 from ..config import EncoderConfig
-from ..datatypes import BadInput, Health, Tokens
-from ..encoders import Encoder
+from ..datatypes import Health
 from .beat import Beat
+from .encoding import Encoding, Handed
 from .sensor_source import SensorSource
 
 
@@ -23,42 +23,55 @@ class EncoderWorker:
 
     Args:
         node: for its log and its context.
-        config: gives the rates in force.
-        on_tokens, on_health: called in the worker's thread.
+        config: gives the rates in force; `duty` is the share of the encoding rate that the plan leaves, 0 = only when asked.
+        on_health: called in the worker's thread.
     """
 
     def __init__(
         self,
         node: Node,
-        encoder: Encoder,
+        encoding: Encoding,
         sources: Sequence[SensorSource],
         config: Callable[[], EncoderConfig],
-        on_tokens: Callable[[SensorSource, Tokens], None],
         on_health: Callable[[SensorSource, Health], None],
+        duty: float = 1.0,
     ) -> None:
-        self.encoder = encoder
+        self.encoding = encoding
         self.sources = sources
         self.fault = ""
-        self.encoded = 0
-        self.last_pass = 0.0
+        self._duty = duty
         self._node = node
         self._config = config
-        self._on_tokens = on_tokens
         self._on_health = on_health
         self._active = self._stopping = self._forget = False
         self._wake = threading.Event()
         self._encode_beat, self._health_beat = Beat(), Beat()
-        self._thread = threading.Thread(target=self._work, name=f"{encoder.modality} worker")
+        self._thread = threading.Thread(target=self._work, name=f"{encoding.encoder.modality} worker")
         self._thread.start()
 
     @property
     def active(self) -> bool:
-        """Whether frames are encoded; health is measured all the same."""
+        """Whether frames are encoded ahead of questions; health is measured all the same."""
         return self._active
 
     @active.setter
     def active(self, active: bool) -> None:
         self._active = active
+        self._wake.set()
+
+    @property
+    def duty(self) -> float:
+        """Share of the encoding rate at which frames are encoded while active."""
+        return self._duty
+
+    @duty.setter
+    def duty(self, duty: float) -> None:
+        self._duty = duty
+        self._wake.set()
+
+    def encode_now(self, done: Handed) -> None:
+        """Encode the newest frames as soon as the thread is free, active or not; `done` gets all tokens, in the thread."""
+        self.encoding.ask(done)
         self._wake.set()
 
     def forget(self) -> None:
@@ -91,42 +104,29 @@ class EncoderWorker:
                 self._node.get_logger().error(traceback.format_exc(), throttle_duration_sec=5.0)
             config = self._config()
             next_time = self._health_beat.next(config.health_rate)
-            if self._active:
-                next_time = min(next_time, self._encode_beat.next(config.rate))
+            if self._active and self._duty:
+                next_time = min(next_time, self._encode_beat.next(config.rate * self._duty))
             self._wake.wait(max(0.0, next_time - time.monotonic()))
+        self.encoding.hand_out()
         for source in self.sources:
             source.end()
 
     def _step(self, now: float, config: EncoderConfig) -> None:
         if self._forget:
             self._forget = False
+            self.encoding.forget()
             for source in self.sources:
                 source.forget()
-        encode = self._active and self._encode_beat.due(now, config.rate)
+        encode = self._active and self._duty > 0.0 and self._encode_beat.due(now, config.rate * self._duty)
         # Health joins an encoding that comes shortly before it: one frame is taken for both.
         early = 0.5 / max(config.rate, config.health_rate) if encode else 0.0
         health = self._health_beat.due(now, config.health_rate, early)
-        if encode or health:
+        asked = self.encoding.wanted
+        if encode or health or asked:
             for source in self.sources:
                 source.poll()
-        if encode:
-            self._encode([source for source in self.sources if source.pair])
+        if encode or asked:
+            self.encoding.run(publish=encode)
         if health:
             for source in self.sources:
-                self._on_health(source, source.health(config.stale_after))
-
-    def _encode(self, fresh: Sequence[SensorSource]) -> None:
-        started = time.monotonic()
-        pairs = [source.pair for source in fresh]
-        for source in fresh:
-            source.pair = None
-        try:
-            encoded = self.encoder.encode(pairs)
-        except BadInput as error:
-            fresh[0].refuse(error)
-            return
-        for source, tokens in zip(fresh, encoded):
-            self._on_tokens(source, tokens)
-        if encoded:
-            self.encoded += len(encoded)
-            self.last_pass = time.monotonic() - started
+                self._on_health(source, source.health(config.stale_after, self.encoding.cost))

@@ -11,16 +11,14 @@ from ..encoders.base import History
 from ..rig import CameraMount, LidarMount
 from .messages import frame_from_message
 from .newest import NewestSubscription
-from .sensor_source import Measure, SensorSource
+from .sensor_source import SensorSource
 
 
 class FrameSource(SensorSource):
     """A sensor whose every message is a frame: the worker takes the newest one when it needs one."""
 
-    def __init__(
-        self, node: Node, modality: str, name: str, measure: Measure, mount: CameraMount | LidarMount, kind: type
-    ) -> None:
-        super().__init__(node, modality, name, measure)
+    def __init__(self, node: Node, modality: str, name: str, mount: CameraMount | LidarMount, kind: type) -> None:
+        super().__init__(node, modality, name)
         self._mount = mount
         self._history = History()
         self._subscription = NewestSubscription(node, kind, mount.topic)

@@ -7,8 +7,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from ..context.signals import imu_signals
-from ..datatypes import ImuWindow
 from ..rig import Rig
 from .encoder_node import EncoderNode
 from .imu_source import ImuSource
@@ -26,11 +24,7 @@ class ImuEncoderNode(EncoderNode):
         return int(rig.imu is not None)
 
     def make_sources(self) -> list[SensorSource]:
-        return [ImuSource(self, "imu", "imu", _measure, self.rig.imu)]
-
-
-def _measure(newest: ImuWindow, before: ImuWindow | None) -> dict[str, float]:
-    return imu_signals(newest)
+        return [ImuSource(self, "imu", "imu", self.rig.imu)]
 
 
 def main(args: Sequence[str] | None = None) -> int:

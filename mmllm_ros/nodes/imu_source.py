@@ -15,14 +15,14 @@ from ..rig import ImuMount
 from .diagnostics import Link
 from .messages import imu_from_message
 from .newest import OVERRIDABLE, sensor_data
-from .sensor_source import Measure, SensorSource
+from .sensor_source import SensorSource
 
 
 class ImuSource(SensorSource):
     """An IMU, whose every sample counts: a callback keeps the last second, the worker takes the window."""
 
-    def __init__(self, node: Node, modality: str, name: str, measure: Measure, mount: ImuMount) -> None:
-        super().__init__(node, modality, name, measure)
+    def __init__(self, node: Node, modality: str, name: str, mount: ImuMount) -> None:
+        super().__init__(node, modality, name)
         self.link = Link(node.resolve_topic_name(mount.topic))
         self._mount = mount
         self._buffer = ImuBuffer(name)
@@ -61,9 +61,9 @@ class ImuSource(SensorSource):
             self._newest = window
             self.pair = (window, None)
 
-    def health(self, stale_after: float) -> Health:
+    def health(self, stale_after: float, cost: float = 0.0) -> Health:
         with self._lock:
-            return super().health(stale_after)
+            return super().health(stale_after, cost)
 
     def forget(self) -> None:
         with self._lock:

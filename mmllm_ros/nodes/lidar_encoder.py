@@ -9,8 +9,6 @@ from collections.abc import Sequence
 
 from sensor_msgs.msg import PointCloud2
 
-from ..context.signals import lidar_signals
-from ..datatypes import LidarScan
 from ..rig import Rig
 from .encoder_node import EncoderNode
 from .frame_source import FrameSource
@@ -28,11 +26,7 @@ class LidarEncoderNode(EncoderNode):
         return int(rig.lidar is not None)
 
     def make_sources(self) -> list[SensorSource]:
-        return [FrameSource(self, "lidar", "lidar", _measure, self.rig.lidar, PointCloud2)]
-
-
-def _measure(newest: LidarScan, before: LidarScan | None) -> dict[str, float]:
-    return lidar_signals(newest.points, before.points if before else None)
+        return [FrameSource(self, "lidar", "lidar", self.rig.lidar, PointCloud2)]
 
 
 def main(args: Sequence[str] | None = None) -> int:

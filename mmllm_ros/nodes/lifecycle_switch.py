@@ -1,6 +1,6 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Keeps one lifecycle node configured, and active exactly while it is wanted, without ever waiting in a callback."""
+"""Keeps one lifecycle node loaded and active exactly while that is wanted, without ever waiting in a callback."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ _NAMES = {
     Transition.TRANSITION_CONFIGURE: "configure",
     Transition.TRANSITION_ACTIVATE: "activate",
     Transition.TRANSITION_DEACTIVATE: "deactivate",
+    Transition.TRANSITION_CLEANUP: "clean up",
 }
 
 
@@ -50,8 +51,11 @@ class LifecycleSwitch:
             self._log.warning(line)
         self._trouble = line
 
-    def step(self, active: bool, timeout: float) -> None:
-        """One step towards `active`: at most one request is on its way, and it is given up after `timeout` [s]."""
+    def step(self, active: bool, timeout: float, loaded: bool = True) -> None:
+        """One step towards `active`, or where `loaded` is false towards no weights in memory.
+
+        At most one request is on its way, and it is given up after `timeout` [s].
+        """
         now = time.monotonic()
         if self._pending:
             client, future, what, sent = self._pending
@@ -63,16 +67,18 @@ class LifecycleSwitch:
         elif not self._get.service_is_ready():
             self.trouble = f"{self.target} is not running"
         elif now >= self._pause_until:
-            self._send(self._get, GetState.Request(), "get_state", lambda answer: self._on_state(answer, active))
+            self._send(self._get, GetState.Request(), "get_state", lambda answer: self._on_state(answer, active, loaded))
 
-    def _on_state(self, answer: GetState.Response, active: bool) -> None:
+    def _on_state(self, answer: GetState.Response, active: bool, loaded: bool) -> None:
         state = answer.current_state.id
-        if state == State.PRIMARY_STATE_UNCONFIGURED:
+        if state == State.PRIMARY_STATE_UNCONFIGURED and (loaded or active):
             self._transit(Transition.TRANSITION_CONFIGURE)
         elif state == State.PRIMARY_STATE_INACTIVE and active:
             self._transit(Transition.TRANSITION_ACTIVATE)
         elif state == State.PRIMARY_STATE_ACTIVE and not active:
             self._transit(Transition.TRANSITION_DEACTIVATE)
+        elif state == State.PRIMARY_STATE_INACTIVE and not loaded:
+            self._transit(Transition.TRANSITION_CLEANUP)
         elif state == State.PRIMARY_STATE_FINALIZED:
             self.trouble = f"{self.target} has been shut down"
         else:

@@ -6,20 +6,29 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import psutil
 from rclpy.node import Node
 
 from ..assistant import Assistant
 from ..config import LlmConfig
+from ..context.demand import watched
+from ..context.per_question import PerQuestion
+from ..context.table import FILE, PlanTable
 from ..datatypes import Answer, BadInput, Plan
-from ..model import Model, default_model
+from ..model import Model
 from ..msg import Answer as AnswerMessage
 from ..msg import ModalityPlan, SensorTokens
+from ..resources import default_model
+from ..rig import load_rig
 from . import qos
+from .adapting import Adapting
 from .answering import AnsweringWorker
 from .clock import on_jump_back
 from .diagnostics import Diagnostics, Level, Status
+from .encode_client import EncodeClient
+from .learning import Learning
 from .messages import answer_to_message, plan_from_message, tokens_from_message
 from .parameters import declare
 from .process import spin
@@ -36,10 +45,13 @@ class Llm(Node):
         self._plan: Plan | None = None
         self._refused: dict[tuple[str, str], str] = {}
         self._sensor_frames: dict[tuple[str, str], str] = {}
-        answers = self.create_publisher(AnswerMessage, "mmllm/answers", qos.RELIABLE)
+        self._answers = self.create_publisher(AnswerMessage, "mmllm/answers", qos.RELIABLE)
+        self._learning = Learning(self, lambda: self.config)
+        self._encode = EncodeClient(self, self._on_tokens)
         failed = self.create_guard_condition(self._give_up)
         self._worker = AnsweringWorker(self._load, self.config.queue, failed.trigger)
-        self._desk = QuestionDesk(self, self._worker, lambda: self.config, lambda answer: answers.publish(self._message(answer)))
+        self._desk = QuestionDesk(self, self._worker, lambda: self.config, self._on_answer)
+        self._adapting = Adapting(self, self._worker, self._learning, lambda: self.config)
         self.create_subscription(SensorTokens, "mmllm/tokens", self._on_tokens, qos.RELIABLE)
         self.create_subscription(ModalityPlan, "mmllm/plan", self._on_plan, qos.LATCHED)
         self._doors = QuestionDoors(self, self._desk, self._message)
@@ -47,18 +59,29 @@ class Llm(Node):
         self._diagnostics = Diagnostics(self, self._statuses)
 
     def destroy_node(self) -> None:
+        self._adapting.close()
         self._worker.stop()
         self._doors.close()
         super().destroy_node()
 
     def _load(self) -> Assistant:
         """In the worker's thread: a model takes seconds to load, and a caller must hear so at once."""
-        model = Model.load(self.config.model or default_model(), self.config.device)
-        assistant = Assistant(model, self.config, lambda: self.get_clock().now().nanoseconds)
+        model = self._learning.load()
+        policy = self._policy(model)
+        assistant = Assistant(model, self.config, lambda: self.get_clock().now().nanoseconds, policy, self._encode)
         if self._plan:
             assistant.follow(self._plan)
         self.get_logger().info(f"ready: {model.name} ({model.revision}) with {', '.join(model.modalities)}")
         return assistant
+
+    def _policy(self, model: Model) -> PerQuestion | None:
+        path = Path(self.config.model or default_model()) / FILE
+        if not path.is_file():
+            return None
+        table = PlanTable.read(path)
+        if (table.model, table.revision) != (model.name, model.revision):
+            self.get_logger().warning(f"{path} was measured with {table.model} {table.revision}: `mmllm plan` measures it anew")
+        return PerQuestion(table, watched(load_rig(self.config.rig)))
 
     def _on_config(self, config: LlmConfig) -> None:
         self.config = config
@@ -74,13 +97,19 @@ class Llm(Node):
             return
         source = (message.modality, message.source)
         try:
-            assistant.put(tokens_from_message(message))
+            tokens = tokens_from_message(message)
+            self._learning.hear(tokens)
+            assistant.put(tokens)
         except BadInput as error:
             self._refused[source] = str(error)
             self.get_logger().warning(f"tokens refused: {error}", throttle_duration_sec=5.0)
         else:
             self._refused.pop(source, None)
             self._sensor_frames[source] = message.header.frame_id
+
+    def _on_answer(self, answer: Answer) -> None:
+        self._answers.publish(self._message(answer))
+        self._learning.answered(answer)
 
     def _on_plan(self, message: ModalityPlan) -> None:
         try:

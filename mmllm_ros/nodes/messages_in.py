@@ -46,6 +46,7 @@ def health_from_message(message: SensorHealth) -> Health:
         signals=dict(zip(message.signal_names, message.signal_values, strict=True)),
         healthy=message.healthy,
         reason=message.reason,
+        cost=message.cost,
     )
 
 
@@ -60,6 +61,10 @@ def plan_from_message(message: ModalityPlan) -> Plan:
         linked_blocks=message.linked_blocks,
         cost=message.cost,
         budget=message.budget,
+        flops=message.flops,
+        flops_budget=message.flops_budget,
+        available=tuple(message.available),
+        duty=message.duty,
     )
 
 

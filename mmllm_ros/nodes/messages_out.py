@@ -51,6 +51,7 @@ def health_to_message(health: Health, frame_id: str = "") -> SensorHealth:
         rejected=health.rejected,
         healthy=health.healthy,
         reason=health.reason,
+        cost=health.cost,
         signal_names=list(health.signals),
         signal_values=list(health.signals.values()),
     )
@@ -67,6 +68,10 @@ def plan_to_message(plan: Plan) -> ModalityPlan:
         linked_blocks=plan.linked_blocks,
         cost=plan.cost,
         budget=plan.budget,
+        flops=plan.flops,
+        flops_budget=plan.flops_budget,
+        available=list(plan.available),
+        duty=plan.duty,
     )
 
 

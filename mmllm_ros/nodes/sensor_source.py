@@ -4,24 +4,22 @@
 
 from __future__ import annotations
 
+import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 
 from rclpy.node import Node
 
-from ..context.signals import judge
+from ..context.signals import measure
 from ..context.tempo import Tempo
+from ..context.verdict import judge
 from ..datatypes import NANOSECONDS, BadInput, Frame, Health
 from .diagnostics import Level, Link, Status
-
-Measure = Callable[[Frame, Frame | None], dict[str, float]]
-"""(newest frame, the one measured before or None) -> signals."""
 
 
 class SensorSource(ABC):
     """For the worker's thread; `status` may be asked from any."""
 
-    def __init__(self, node: Node, modality: str, name: str, measure: Measure) -> None:
+    def __init__(self, node: Node, modality: str, name: str) -> None:
         self.modality = modality
         self.name = name
         self.frame_id = ""
@@ -32,12 +30,12 @@ class SensorSource(ABC):
         self.rejected = 0
         self.listening = False
         self._node = node
-        self._measure = measure
         self._refusal = ""
         self._newest: Frame | None = None
         self._measured: Frame | None = None
         self._signals: dict[str, float] = {}
         self._started = 0
+        self._arrived = 0.0
         self._health: Health | None = None
 
     @abstractmethod
@@ -73,20 +71,21 @@ class SensorSource(ABC):
         self._refusal = str(error)
         self._node.get_logger().warning(f"{self.link.topic}: refused: {error}", throttle_duration_sec=5.0)
 
-    def health(self, stale_after: float) -> Health:
-        """What the newest frame says about the sensor now."""
+    def health(self, stale_after: float, cost: float = 0.0) -> Health:
+        """What the newest frame says about the sensor now; `cost` [s] of encoding a frame is passed on."""
         newest = self._newest
         if newest is not None and newest is not self._measured:
-            self._signals = self._measure(newest, self._measured)
-            self._measured = newest
+            self._signals = measure(newest, self._measured)
+            self._measured, self._arrived = newest, time.monotonic()
         stamp = newest.stamp if newest else 0
         age = (self._node.get_clock().now().nanoseconds - (stamp or self._started)) / NANOSECONDS
-        healthy, reason = judge(self._signals, age, stale_after)
-        if not healthy and (not self._signals or age > stale_after):
+        silence = time.monotonic() - self._arrived
+        healthy, reason = judge(self._signals, age, stale_after, silence)
+        if not healthy and (not self._signals or min(age, silence) > stale_after):
             reason = self._refusal or self.link.incompatible or reason
         rate = 0.0 if age > stale_after else self.tempo.rate
         self._health = Health(
-            self.modality, self.name, stamp, rate, age, self.tempo.jitter, self.rejected, self._signals, healthy, reason
+            self.modality, self.name, stamp, rate, age, self.tempo.jitter, self.rejected, self._signals, healthy, reason, cost
         )
         return self._health
 

@@ -179,13 +179,13 @@ def test_an_inactive_node_publishes_health_but_no_tokens_and_keeps_its_weights(r
     sent = (len(sensor.stamps) - 1) / (sensor.stamps[-1] - sensor.stamps[0]) * NANOSECONDS
     assert newest.rate == pytest.approx(sent, rel=0.5)  # of what is sent, though only a part of it is read
     assert not tokens
-    encoder = node._worker.encoder
+    encoder = node._worker.encoding.encoder
     for _ in range(2):
         assert ros.change_state("lidar_encoder", ACTIVATE)
         before = len(tokens)
         ros.until(lambda: len(tokens) > before)  # noqa: B023
         assert ros.change_state("lidar_encoder", DEACTIVATE)
-    assert node._worker.encoder is encoder
+    assert node._worker.encoding.encoder is encoder
     time.sleep(0.3)
     before = len(tokens), len(health)
     ros.until(lambda: len(health) > before[1] + 3)

@@ -1,44 +1,98 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""The context in a word or two, from the signals of simulated sensors."""
+"""Light, weather and motion from the signals of simulated sensors."""
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
-from mmllm_ros.context.estimate import estimate
-from mmllm_ros.context.signals import camera_signals, imu_signals
+from mmllm_ros.context.estimate import Context, estimate, name_of, shipped_weights
+from mmllm_ros.context.signals import SIGNALS
+from mmllm_ros.context_report import confusion, fit
 from mmllm_ros.datatypes import Health
+from mmllm_ros.moments import Moment, Senses
 from mmllm_ros.rig import load_rig
 from mmllm_ros.simulator.drive import Drive
+from mmllm_ros.simulator.truth import Weather
 
 
-def health(modality: str, signals: dict[str, float], healthy: bool = True) -> Health:
+def moment(weather: Weather | str, seed: int = 0) -> Moment:
+    drive = Drive(seed, load_rig("front"), weather)
+    senses = Senses(drive.rig)
+    drive.advance(1.5 + seed)
+    senses.look(drive.capture())
+    drive.advance(0.5)
+    return senses.look(drive.capture())
+
+
+def health(modality: str, healthy: bool = True, **signals: float) -> Health:
     return Health(modality, modality, 1, 10.0, 0.1, 0.0, 0, signals, healthy)
 
 
-@pytest.mark.parametrize("context", ["day", "night", "fog"])
+CLEAR = {
+    "day": Weather(light=0.85),
+    "night": Weather(light=0.02),
+    "fog": Weather(light=0.6, fog=0.8),
+    "rain": Weather(light=0.5, rain=0.8),
+    "glare": Weather(light=0.7, glare=0.9),
+}
+
+
+@pytest.mark.parametrize("name", CLEAR)
 @pytest.mark.parametrize("seed", [0, 1, 2])
-def test_day_night_and_fog_are_told_apart_in_a_moving_car(context, seed):
-    drive = Drive(seed, load_rig("front"), context)
-    drive.advance(2.0 + seed)
-    snapshot = drive.capture()
-    assert snapshot.truth.ego.speed > 1.0
-    signals = [health("camera", camera_signals(snapshot.cameras[0].image)), health("imu", imu_signals(snapshot.imu))]
-    assert estimate(signals) == f"{context}, moving"
+def test_a_clear_case_is_named_and_a_moving_car_moves(name, seed):
+    seen = moment(CLEAR[name], seed)
+    context = estimate(seen.healths)
+    assert context.name == name
+    assert context.motion.startswith(("moving", "turning")) == (seen.truth.ego.speed > 1.0)
+    for level in ("glare", "rain", "fog"):
+        assert context.levels[level] == pytest.approx(getattr(seen.truth.weather, level), abs=0.5)
 
 
-def test_a_standing_car_is_told_by_its_imu():
+def test_fog_is_told_by_the_camera_alone_and_by_the_lidar_alone():
+    seen = moment(CLEAR["fog"])
+    for modality in ("camera", "lidar"):
+        assert estimate([item for item in seen.healths if item.modality == modality]).name == "fog"
+
+
+def test_a_car_at_rest_is_told_by_its_imu():
     # Measured with the engine on: 0.05 m/s^2 at rest, from 0.11 when rolling.
-    assert estimate([health("imu", {"vibration": 0.05})]) == "standing"
-    assert estimate([health("imu", {"vibration": 0.11})]) == "moving"
+    assert str(estimate([health("imu", vibration=0.05)])) == "unknown, standing"
+    assert estimate([health("imu", vibration=0.11)]).motion == "moving"
+    assert estimate([health("imu", vibration=0.11, turn_rate=-0.2)]).motion == "turning right"
 
 
 def test_sensors_that_are_not_believed_tell_nothing():
-    assert estimate([]) == "unknown"
-    assert estimate([health("imu", {"vibration": 0.0}, healthy=False), health("camera", {})]) == "unknown"
+    assert estimate([]) == Context()
+    assert estimate([health("imu", healthy=False, vibration=0.0), health("camera")]) == Context()
+
+
+def test_a_camera_that_is_out_of_order_behind_a_cover_makes_the_context_covered():
+    assert estimate([health("camera", healthy=False, covered=1.0)]).name == "covered"
 
 
 def test_one_dark_camera_of_several_does_not_make_a_night():
-    bright = {"luminance": 0.55, "haze": 0.3, "sharpness": 0.03}
-    assert estimate([health("camera", bright)] * 3 + [health("camera", {**bright, "luminance": 0.1})]) == "day"
+    day, lidar, _ = moment(CLEAR["day"]).healths
+    dark = dataclasses.replace(day, signals={**day.signals, "luminance": 0.3, "dimness": 0.15})
+    assert estimate([day, day, day, dark, lidar]).name == "day"
+
+
+def test_the_strongest_condition_gives_the_name():
+    assert name_of({"light": 0.9, "fog": 0.35, "rain": 0.5, "glare": 0.1}) == "rain"
+    assert name_of({"light": 0.3, "fog": 0.2}) == "dusk"
+
+
+def test_every_signal_that_a_weight_is_for_is_documented():
+    for levels in shipped_weights().values():
+        for offset, weights in levels.values():
+            assert abs(offset) < 20 and set(weights) <= set(SIGNALS)
+
+
+def test_the_weights_are_fitted_from_drives_and_the_confusion_counts_every_moment():
+    moments = [moment(weather, seed) for weather in CLEAR.values() for seed in (0, 1)]
+    assert set(fit(moments)) == {"camera", "lidar", "camera+lidar"}
+    report = confusion(moments)
+    assert report["n"] == sum(sum(row.values()) for row in report["names"].values()) == 10
+    assert report["right"] >= 0.9

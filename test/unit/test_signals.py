@@ -10,8 +10,13 @@ import cv2
 import numpy as np
 import pytest
 
-from mmllm_ros.context.signals import SIGNALS, camera_signals, imu_signals, judge, lidar_signals
+from mmllm_ros.context.signals import SIGNALS, camera_signals, imu_signals, lidar_signals, measure
+from mmllm_ros.context.verdict import judge
 from mmllm_ros.datatypes import NANOSECONDS, ImuWindow
+from mmllm_ros.rig import load_rig
+from mmllm_ros.simulator.drive import Drive
+from mmllm_ros.simulator.faults import Fault
+from mmllm_ros.simulator.truth import Weather
 
 rng = np.random.default_rng(0)
 STREET = cv2.GaussianBlur(rng.integers(0, 256, (376, 672, 3), dtype=np.uint8), (0, 0), 4) * 3  # wraps round: strong edges
@@ -33,8 +38,8 @@ def sweep(count: int = 5000, low: float = 5.0, high: float = 60.0) -> np.ndarray
     )
 
 
-def verdict(signals: dict[str, float], age: float = 0.1) -> str:
-    healthy, reason = judge(signals, age, stale_after=1.0)
+def verdict(signals: dict[str, float], age: float = 0.1, silence: float | None = None) -> str:
+    healthy, reason = judge(signals, age, 1.0, silence)
     assert healthy == (reason == "")
     return reason
 
@@ -110,10 +115,13 @@ def test_imu_signals_are_in_si_units():
         (camera_signals(np.full((90, 160, 3), 255, np.uint8)), "overexposed"),
         (camera_signals(np.full((90, 160, 3), 120, np.uint8)), "covered"),
         (camera_signals(STREET, STREET.copy()), "frozen"),
+        (camera_signals(np.concatenate([STREET[:, :300] * 0, STREET[:, 300:]], 1)), "partly covered"),
         (lidar_signals(np.zeros((0, 4), np.float32)), "hardly any returns"),
+        (lidar_signals(np.abs(sweep())), "no returns from a third"),
         (lidar_signals(sweep(low=0.5, high=1.0)), "closer than 3 m"),
         (imu_signals(imu_window(np.tile([0, 0, 9.81, 0, 0, 0], (100, 1)))), "stuck"),
         (imu_signals(imu_window(standing() - [0, 0, 9.81, 0, 0, 0])), "gravity_removed"),
+        (imu_signals(imu_window(np.where(np.arange(100)[:, None] % 2, standing(), [0, 0, 31.0, 0, 0, 0]))), "clipped"),
         (imu_signals(imu_window(standing(1))), "too few"),
         ({}, "nothing has arrived"),
     ],
@@ -125,20 +133,76 @@ def test_a_fault_is_named(signals, fault):
 def test_a_silent_sensor_and_one_with_a_wrong_clock_are_not_believed():
     signals = camera_signals(STREET)
     assert verdict(signals, age=1.5) == "silent for more than 1 s"
-    assert "clock" in verdict(signals, age=-66.0)
+    assert "in the future, is its clock right?" in verdict(signals, age=-66.0)
+    assert "in the past, is its clock right?" in verdict(signals, age=66.0, silence=0.1)
+    assert verdict(signals, age=66.0, silence=2.0) == "silent for more than 1 s"
+
+
+def sensed(weather: Weather | str, seed: int = 0, *faults: Fault) -> dict[str, float]:
+    """The signals of every sensor of a simulated car, two seconds into its drive."""
+    drive = Drive(seed, load_rig("front"), weather, faults=faults)
+    drive.advance(1.5)
+    before = drive.capture()
+    drive.advance(0.5)
+    now = drive.capture()
+    frames = ((now.cameras[0], before.cameras[0]), (now.lidar, before.lidar), (now.imu, before.imu))
+    return {name: value for newest, previous in frames for name, value in measure(newest, previous).items() if name != "frozen"}
+
+
+@pytest.mark.parametrize(
+    ("name", "low", "high"),
+    [
+        ("luminance", Weather(light=0.0), Weather(light=0.8)),
+        ("dimness", Weather(light=0.8), Weather(light=0.0)),
+        ("grain", Weather(light=0.8), Weather(light=0.1)),
+        ("black", Weather(light=0.8), Weather(light=0.0)),
+        ("saturated", Weather(light=0.3, fog=0.9), Weather(light=0.8, glare=0.9)),
+        ("contrast", Weather(light=0.8, fog=0.9), Weather(light=0.8)),
+        ("sharpness", Weather(light=0.8, fog=0.9), Weather(light=0.8)),
+        ("haze", Weather(light=0.8), Weather(light=0.8, fog=0.9)),
+        ("near", Weather(light=0.8), Weather(light=0.8, fog=0.9)),
+        ("ghosts", Weather(light=0.8), Weather(light=0.8, rain=0.9)),
+        ("points", Weather(light=0.8, rain=0.9), Weather(light=0.8)),
+        ("reach", Weather(light=0.8, fog=0.9), Weather(light=0.8)),
+        ("range_spread", Weather(light=0.8, fog=0.9), Weather(light=0.8)),
+        ("intensity", Weather(light=0.8, rain=0.9), Weather(light=0.8)),
+        ("intensity_spread", Weather(light=0.8, rain=0.9), Weather(light=0.8)),
+    ],
+)
+@pytest.mark.parametrize("seed", [0, 1])
+def test_light_and_weather_move_a_signal_as_the_table_says(name, low, high, seed):
+    assert sensed(low, seed)[name] < sensed(high, seed)[name]
+
+
+def test_a_hand_over_half_the_lens_covers_half_of_the_fields():
+    assert sensed("night")["covered"] == 0.0
+    assert sensed("day", 0, Fault("front", "half_covered"))["covered"] == pytest.approx(0.5, abs=0.07)
+
+
+def test_a_lidar_that_sees_one_side_has_a_gap_of_half_a_turn():
+    assert sensed("day")["gap"] < 0.3 and sensed("day")["coverage"] > 0.95
+    half = sensed("day", 0, Fault("lidar", "half_covered"))
+    assert half["gap"] == pytest.approx(np.pi, abs=0.2) and half["coverage"] == pytest.approx(0.5, abs=0.03)
+
+
+def test_an_imu_at_the_end_of_its_range_is_clipped_and_noise_is_that_of_neighbouring_samples():
+    samples = standing(200)
+    assert imu_signals(imu_window(samples))["noise"] == pytest.approx(0.02 * np.sqrt(3), rel=0.2)
+    samples[::2, 2] = 39.2
+    assert imu_signals(imu_window(samples))["clipped"] == pytest.approx(0.5)
 
 
 def test_a_large_frame_costs_less_than_two_milliseconds():
     image, points = rng.integers(0, 256, (900, 1600, 3), dtype=np.uint8), sweep(65536)
-    for measure in (
+    for signals_of in (
         lambda: camera_signals(image, image),
         lambda: lidar_signals(points, points),
         lambda: imu_signals(imu_window(standing())),
     ):
-        measure()
+        signals_of()
         spent = []
         for _ in range(20):
             start = time.thread_time()  # CPU time: the machine may be busy
-            measure()
+            signals_of()
             spent.append(time.thread_time() - start)
         assert min(spent) < 0.002
