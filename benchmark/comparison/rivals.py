@@ -227,7 +227,7 @@ def zeros_below(bank: Bank, first: int) -> dict[int, Latent]:
 def rows_of(bank: Bank, packed: Packed) -> dict[int, Latent]:
     """The latents of each row's frame."""
     frames = packed.frames
-    return {block: Latent(part.key[frames], part.value[frames], part.log_gate[frames]) for block, part in bank.items()}
+    return {block: part.of_rows(frames, part.log_gate[frames]) for block, part in bank.items()}
 
 
 def make_rivals(llm: nn.Module, linked_blocks: int, widths: Mapping[str, int], shape: Mapping[str, int]) -> dict[str, object]:

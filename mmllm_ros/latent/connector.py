@@ -4,8 +4,9 @@
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +14,7 @@ from torch.nn.functional import logsigmoid
 
 from ..datatypes import BadInput
 from .decoder import FrozenProjections, decoder_blocks
+from .lora import Lora
 from .port import Bank, Latent
 
 PLACE_WIDTH = 20
@@ -65,6 +67,7 @@ class Connector(nn.Module):
 
     A shared trunk reads token and place; each block adds a head of low rank and one log-gate, and each token a log-gate of its
     own, so that one that shows nothing steps back. The LLM's norm and projections are used by reference: they are no parameters.
+    With `lora`, the query and output projections of each linked block change by that rank where it is heard (lora.py).
 
         camera = Connector("camera", token_width=128, llm=llm, linked_blocks=4)
         bank = merge({"camera": camera(values, places), "imu": imu(values2, places2)})
@@ -82,6 +85,7 @@ class Connector(nn.Module):
         trunk: int = 256,
         rank: int = 32,
         log_gate: float = -1.0,
+        lora: int = 0,
     ) -> None:
         super().__init__()
         blocks = decoder_blocks(llm)
@@ -89,11 +93,14 @@ class Connector(nn.Module):
             raise BadInput(f"{linked_blocks} linked blocks, but the LLM has {len(blocks)}")
         self.modality = modality
         self.shape = {"token_width": token_width, "linked_blocks": linked_blocks, "trunk": trunk, "rank": rank}
+        self.shape |= {"lora": lora} if lora else {}
         self.first_block = len(blocks) - linked_blocks
         self.normalise = nn.LayerNorm(token_width)
         self.trunk = nn.Sequential(nn.Linear(token_width + PLACE_WIDTH, trunk), nn.GELU(), nn.Linear(trunk, trunk), nn.GELU())
         self.hidden = nn.Linear(trunk, llm.config.hidden_size)
         self.heads = nn.ModuleList(BlockHead(block, trunk, llm.config.hidden_size, rank) for block in blocks[self.first_block :])
+        linked = range(self.first_block, len(blocks))
+        self.loras = nn.ModuleList(Lora(blocks[index], index, lora) for index in linked if lora)
         self.log_gate = nn.Parameter(torch.full((linked_blocks,), float(log_gate)))
         self.salience = nn.Linear(trunk, 1)
         nn.init.zeros_(self.salience.weight)
@@ -126,7 +133,8 @@ class Connector(nn.Module):
             gate = self.log_gate[i] + own
             if valid is not None:
                 gate = gate.masked_fill(~valid, -torch.inf)
-            bank[self.first_block + i] = Latent(key, value, gate)
+            lora = ((self.loras[i], 0, gate.shape[-1]),) if self.loras else ()
+            bank[self.first_block + i] = Latent(key, value, gate, lora)
         return bank
 
     def salience_of(self, values: Tensor, places: Tensor) -> Tensor:
@@ -154,5 +162,11 @@ def merge(banks: Mapping[str, Bank]) -> dict[int, Latent]:
             torch.cat([latent.key for latent in latents], dim=2),
             torch.cat([latent.value for latent in latents], dim=2),
             torch.cat([latent.log_gate for latent in latents], dim=-1),
+            _beside_each_other(latents),
         )
     return merged
+
+
+def _beside_each_other(latents: Sequence[Latent]) -> tuple[tuple[nn.Module, int, int], ...]:
+    starts = itertools.accumulate((latent.log_gate.shape[-1] for latent in latents), initial=0)
+    return tuple((lora, at + a, at + b) for latent, at in zip(latents, starts) for lora, a, b in latent.lora)

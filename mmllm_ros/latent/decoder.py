@@ -17,6 +17,8 @@ PATHS = {
     "input norm": ("input_layernorm", "self_attn_layer_norm"),
     "key projection": ("self_attn.k_proj",),
     "value projection": ("self_attn.v_proj",),
+    "query projection": ("self_attn.q_proj",),
+    "output projection": ("self_attn.o_proj", "self_attn.out_proj"),
 }
 """Attribute paths by role, Llama-like families first, then OPT. A new family is a new path here, not a new class."""
 

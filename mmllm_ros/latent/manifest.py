@@ -17,6 +17,7 @@ FORMAT = "mmllm_ros model 1"
 LLM_FOLDER = "llm"
 MODALITY = re.compile(r"[a-z][a-z0-9_]{0,63}")
 SHAPE = {"token_width", "linked_blocks", "trunk", "rank"}
+OPTIONAL = {"lora"}
 LARGEST = 1 << 14
 
 
@@ -50,7 +51,7 @@ class Manifest:
         _require(isinstance(self.connectors, dict), f"connectors is {self.connectors!r}, not an object")
         for modality, shape in self.connectors.items():
             _require(bool(MODALITY.fullmatch(modality)), f"connectors names a modality {modality!r}: not a plain lower-case name")
-            right = isinstance(shape, dict) and set(shape) == SHAPE
+            right = isinstance(shape, dict) and set(shape) - OPTIONAL == SHAPE
             right = right and all(type(size) is int and 1 <= size <= LARGEST for size in shape.values())
             _require(right, f"connectors gives {modality} the shape {shape!r}, not {sorted(SHAPE)} from 1 to {LARGEST}")
         revisions = self.encoder_revisions

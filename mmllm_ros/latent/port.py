@@ -13,7 +13,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Mapping
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -32,11 +32,17 @@ class Latent:
     """What is plugged into one block: key and value [B, H, P, K], log_gate [B, P] (minus infinity = absent).
 
     A log_gate [B, S, P] gives each of the S text positions its own: several questions in one row may see different sensors.
+    `lora` lists what else acts where these latents are heard (lora.py): a module, and which of the P slots are its modality's.
     """
 
     key: Tensor
     value: Tensor
     log_gate: Tensor
+    lora: tuple[tuple[nn.Module, int, int], ...] = ()
+
+    def of_rows(self, rows: Tensor, log_gate: Tensor) -> Latent:
+        """Row `rows[i]` as row i, with gates of its own."""
+        return replace(self, key=self.key[rows], value=self.value[rows], log_gate=log_gate)
 
 
 Bank = Mapping[int, Latent]
@@ -111,12 +117,25 @@ def latent_attention(
     return sdpa_attention_forward(module, query, key, value, bias, **options)
 
 
+def heard_by(block: int, batch: int) -> Iterator[tuple[nn.Module, Tensor]]:
+    """Each LoRA that is plugged into `block`, and where its modality is heard: bool [batch, 1 or S, 1]."""
+    latent = (_PLUGGED.get() or {}).get(block)
+    for lora, start, stop in latent.lora if latent is not None else ():
+        heard = ~torch.isneginf(latent.log_gate[..., start:stop]).all(-1)
+        yield lora, _rows(heard if heard.ndim == 2 else heard[:, None], batch)[..., None]
+
+
 def _repeat(part: Tensor, query: Tensor) -> Tensor:
-    """Bring a latent to the batch and dtype of the query, each row repeated in place (beams of one row are neighbours)."""
-    times, rest = divmod(query.shape[0], part.shape[0])
+    """Bring a latent to the batch and dtype of the query."""
+    return _rows(part, query.shape[0]).to(query.dtype)
+
+
+def _rows(part: Tensor, batch: int) -> Tensor:
+    """Repeat each row in place (beams of one row are neighbours)."""
+    times, rest = divmod(batch, part.shape[0])
     if rest:
-        raise ValueError(f"a bank of {part.shape[0]} rows does not fit a batch of {query.shape[0]}")
-    return (part.repeat_interleave(times, dim=0) if times > 1 else part).to(query.dtype)
+        raise ValueError(f"a bank of {part.shape[0]} rows does not fit a batch of {batch}")
+    return part.repeat_interleave(times, dim=0) if times > 1 else part
 
 
 def _latent_bias(latent: Latent, query: Tensor) -> Tensor:

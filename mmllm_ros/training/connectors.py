@@ -97,7 +97,7 @@ def packed_bank(banks: Mapping[str, Bank], packed: Packed, seen: Mapping[str, Te
 def _for_rows(latent: Latent, packed: Packed, seen: Tensor) -> Latent:
     absent = ~seen[packed.owner.clamp(min=0)]
     gate = latent.log_gate[packed.frames][:, None].expand(-1, absent.shape[1], -1)
-    return Latent(latent.key[packed.frames], latent.value[packed.frames], gate.masked_fill(absent[..., None], -torch.inf))
+    return latent.of_rows(packed.frames, gate.masked_fill(absent[..., None], -torch.inf))
 
 
 @dataclass(frozen=True, slots=True)
