@@ -4,12 +4,12 @@
 
 from __future__ import annotations
 
-import gc
+import threading
 import time
 
 import pytest
 from diagnostic_msgs.msg import DiagnosticArray
-from lifecycle_msgs.msg import State, Transition
+from lifecycle_msgs.msg import State
 from lifecycle_msgs.srv import GetState
 from mmllm_ros.msg import ModalityPlan, SensorHealth
 from mmllm_ros.srv import SetModality
@@ -22,25 +22,19 @@ from mmllm_ros.nodes.context_monitor import ContextMonitor
 from mmllm_ros.nodes.messages import health_to_message
 
 
-@pytest.fixture(autouse=True)
-def _no_ghosts():
-    """An rclpy lifecycle node stays discoverable after destroy_node, until it is collected."""
-    yield
-    gc.collect()
-
-
 class FakeEncoder(LifecycleNode):
-    """Follows every transition, unless told to refuse to configure so many times or to take its time."""
+    """Follows every transition, unless told to refuse to configure so many times or to wait for an event first."""
 
-    def __init__(self, name: str, refusals: int = 0, seconds: float = 0.0, namespace: str = "") -> None:
+    def __init__(self, name: str, refusals: int = 0, wait: threading.Event | None = None, namespace: str = "") -> None:
         super().__init__(name, namespace=namespace, enable_logger_service=False)
         self._refusals = refusals
-        self._seconds = seconds
+        self._wait = wait
         self.active = False
         self.configured = 0
 
     def on_configure(self, state: State) -> TransitionCallbackReturn:
-        time.sleep(self._seconds)
+        if self._wait:
+            self._wait.wait()
         self.configured += 1
         self._refusals -= 1
         return TransitionCallbackReturn.FAILURE if self._refusals >= 0 else TransitionCallbackReturn.SUCCESS
@@ -58,13 +52,15 @@ class Reporter:
     """Reports the health of one source four times a second until it is told to stop."""
 
     def __init__(self, ros, modality: str, source: str, namespace: str = "", **signals: float) -> None:
-        self.healthy, self.reason = True, ""
+        self.healthy, self.reason, self.silent = True, "", False
         self._what = (modality, source, signals)
         self._publisher = ros.publisher(SensorHealth, f"{namespace}mmllm/health")
         self._clock = ros.tester.get_clock()
-        self.timer = ros.tester.create_timer(0.25, self._report)
+        ros.tester.create_timer(0.25, self.report)
 
-    def _report(self) -> None:
+    def report(self) -> None:
+        if self.silent:
+            return
         modality, source, signals = self._what
         stamp = self._clock.now().nanoseconds
         health = Health(modality, source, stamp, 10.0, 0.1, 0.0, 0, signals, self.healthy, self.reason)
@@ -72,7 +68,7 @@ class Reporter:
 
 
 def start(ros, namespace="", **parameters) -> ContextMonitor:
-    overrides = [Parameter(name, value=value) for name, value in {"rate": 10.0, "lost_after": 0.8, **parameters}.items()]
+    overrides = [Parameter(name, value=value) for name, value in {"rate": 10.0, "lost_after": 60.0, **parameters}.items()]
     return ros.add(ContextMonitor(namespace=namespace, parameter_overrides=overrides))
 
 
@@ -94,7 +90,7 @@ def override(ros, modality, mode, namespace=""):
 
 def test_a_healthy_encoder_is_configured_and_activated_and_a_lost_one_deactivated(ros):
     encoder = ros.add(FakeEncoder("camera_encoder"))
-    start(ros)
+    start(ros, lost_after=0.8)
     heard = plans(ros)
     ros.until(lambda: encoder.configured)
     assert not encoder.active
@@ -102,10 +98,10 @@ def test_a_healthy_encoder_is_configured_and_activated_and_a_lost_one_deactivate
     ros.until(lambda: encoder.active)
     ros.until(lambda: verdict(heard[-1]) == {"camera": True, "lidar": False, "imu": False})
     assert reason(heard[-1], "lidar") == "no lidar has reported yet"
-    health.timer.cancel()
+    health.silent = True
     ros.until(lambda: not encoder.active)
     ros.until(lambda: reason(heard[-1], "camera") == "front: lost, no report for more than 0.8 s")
-    health.timer.reset()
+    health.silent = False
     ros.until(lambda: encoder.active)
     assert encoder.configured == 1
 
@@ -139,13 +135,16 @@ def test_a_restless_plan_is_published_at_most_twice_a_second(ros):
     health = Reporter(ros, "camera", "front")
     heard = plans(ros)
     ros.until(lambda: heard and verdict(heard[-1])["camera"])
-    heard.clear()
-    begin = time.monotonic()
-    while time.monotonic() - begin < 2.0:
+    began, before = time.monotonic(), len(heard)
+
+    def told_thrice() -> bool:
         health.healthy, health.reason = False, f"reason {time.monotonic()}"
-        health._report()
-        time.sleep(0.05)
-    assert 2 <= len(heard) <= 5
+        health.report()
+        return len(heard) >= before + 3
+
+    ros.until(told_thrice)
+    # The first may come at once, and one that was told before was perhaps not heard yet.
+    assert len(heard) - before - 2 <= (time.monotonic() - began) / 0.5
 
 
 def test_the_operator_wins_until_automatic(ros):
@@ -185,9 +184,11 @@ def test_an_encoder_that_refuses_is_reported_and_tried_again(ros):
 
 
 def test_an_encoder_that_takes_too_long_is_reported_and_followed_up(ros):
-    encoder = ros.add(FakeEncoder("imu_encoder", seconds=1.0))
+    configure = threading.Event()
+    encoder = ros.add(FakeEncoder("imu_encoder", wait=configure))
     monitor = start(ros, service_timeout=0.3)
-    ros.until(lambda: "did not answer 'configure' within 0.3 s" in monitor._switches["imu"].trouble)
+    ros.until(lambda: monitor._switches["imu"].trouble.startswith("imu_encoder did not answer"))
+    configure.set()
     Reporter(ros, "imu", "imu")
     ros.until(lambda: encoder.active)
     assert encoder.configured == 1
@@ -199,8 +200,7 @@ def test_an_encoder_that_is_restarted_is_brought_back_to_where_it_was(ros):
     start(ros)
     Reporter(ros, "camera", "front")
     ros.until(lambda: first.active)
-    assert ros.change_state("camera_encoder", Transition.TRANSITION_DEACTIVATE)
-    assert ros.change_state("camera_encoder", Transition.TRANSITION_CLEANUP)
+    assert ros.transit(first, "deactivate", "cleanup")
     ros.until(lambda: first.configured == 2)
     active = State.PRIMARY_STATE_ACTIVE
     ros.until(lambda: ros.call(GetState, "camera_encoder/get_state", GetState.Request()).current_state.id == active)

@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import threading
-import time
 
 import numpy as np
 import pytest
@@ -16,7 +15,6 @@ from mmllm_ros.msg import Answer, ModalityPlan, SensorTokens
 from mmllm_ros.srv import Ask
 from rcl_interfaces.msg import ParameterType
 from rcl_interfaces.srv import GetParameters, SetParameters
-from rclpy.action import ActionClient
 from rclpy.parameter import Parameter
 from std_msgs.msg import String
 
@@ -32,7 +30,9 @@ QUESTION = "Are there any cars?"
 
 
 def start(ros, model, namespace="", **parameters) -> Llm:
-    overrides = [Parameter(name, value=value) for name, value in {"model": str(model), "device": "cpu", **parameters}.items()]
+    """Nothing is too old or takes too long, unless a test says so."""
+    values = {"model": str(model), "device": "cpu", "max_age": 60.0, "timeout": 600.0, **parameters}
+    overrides = [Parameter(name, value=value) for name, value in values.items()]
     return ros.add(Llm(namespace=namespace, parameter_overrides=overrides))
 
 
@@ -86,7 +86,7 @@ def test_the_service_answers_with_stamps_and_ages_of_what_it_rests_on(ros, tiny_
     (evidence,) = response.answer.evidence
     assert (evidence.modality, evidence.source) == ("camera", "front")
     assert evidence.header.stamp.sec * NANOSECONDS + evidence.header.stamp.nanosec == stamp
-    assert evidence.age == pytest.approx((sensors.now() - stamp) / NANOSECONDS, abs=1.0) and evidence.age >= 0.3
+    assert 0.3 <= evidence.age <= (sensors.now() - stamp) / NANOSECONDS
     assert response.answer.header.stamp == evidence.header.stamp
     out = dict(zip(response.answer.unplugged, response.answer.reasons, strict=True))
     assert "no lidar has reported yet" in out["lidar"]
@@ -96,21 +96,20 @@ def test_the_service_answers_with_stamps_and_ages_of_what_it_rests_on(ros, tiny_
 
 
 def test_tokens_older_than_max_age_do_not_count_and_the_answer_says_why(ros, tiny_model):
-    ready(ros, tiny_model, max_age=0.5)
+    ready(ros, tiny_model)
     sensors = Sensors(ros, tiny_model)
     sensors.plug("camera", "lidar")
-    sensors.see("camera", "front", age=5.0)
+    sensors.see("camera", "front", age=100.0)
     sensors.see("lidar", "lidar")
     response = ros.until(lambda: (r := ask(ros)).answer.evidence and r)
     assert [evidence.modality for evidence in response.answer.evidence] == ["lidar"]
     reason = dict(zip(response.answer.unplugged, response.answer.reasons, strict=True))["camera"]
-    assert "old" in reason and "0.5 s" in reason
+    assert "old" in reason and "60 s" in reason
 
 
 def test_the_action_streams_its_text_and_succeeds(ros, tiny_model):
     ready(ros, tiny_model)
-    client = ActionClient(ros.tester, AskQuestion, "mmllm/ask_question")
-    assert client.wait_for_server(10.0)
+    client = ros.action_client(AskQuestion, "mmllm/ask_question")
     texts = []
     goal = client.send_goal_async(
         AskQuestion.Goal(question=QUESTION), feedback_callback=lambda message: texts.append(message.feedback.text)
@@ -121,7 +120,6 @@ def test_the_action_streams_its_text_and_succeeds(ros, tiny_model):
     assert result.result().status == GoalStatus.STATUS_SUCCEEDED
     assert result.result().result.success
     ros.until(lambda: texts and texts[-1].strip() == result.result().result.answer.answer)
-    client.destroy()
 
 
 @pytest.fixture
@@ -145,17 +143,15 @@ def slow(monkeypatch):
 
 def test_a_goal_that_is_answered_can_be_cancelled_and_so_can_one_that_waits(ros, tiny_model, slow):
     ready(ros, tiny_model)
-    client = ActionClient(ros.tester, AskQuestion, "mmllm/ask_question")
-    assert client.wait_for_server(10.0)
+    client = ros.action_client(AskQuestion, "mmllm/ask_question")
     goals = [client.send_goal_async(AskQuestion.Goal(question=QUESTION)) for _ in range(2)]
     ros.until(lambda: all(goal.done() for goal in goals))
     for goal in reversed(goals):
         result = goal.result().get_result_async()
         goal.result().cancel_goal_async()
-        ros.until(result.done, 5.0)
+        ros.until(result.done)
         assert result.result().status == GoalStatus.STATUS_CANCELED
         assert result.result().result.message == "cancelled"
-    client.destroy()
 
 
 def test_a_question_on_the_topic_is_answered_on_the_answers_topic(ros, tiny_model):
@@ -168,13 +164,10 @@ def test_a_question_on_the_topic_is_answered_on_the_answers_topic(ros, tiny_mode
 
 def test_parameters_stay_responsive_while_a_question_is_answered(ros, tiny_model, slow):
     ready(ros, tiny_model)
-    client = ros.tester.create_client(Ask, "mmllm/ask")
-    assert client.wait_for_service(10.0)
+    client = ros.client(Ask, "mmllm/ask")
     waiting = [client.call_async(Ask.Request(question=QUESTION)) for _ in range(3)]
-    begin = time.monotonic()
     response = ros.call(GetParameters, "llm/get_parameters", GetParameters.Request(names=["max_age"]))
     assert response.values[0].type == ParameterType.PARAMETER_DOUBLE
-    assert time.monotonic() - begin < 3.0
     assert not any(future.done() for future in waiting)
     slow.set()
     ros.until(lambda: all(future.done() for future in waiting))
@@ -197,11 +190,13 @@ def test_a_changed_parameter_counts_for_the_next_question_and_a_bad_one_is_refus
 def test_a_call_before_the_model_is_ready_says_so_at_once(ros, tiny_model, monkeypatch):
     release = threading.Event()
     load = Model.load
-    monkeypatch.setattr(Model, "load", lambda *arguments: (release.wait(20.0), load(*arguments))[1])
-    start(ros, tiny_model)
-    response = ask(ros)
+    monkeypatch.setattr(Model, "load", lambda *arguments: (release.wait(), load(*arguments))[1])
+    try:
+        start(ros, tiny_model)
+        response = ask(ros)
+    finally:
+        release.set()
     assert not response.success and response.message == "the model is still loading, ask again in a moment"
-    release.set()
     ros.until(lambda: ask(ros).success)
 
 
@@ -220,24 +215,26 @@ def test_a_model_that_cannot_be_loaded_ends_the_node_with_its_path(tmp_path):
     rclpy.try_shutdown()
 
 
-def test_a_full_queue_and_a_timeout_each_have_one_clear_line(ros, tiny_model, slow):
-    ready(ros, tiny_model, queue=1)
-    client = ros.tester.create_client(Ask, "mmllm/ask")
-    assert client.wait_for_service(10.0)
-    # One is being answered, one waits, the third finds no room.
-    first = client.call_async(Ask.Request(question=QUESTION, timeout=1.0))
-    time.sleep(0.3)
+def test_a_full_queue_has_no_room_and_says_so(ros, tiny_model, slow):
+    worker = ready(ros, tiny_model, queue=1)._worker
+    client = ros.client(Ask, "mmllm/ask")
+    first = client.call_async(Ask.Request(question=QUESTION))
+    ros.until(lambda: worker._current)
     second = client.call_async(Ask.Request(question=QUESTION))
-    time.sleep(0.3)
-    third = client.call_async(Ask.Request(question=QUESTION))
-    ros.until(third.done)
-    assert not third.result().success
-    assert third.result().message == "1 questions are waiting already, ask again later"
-    ros.until(first.done, 5.0)
-    assert first.result().message == "no answer within 1 s"
+    ros.until(lambda: worker.waiting)
+    refused = ask(ros)
+    assert not refused.success and refused.message == "1 questions are waiting already, ask again later"
     slow.set()
-    ros.until(second.done)
-    assert second.result().success
+    ros.until(lambda: first.done() and second.done())
+    assert first.result().success and second.result().success
+
+
+def test_a_question_without_an_answer_in_its_time_is_given_up_and_the_next_is_answered(ros, tiny_model, slow):
+    ready(ros, tiny_model)
+    response = ask(ros, timeout=0.5)
+    assert not response.success and response.message == "no answer within 0.5 s"
+    slow.set()
+    assert ask(ros).success
 
 
 @pytest.mark.parametrize(
@@ -279,7 +276,7 @@ def test_two_robots_in_two_namespaces_do_not_hear_each_other(ros, tiny_model):
     sensors.see("camera", "front")
     answers = ros.collect(Answer, "two/mmllm/answers")
     assert ros.until(lambda: (r := ask(ros, name="one/mmllm/ask")).answer.evidence and r).success
-    other = ask(ros, name="two/mmllm/ask")
+    other = ask(ros, "Am I moving?", name="two/mmllm/ask")
     assert other.success and not other.answer.evidence
     ros.until(lambda: answers)
-    assert {answer.question_id for answer in answers} == {other.answer.question_id}
+    assert {answer.question for answer in answers} == {"Am I moving?"}

@@ -26,7 +26,7 @@ MATCHING = QoSProfile(depth=500)
 def simulator(ros, **parameters):
     ended = []
     overrides = [Parameter(name, value=value) for name, value in parameters.items()]
-    return ros.add(Simulator(on_end=lambda: ended.append(time.monotonic()), parameter_overrides=overrides)), ended
+    return ros.add(Simulator(on_end=lambda: ended.append(1), parameter_overrides=overrides)), ended
 
 
 @pytest.fixture
@@ -41,8 +41,10 @@ def drive(ros):
     }
     began = ros.tester.get_clock().now().nanoseconds
     node, ended = simulator(ros, seed=3, context="day", duration=2.0, rate=5.0)
-    ros.until(lambda: ended, 60.0)
-    time.sleep(0.2)
+    ros.until(lambda: ended)
+    newest = ("image", "info", "cloud")
+    ros.until(lambda: all(heard[name] and stamp_of(heard[name][-1]) == node.truth.stamp for name in newest))
+    ros.until(lambda: heard["imu"] and heard["clock"] and stamp_of(heard["imu"][-1]) > node.truth.stamp - NANOSECONDS // 100)
     return node, heard, began
 
 
@@ -55,7 +57,7 @@ def test_a_drive_is_heard_on_the_topics_of_the_rig_and_ends_by_itself(drive):
     stamps = [stamp_of(m) for m in heard["image"]]
     assert set(np.diff(stamps)) == {NANOSECONDS // 5}
     # fresh also for a listener without /clock
-    assert 0 <= stamps[0] - began < 5 * NANOSECONDS
+    assert began <= stamps[0] and stamps[-1] <= time.time_ns()
 
 
 def test_the_imu_comes_at_100_hz_without_gaps(drive):
@@ -85,17 +87,16 @@ def test_the_camera_info_states_the_field_of_view_of_the_rig(drive):
 
 
 def test_the_clock_runs_with_the_stamps(drive):
-    _, heard, _ = drive
+    _, heard, began = drive
     clocks = [m.clock.sec * NANOSECONDS + m.clock.nanosec for m in heard["clock"]]
     assert clocks == sorted(clocks)
-    assert abs(clocks[-1] - stamp_of(heard["image"][-1])) < NANOSECONDS // 5
-    assert len(clocks) > 50
+    assert all(began <= clock <= stamp_of(heard["image"][-1]) for clock in clocks)
 
 
 def test_a_simulator_told_to_leaves_the_clock_alone(ros):
     clouds = ros.collect(PointCloud2, "lidar/points", MATCHING)
     simulator(ros, clock=False, duration=0.0)
-    ros.until(lambda: clouds, 30.0)
+    ros.until(lambda: clouds)
     assert ros.tester.count_publishers("/clock") == 0
 
 
