@@ -15,11 +15,12 @@ from .commands.depths import depths
 from .commands.doctor import doctor
 from .commands.learning import evaluate, simulate, train
 from .commands.live import ask, drive, replay
+from .commands.planning import context, plan
 from .commands.report import report
 from .datatypes import BadInput
 
 app = typer.Typer(add_completion=False, rich_markup_mode="rich", help="Robots that answer questions about what they sense.")
-for command in (drive, ask, replay, simulate, train, evaluate, depths, report, doctor):
+for command in (drive, ask, replay, simulate, train, evaluate, plan, context, depths, report, doctor):
     app.command()(command)
 
 

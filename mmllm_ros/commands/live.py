@@ -14,13 +14,17 @@ from ..config import DriveConfig, LlmConfig, ReplayConfig
 from ..datatypes import NANOSECONDS, BadInput
 from ..drawing import Moment
 from ..logbook import Logbook
+from ..recording import Recording
 from ..report import answer_text, record, write_records
-from .options import Context, Device, Json, ModelName, Namespace, RigName, out
+from ..rig import load_rig
+from .options import Context, Device, Json, ModelName, Namespace, Rerun, RigName, out
 
 
 def drive(
     source: Annotated[Literal["simulator", "bag", "robot"], typer.Option(help="where the sensors come from")] = "simulator",
-    duration: Annotated[float, typer.Option(help="length of the drive [s], 0 = until Ctrl-C")] = 60.0,
+    duration: Annotated[
+        float | None, typer.Option(help="length of the drive [s], 0 = until Ctrl-C; without it 60, of a scenario 180")
+    ] = None,
     bag: Annotated[str, typer.Option(help="rosbag2 folder or mcap file, with --source bag")] = "",
     interval: Annotated[float, typer.Option(help="ask so often [s]")] = 2.0,
     folder: Annotated[Path, typer.Option("--out", help="folder for drive.jsonl and drive.png")] = Path("out"),
@@ -30,8 +34,24 @@ def drive(
     model: ModelName = "",
     device: Device = "auto",
     namespace: Namespace = "",
+    rerun: Rerun = None,
+    scenario: Annotated[
+        Literal["", "day_to_night_fog", "broken_sensors"], typer.Option(help="compare plans on such a drive, without ROS")
+    ] = "",
+    drives: Annotated[int, typer.Option(help="how many drives, with --scenario", min=1)] = 1,
+    epsilon: Annotated[float, typer.Option(help="accuracy given up for less compute, with --scenario", min=0.0)] = 0.01,
+    budget: Annotated[float, typer.Option(help="time of an answer [s], with --scenario; 0 = encode ahead", min=0.0)] = 0.5,
+    json_file: Json = None,
 ) -> None:
     """All nodes in one process: a car drives, is asked, answers with its evidence."""
+    if scenario:
+        from .planning import scenario as compare
+
+        length = 180.0 if duration is None else duration
+        compare(scenario, length, drives, seed - DriveConfig().seed, rig, model, device, epsilon, budget, folder, json_file)
+        return
+    if json_file:
+        raise BadInput("--json is for --scenario: a drive writes drive.jsonl")
     config = DriveConfig(
         rig=rig,
         model=model,
@@ -40,9 +60,10 @@ def drive(
         bag=bag,
         seed=seed,
         context=context,
-        duration=duration,
+        duration=DriveConfig().duration if duration is None else duration,
         interval=interval,
         out=str(folder),
+        rerun=str(rerun or ""),
     )
     from ..nodes.drive import run
 
@@ -70,6 +91,7 @@ def replay(
     ask: Annotated[list[str] | None, typer.Option("--ask", help="a question for the robot; may be given several times")] = None,
     json_file: Json = None,
     folder: Annotated[Path | None, typer.Option("--out", help="folder for `mmllm report`: answers and pictures")] = None,
+    rerun: Rerun = None,
     offline: Annotated[bool, typer.Option("--offline", help="answer without ROS, as fast as the machine can")] = False,
     rate: Annotated[float, typer.Option(help="speed, 1 = as it was recorded")] = 1.0,
     loop: Annotated[bool, typer.Option("--loop", help="start again at the end; while questions wait it does so anyway")] = False,
@@ -85,15 +107,8 @@ def replay(
     if not questions:
         if offline or json_file or folder:
             raise BadInput("--offline, --json and --out are for answers: give at least one --ask")
-        from ..nodes.replay import play
-
-        raise typer.Exit(play(settings))
-    from ..recording import Recording
-
-    recording = Recording(bag)
-    if not rig:
-        rig = recording.fitting_rig()
-        out.print(f"[dim]rig {rig}, by the topics of the recording; name another with --rig[/dim]")
+        raise typer.Exit(_play(settings, rig, rerun))
+    recording, rig = _recording_and_rig(bag, rig)
     records: list[dict[str, Any]] = []
     logbook = Logbook(folder, out) if folder else None
 
@@ -104,7 +119,7 @@ def replay(
         else:
             out.print(answer_text(moment.answer), soft_wrap=True)
 
-    status = _interview(settings, LlmConfig(rig=rig, model=model, device=device), questions, offline, tell)
+    status = _interview(settings, LlmConfig(rig=rig, model=model, device=device), questions, offline, tell, rerun)
     if logbook:
         logbook.close()
     if json_file:
@@ -112,8 +127,31 @@ def replay(
     raise typer.Exit(status)
 
 
+def _recording_and_rig(bag: str, rig: str) -> tuple[Recording, str]:
+    recording = Recording(bag)
+    if not rig:
+        rig = recording.fitting_rig()
+        out.print(f"[dim]rig {rig}, by the topics of the recording; name another with --rig[/dim]")
+    return recording, rig
+
+
+def _play(settings: ReplayConfig, rig: str, rerun: Path | None) -> int:
+    if rerun:
+        from ..nodes.rerun_recorder import play_into
+
+        return play_into(str(rerun), settings, _recording_and_rig(settings.bag, rig)[1])
+    from ..nodes.replay import play
+
+    return play(settings)
+
+
 def _interview(
-    settings: ReplayConfig, llm: LlmConfig, questions: list[str], offline: bool, tell: Callable[[Moment], None]
+    settings: ReplayConfig,
+    llm: LlmConfig,
+    questions: list[str],
+    offline: bool,
+    tell: Callable[[Moment], None],
+    rerun: Path | None,
 ) -> int:
     from ..assistant import check_question
 
@@ -122,9 +160,18 @@ def _interview(
     if not offline:
         from ..nodes.interview import run
 
-        return run(settings, llm, questions, tell)
+        return run(settings, llm, questions, tell, str(rerun or ""))
     from ..offline import answer_recording
-    from ..recording import Recording
+    from ..rerun_file import RerunFile
 
-    answer_recording(Recording(settings.bag), questions, llm, tell)
+    file = RerunFile(rerun, load_rig(llm.rig)) if rerun else None
+
+    def tell_and_write(moment: Moment) -> None:
+        tell(moment)
+        if file:
+            file.moment(moment)
+
+    answer_recording(Recording(settings.bag), questions, llm, tell_and_write)
+    if file:
+        file.close()
     return 0
