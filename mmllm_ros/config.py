@@ -172,4 +172,5 @@ class DriveConfig(ModelConfig):
     )
     interval: float = parameter(2.0, "ask so often [s]", minimum=0.1, maximum=3600.0, read_only=True)
     out: str = parameter("out", "folder for drive.jsonl and drive.png; a namespace gets its own in it", read_only=True)
+    rerun: str = parameter("", "file for a rerun recording (.rrd), empty = none; needs rerun-sdk", read_only=True)
     clock: bool = parameter(True, "publish /clock and go by it; of several robots only one may", read_only=True)

@@ -7,7 +7,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import compress
 
 import cv2
 import numpy as np
@@ -82,15 +81,21 @@ def _header(canvas: np.ndarray, view: View) -> None:
 def _cameras(canvas: np.ndarray, box: Box, view: View) -> None:
     """Every camera of the rig where it looks: the front row from left to right, below it the back row, also left to right."""
     left, top, right, bottom = _panel(canvas, box, view, "camera")
-    ahead = [math.cos(mount.bearing) > -0.01 for mount in view.rig.cameras]
-    front = sorted(compress(view.rig.cameras, ahead), key=lambda mount: -math.remainder(mount.bearing, math.tau))
-    back = sorted((mount for mount in view.rig.cameras if mount not in front), key=lambda mount: mount.bearing % math.tau)
-    rows = [row for row in (front, back) if row]
+    rows = camera_rows(view.rig)
     for number, row in enumerate(rows):
         height, width = (bottom - top) // len(rows), (right - left) // len(row)
         for place, mount in enumerate(row):
             x, y = left + place * width, top + number * height
             _tile(canvas, (x + 2, y + 2, x + width - 2, y + height - 2), view, mount)
+
+
+def camera_rows(rig: Rig) -> list[list[CameraMount]]:
+    """The cameras as they lie around the robot, each row from left to right: those that look ahead, those that look back."""
+    ahead = [mount for mount in rig.cameras if math.cos(mount.bearing) > -0.01]
+    back = [mount for mount in rig.cameras if mount not in ahead]
+    ahead.sort(key=lambda mount: -math.remainder(mount.bearing, math.tau))
+    back.sort(key=lambda mount: mount.bearing % math.tau)
+    return [row for row in (ahead, back) if row]
 
 
 def _tile(canvas: np.ndarray, box: Box, view: View, mount: CameraMount) -> None:

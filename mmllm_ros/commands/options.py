@@ -22,6 +22,9 @@ ModelName = Annotated[str, typer.Option("--model", help="model folder or hub nam
 Device = Annotated[str, typer.Option(help="torch device: auto, cpu, cuda or cuda:N")]
 Namespace = Annotated[str, typer.Option(help="namespace of the robot")]
 Json = Annotated[Path | None, typer.Option("--json", help="write here what a program would read", dir_okay=False)]
+Rerun = Annotated[
+    Path | None, typer.Option("--rerun", help="write a rerun recording (.rrd) here; needs rerun-sdk", dir_okay=False)
+]
 Context = Annotated[Literal["day", "night", "rain", "fog", "glare", "mixed"], typer.Option(help="light and weather")]
 Seed = Annotated[int, typer.Option(help="seed of the world", min=0)]
 

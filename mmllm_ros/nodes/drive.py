@@ -22,6 +22,7 @@ from .llm import Llm
 from .passenger import Passenger
 from .process import spin
 from .replay import Replay
+from .rerun_recorder import RerunRecorder
 from .simulator import Simulator
 from .visualizer import Visualizer
 
@@ -59,6 +60,8 @@ def make_nodes(**passenger_arguments: Any) -> list[Node]:
         clock = config.source != "robot" and config.clock
         for member in (*(encoder for encoder in ENCODERS if encoder.sensors(rig)), ContextMonitor, Llm, Visualizer):
             add(member, {"use_sim_time": clock})
+        if config.rerun:
+            passenger.on_moment = add(RerunRecorder, {"use_sim_time": clock}, path=config.rerun, rig=rig).judge
     except BaseException:
         for node in reversed(nodes):
             node.destroy_node()

@@ -21,33 +21,39 @@ from .interviewer import Interviewer
 from .lidar_encoder import LidarEncoderNode
 from .llm import Llm
 from .process import spin
+from .recorded_topics import sensor_remapping
 from .replay import Replay
+from .rerun_recorder import RerunRecorder
 
 _ENCODERS = (CameraEncoderNode, LidarEncoderNode, ImuEncoderNode)
 
 
-def run(replay: ReplayConfig, llm: LlmConfig, questions: Sequence[str], on_answer: Callable[[Moment], None]) -> int:
-    """Play `replay.bag`, and again while questions wait; every answer goes to `on_answer`. Returns the exit status."""
-    return spin(lambda: _make_nodes(replay, llm, questions, on_answer), [])
+def run(
+    replay: ReplayConfig, llm: LlmConfig, questions: Sequence[str], on_answer: Callable[[Moment], None], rerun: str = ""
+) -> int:
+    """Play `replay.bag`, and again while questions wait; every answer goes to `on_answer`, everything to the file `rerun`.
+
+    Returns the exit status.
+    """
+    return spin(lambda: _make_nodes(replay, llm, questions, on_answer, rerun), [])
 
 
 def _make_nodes(
-    replay: ReplayConfig, llm: LlmConfig, questions: Sequence[str], on_answer: Callable[[Moment], None]
+    replay: ReplayConfig, llm: LlmConfig, questions: Sequence[str], on_answer: Callable[[Moment], None], rerun: str
 ) -> list[Node]:
     rig = load_rig(llm.rig)
     recording = Recording(replay.bag)
-    played = recording.chosen(replay.topics)
-    sensors = {topic: mount for topic, mount in recording.sensors(rig).items() if topic in played}
-    # A robot may name a topic otherwise than the rig does, for example .../compressed.
-    remap = [word for topic, mount in sensors.items() for word in ("-r", f"{mount.topic}:={topic}")]
+    sensors, remap = sensor_remapping(recording, rig, replay.topics)
     model = [Parameter(name, value=getattr(llm, name)) for name in ("rig", "model", "device")]
     common = {"parameter_overrides": [*model, Parameter("use_sim_time", value=True)]}
     nodes: list[Node] = []
     try:
-        modalities, remapped = {mount.modality for mount in sensors.values()}, {"cli_args": ["--ros-args", *remap], **common}
+        modalities, remapped = {mount.modality for mount in sensors.values()}, {"cli_args": remap, **common}
         nodes.append(Interviewer(questions, rig, modalities, on_answer, **remapped))
         nodes += [node(**remapped) for node in _ENCODERS if node.sensors(rig)]
         nodes += [ContextMonitor(**common), Llm(**common)]
+        if rerun:
+            nodes.append(RerunRecorder(rerun, rig, **remapped))
         settings = {**dataclasses.asdict(replay), "loop": True}
         overrides = [Parameter(name, value=value) for name, value in settings.items()]
         nodes.append(Replay(hold=nodes[0].ready, parameter_overrides=overrides))

@@ -43,12 +43,13 @@ PATIENCE = 10.0
 
 
 class Passenger(Node):
-    """Asks every `interval` seconds and ends the drive after `duration`. `truth` is set by whoever drives."""
+    """Asks every `interval` seconds and ends the drive after `duration`. `truth` and `on_moment` are set by whoever drives."""
 
     def __init__(self, **node_arguments: Any) -> None:
         super().__init__("drive", **node_arguments)
         self.config = declare(self, DriveConfig)
         self.truth: Callable[[], SceneTruth | None] = lambda: None
+        self.on_moment: Callable[[Moment], None] = lambda moment: None
         self._rig = load_rig(self.config.rig)
         self._logbook = Logbook(Path(self.config.out, self.get_namespace().lstrip("/")))
         self._rng = np.random.default_rng(self.config.seed)
@@ -123,3 +124,4 @@ class Passenger(Node):
         context = self._plan.context if self._plan else ""
         moment = Moment(dict(self._views.images), self._views.points, answer, truth, context)
         self._logbook.add(moment, time.monotonic() - self._started)
+        self.on_moment(moment)

@@ -13,6 +13,9 @@ from rclpy.duration import Duration
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, LivelinessPolicy, QoSProfile, ReliabilityPolicy
 from rosbags.interfaces import Qos, QosTime
 
+from ..recording import Recording
+from ..rig import Mount, Rig
+
 _TYPE = re.compile(r"([a-z][a-z0-9_]*)/msg/([A-Z][A-Za-z0-9]*)")
 
 
@@ -44,6 +47,17 @@ def offered_profile(offered: Sequence[Qos]) -> QoSProfile:
         liveliness_lease_duration=_duration(first.liveliness_lease_duration),
         avoid_ros_namespace_conventions=first.avoid_ros_namespace_conventions,
     )
+
+
+def sensor_remapping(recording: Recording, rig: Rig, topics: str) -> tuple[dict[str, Mount], list[str]]:
+    """The sensors of `rig` among the recorded `topics` that are played, and the node arguments that find them.
+
+    A robot may name a topic otherwise than the rig does, for example .../compressed. Raises BadInput.
+    """
+    played = recording.chosen(topics)
+    sensors = {topic: mount for topic, mount in recording.sensors(rig).items() if topic in played}
+    rules = [word for topic, mount in sensors.items() for word in ("-r", f"{mount.topic}:={topic}")]
+    return sensors, ["--ros-args", *rules]
 
 
 def _strongest(policy: Any, names: list[str], strong: str, weak: str) -> Any:
