@@ -21,6 +21,7 @@ BEGIN, END = "<!-- node tables: python -m docs.node_tables -->", "<!-- end of no
 ENCODERS = ("camera_encoder", "lidar_encoder", "imu_encoder")
 WITH_DIAGNOSTICS = (*ENCODERS, "context_monitor", "llm")
 LATEST, RELIABLE, LATCHED = "best effort, depth 1", "reliable, depth 10", "reliable, depth 1, transient local"
+NEWEST = "reliable, depth 1"
 BY_RIG = "(by the rig)"
 
 # (nodes, name, type, QoS, what). A name in parentheses is not fixed in the sources: the rig or the recording gives it.
@@ -41,8 +42,9 @@ PUBLISHED = (
     (ENCODERS, "mmllm/health", "mmllm_ros/SensorHealth", RELIABLE, "always, also while inactive"),
     (("context_monitor",), "mmllm/plan", "mmllm_ros/ModalityPlan", LATCHED, "when it changes, with a reason per modality"),
     (("llm",), "mmllm/answers", "mmllm_ros/Answer", RELIABLE, "every answer, to whomever it was given"),
-    (("visualizer",), "mmllm/overlay", "sensor_msgs/Image", "reliable, depth 1", "what was seen and said; drawn only if subscribed to"),
-    (("visualizer",), "mmllm/markers", "visualization_msgs/MarkerArray", RELIABLE, "answer, fields of view, motion, in `base_link`"),
+    (("visualizer",), "mmllm/overlay", "sensor_msgs/Image", NEWEST, "the robot at a glance; drawn only if subscribed to"),
+    (("visualizer",), "mmllm/markers", "visualization_msgs/MarkerArray", NEWEST, "answer, sensors and their state, motion"),
+    (("visualizer",), "mmllm/points", "sensor_msgs/PointCloud2", NEWEST, "the lidar in the colours of the cameras"),
     (("visualizer",), "mmllm/points", "sensor_msgs/PointCloud2", "reliable, depth 1", "the lidar in the colours that the cameras see there"),
     (WITH_DIAGNOSTICS, "/diagnostics", "diagnostic_msgs/DiagnosticArray", RELIABLE, "once a second (REP-107)"),
     (("simulator",), BY_RIG, "Image, CameraInfo, PointCloud2, Imu", RELIABLE, "every sensor of the rig"),
