@@ -43,7 +43,7 @@ class Spun:
         self.executor = SingleThreadedExecutor()
         self.executor.add_node(node)
         self._stopping = False
-        self._thread = threading.Thread(target=self._spin, name=f"executor of {node.get_name()}")
+        self._thread = threading.Thread(target=self._spin, name=f"executor of {node.get_name()}", daemon=True)
         self._thread.start()
 
     def _spin(self) -> None:

@@ -187,8 +187,10 @@ def test_an_encoder_that_takes_too_long_is_reported_and_followed_up(ros):
     configure = threading.Event()
     encoder = ros.add(FakeEncoder("imu_encoder", wait=configure))
     monitor = start(ros, service_timeout=0.3)
-    ros.until(lambda: monitor._switches["imu"].trouble.startswith("imu_encoder did not answer"))
-    configure.set()
+    try:
+        ros.until(lambda: monitor._switches["imu"].trouble.startswith("imu_encoder did not answer"))
+    finally:
+        configure.set()
     Reporter(ros, "imu", "imu")
     ros.until(lambda: encoder.active)
     assert encoder.configured == 1
