@@ -187,14 +187,18 @@ def test_an_encoder_that_takes_too_long_is_reported_and_followed_up(ros):
     configure = threading.Event()
     encoder = ros.add(FakeEncoder("imu_encoder", wait=configure))
     monitor = start(ros, service_timeout=0.3)
+
+    def said() -> str:
+        return next(status.message for status in monitor._switches.statuses() if status.part == "imu encoder")
+
     try:
-        ros.until(lambda: monitor._switches["imu"].trouble.startswith("imu_encoder did not answer"))
+        ros.until(lambda: said().startswith("imu_encoder did not answer"))
     finally:
         configure.set()
     Reporter(ros, "imu", "imu")
     ros.until(lambda: encoder.active)
     assert encoder.configured == 1
-    ros.until(lambda: not monitor._switches["imu"].trouble)
+    ros.until(lambda: said() == "follows the plan")
 
 
 def test_an_encoder_that_is_restarted_is_brought_back_to_where_it_was(ros):
