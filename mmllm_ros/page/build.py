@@ -17,8 +17,12 @@ from ..resources import shared_folder
 from ..snapshots import FOLDER
 from .adaptations import adaptation_part
 from .answers import answers_part
+from .comparisons import comparison_part
 from .evaluations import evaluation_part
 from .parts import Part, percent, spread
+
+MAKERS = {"sets": evaluation_part, "accuracy_before": adaptation_part, "always_on": comparison_part}
+"""By an entry that only this kind of file has."""
 
 LARGEST_FILE = 64_000_000
 LARGEST_PICTURE = 2_000_000
@@ -55,7 +59,7 @@ def _maker(content: Any) -> Callable[[Any, str, Callable], Part] | None:
         return None
     if content is not first and "evidence" in first:
         return answers_part
-    return evaluation_part if "sets" in first else adaptation_part if "accuracy_before" in first else None
+    return next((make for entry, make in MAKERS.items() if entry in first), None)
 
 
 def _read(path: Path) -> Any:

@@ -91,6 +91,17 @@ def test_the_page_of_an_adaptation_compares_before_and_after_with_blind_and_full
     assert all(part in page for part in ("the best guess without sensors", "trained in full", "80 %", "2e+12", "700 MB"))
 
 
+def test_the_page_of_a_scenario_compares_plans(tmp_path):
+    plan = {"accuracy": 0.6, "flops": 1e9, "cpu_s": 2.0, "questions": 50, "flops_share": 0.5, "cpu_share": 0.4}
+    names = ("always_on", "camera", "ours", "oracle", "random")
+    report = {name: plan for name in names} | {"best_pair": {**plan, "pair": "camera+imu"}}
+    report |= {"ours": {**plan, "switches_per_min": 1.5}, "scenario": "day_to_night_fog", "duration": 180.0, "drives": 2}
+    report |= {"questions": 50, "context_right": 0.9}
+    (tmp_path / "scenario.json").write_text(json.dumps(report))
+    page = build_page(tmp_path)
+    assert "day to night fog" in page and "the best pair: camera + imu" in page and "50 % of its operations" in page
+
+
 def test_what_comes_from_the_run_is_text_and_never_markup(tmp_path):
     page = build_page(drive(tmp_path))
     assert "<script" not in page and "&lt;script&gt;" in page
