@@ -21,8 +21,8 @@ def comparison_part(report: Mapping[str, Any], source: str, pictures: Callable[[
     return Part(
         title=f"Which sensors to plug in, when: {report['scenario'].replace('_', ' ')}",
         summary=(
-            f"{report['questions']} questions on {report['drives']} drives of {report['duration']:.0f} s. The context monitor is right "
-            f"{percent(ours['accuracy'])} of the time, everything always on {percent(always['accuracy'])}, at "
+            f"{report['questions']} questions on {report['drives']} drives of {report['duration']:.0f} s. The context monitor "
+            f"is right {percent(ours['accuracy'])} of the time, everything always on {percent(always['accuracy'])}, at "
             f"{percent(ours['flops_share'])} of its operations and {percent(ours['cpu_share'])} of its CPU time."
         ),
         source=source,

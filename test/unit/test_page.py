@@ -94,7 +94,7 @@ def test_the_page_of_an_adaptation_compares_before_and_after_with_blind_and_full
 def test_the_page_of_a_scenario_compares_plans(tmp_path):
     plan = {"accuracy": 0.6, "flops": 1e9, "cpu_s": 2.0, "questions": 50, "flops_share": 0.5, "cpu_share": 0.4}
     names = ("always_on", "camera", "ours", "oracle", "random")
-    report = {name: plan for name in names} | {"best_pair": {**plan, "pair": "camera+imu"}}
+    report = dict.fromkeys(names, plan) | {"best_pair": {**plan, "pair": "camera+imu"}}
     report |= {"ours": {**plan, "switches_per_min": 1.5}, "scenario": "day_to_night_fog", "duration": 180.0, "drives": 2}
     report |= {"questions": 50, "context_right": 0.9}
     (tmp_path / "scenario.json").write_text(json.dumps(report))
