@@ -44,15 +44,16 @@ def generate_launch_description() -> LaunchDescription:
     }
     clock = LaunchConfiguration("use_sim_time")
     use_sim_time = IfElseSubstitution(EqualsSubstitution(clock, "auto"), NotEqualsSubstitution(source, "robot"), clock)
-    parameters = [LaunchConfiguration("params_file"), texts, {"clock": ParameterValue(use_sim_time, value_type=bool)}]
+    simulated = ParameterValue(use_sim_time, value_type=bool)
+    parameters = [LaunchConfiguration("params_file"), texts, {"clock": simulated}]
     one_process = Node(executable="drive", parameters=[*parameters, {"source": source, "duration": 0.0}], **common)
     sources = [
         Node(executable=name, parameters=parameters, condition=IfCondition(EqualsSubstitution(source, kind)), **common)
         for name, kind in (("simulator", "simulator"), ("replay", "bag"))
     ]
     processes = [Node(executable=name, parameters=parameters, **common) for name in NODES]
-    layout = ["-d", str(CONFIG / "drive.rviz")]
-    rviz = Node(package="rviz2", executable="rviz2", arguments=layout, condition=IfCondition(LaunchConfiguration("rviz")))
+    layout = {"arguments": ["-d", str(CONFIG / "drive.rviz")], "parameters": [{"use_sim_time": simulated}]}
+    rviz = Node(package="rviz2", executable="rviz2", condition=IfCondition(LaunchConfiguration("rviz")), **layout)
     namespace = PushRosNamespace(LaunchConfiguration("namespace"))
     one = GroupAction([one_process], condition=IfCondition(composed))
     # The source makes the time that the others go by.
