@@ -67,7 +67,8 @@ class Context:
     levels: dict[str, float] = field(default_factory=dict)
 
     def __str__(self) -> str:
-        return ", ".join(word for word in (self.name, self.motion) if word)
+        name = "" if self.name == "unknown" and self.motion else self.name
+        return ", ".join(word for word in (name, self.motion) if word)
 
 
 @dataclass(frozen=True, slots=True)

@@ -144,6 +144,10 @@ class Planner:
         newest = estimate(healths)
         levels = self._levels.step(newest.levels, now, SETTLING)
         name = newest.name if newest.name == "covered" else name_of(levels)
+        if self.context.name == "unknown":  # to know something at last needs no second thought
+            self._name = Dwell()
+        if not self.context.motion:
+            self._motion = Dwell()
         name = self._name.step(name, now, SETTLING)
         self.context = Context(name, self._motion.step(newest.motion, now, SETTLING / 2), levels)
 

@@ -59,7 +59,7 @@ def test_fog_is_told_by_the_camera_alone_and_by_the_lidar_alone():
 
 def test_a_car_at_rest_is_told_by_its_imu():
     # Measured with the engine on: 0.05 m/s^2 at rest, from 0.11 when rolling.
-    assert str(estimate([health("imu", vibration=0.05)])) == "unknown, standing"
+    assert str(estimate([health("imu", vibration=0.05)])) == "standing"
     assert estimate([health("imu", vibration=0.11)]).motion == "moving"
     assert estimate([health("imu", vibration=0.11, turn_rate=-0.2)]).motion == "turning right"
 
