@@ -65,10 +65,10 @@ class RerunFile:
             self._images[name] = image
             self._log(f"robot/camera/{name}", rr.Image(image).compress(jpeg_quality=90), now)
         if points is not None and points is not self._points:
-            self._points = points
             shown = in_base(points[:: 1 + len(points) // MOST_POINTS], self._rig.lidar)
             colours = coloured(shown, {self._mounts[name]: image for name, image in self._images.items()})
             self._log("robot/lidar", rr.Points3D(shown[:, :3], colors=colours, radii=0.05), now)
+            self._points = points
 
     def health(self, health: Health, now: int) -> None:
         """The state and the rate of a sensor."""

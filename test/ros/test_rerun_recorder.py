@@ -32,7 +32,7 @@ def test_a_recording_of_a_live_robot_holds_what_it_sensed_planned_and_said(ros, 
         return node._views.scan is not None and "front" in node._views.images
 
     ros.until(seen)
-    ros.until(lambda: node._file._plan and answered)
+    ros.until(lambda: node._file._plan and answered and node._file._points is not None)
     node._file.close()
     command = [sys.executable, "-m", "rerun", "rrd", "print", "-vvv", str(path)]
     printed = subprocess.run(command, capture_output=True, text=True, check=True, timeout=300).stdout
