@@ -79,7 +79,7 @@ class LlmConfig(ModelConfig):
     encode_timeout: float = parameter(
         1.0, "wait so long for an encoding that a question asked for [s]", minimum=0.01, maximum=60.0
     )
-    epsilon: float = parameter(0.01, "accuracy given up for a cheaper answer, 0 to 1", minimum=0.0, maximum=1.0)
+    epsilon: float = parameter(0.005, "accuracy given up for a cheaper answer, 0 to 1", minimum=0.0, maximum=1.0)
     state: str = parameter("", "folder for what the robot learns, empty = ~/.local/state/mmllm_ros", read_only=True)
     lessons: int = parameter(
         2000, "lessons that are kept; one more replaces the oldest", minimum=1, maximum=10**6, read_only=True
@@ -101,7 +101,7 @@ class MonitorConfig(Validated):
     lost_after: float = parameter(1.5, "a source without health for longer is lost [s]", minimum=0.1, maximum=60.0)
     dwell: float = parameter(5.0, "another set must be better for so long before it is plugged [s]", minimum=0.0, maximum=600.0)
     recover_after: float = parameter(1.0, "what was out of order must be in order for so long [s]", minimum=0.0, maximum=60.0)
-    epsilon: float = parameter(0.01, "accuracy given up for a cheaper plan, 0 to 1", minimum=0.0, maximum=1.0)
+    epsilon: float = parameter(0.005, "accuracy given up for a cheaper plan, 0 to 1", minimum=0.0, maximum=1.0)
     budget: float = parameter(
         0.0, "time of an answer [s], 0 = as fast as can be; else encoders work only when asked if that keeps it",
         minimum=0.0, maximum=600.0,

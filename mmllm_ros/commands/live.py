@@ -21,7 +21,9 @@ from .options import Context, Device, Json, ModelName, Namespace, Rerun, RigName
 
 def drive(
     source: Annotated[Literal["simulator", "bag", "robot"], typer.Option(help="where the sensors come from")] = "simulator",
-    duration: Annotated[float, typer.Option(help="length of the drive [s], 0 = until Ctrl-C")] = 60.0,
+    duration: Annotated[
+        float | None, typer.Option(help="length of the drive [s], 0 = until Ctrl-C; without it 60, of a scenario 180")
+    ] = None,
     bag: Annotated[str, typer.Option(help="rosbag2 folder or mcap file, with --source bag")] = "",
     interval: Annotated[float, typer.Option(help="ask so often [s]")] = 2.0,
     folder: Annotated[Path, typer.Option("--out", help="folder for drive.jsonl and drive.png")] = Path("out"),
@@ -32,8 +34,23 @@ def drive(
     device: Device = "auto",
     namespace: Namespace = "",
     rerun: Rerun = None,
+    scenario: Annotated[
+        Literal["", "day_to_night_fog", "broken_sensors"], typer.Option(help="compare plans on such a drive, without ROS")
+    ] = "",
+    drives: Annotated[int, typer.Option(help="how many drives, with --scenario", min=1)] = 1,
+    epsilon: Annotated[float, typer.Option(help="accuracy given up for less compute, with --scenario", min=0.0)] = 0.005,
+    budget: Annotated[float, typer.Option(help="time of an answer [s], with --scenario; 0 = encode ahead", min=0.0)] = 0.5,
+    json_file: Json = None,
 ) -> None:
     """All nodes in one process: a car drives, is asked, answers with its evidence."""
+    if scenario:
+        from .planning import scenario as compare
+
+        length = 180.0 if duration is None else duration
+        compare(scenario, length, drives, seed - DriveConfig().seed, rig, model, device, epsilon, budget, folder, json_file)
+        return
+    if json_file:
+        raise BadInput("--json is for --scenario: a drive writes drive.jsonl")
     config = DriveConfig(
         rig=rig,
         model=model,
@@ -42,7 +59,7 @@ def drive(
         bag=bag,
         seed=seed,
         context=context,
-        duration=duration,
+        duration=DriveConfig().duration if duration is None else duration,
         interval=interval,
         out=str(folder),
         rerun=str(rerun or ""),

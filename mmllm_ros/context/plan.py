@@ -61,7 +61,7 @@ class Rules:
     lost_after: float = 1.5
     dwell: float = 5.0
     recover_after: float = 1.0
-    epsilon: float = 0.01
+    epsilon: float = 0.005
     budget: Budget = field(default_factory=Budget)
     duty: float = 1.0
 

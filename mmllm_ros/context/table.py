@@ -20,7 +20,7 @@ FORMAT = "mmllm_ros plan table 1"
 LARGEST = 4_000_000
 """Bytes of a table that is still read."""
 
-STRENGTH = 20.0
+STRENGTH = 60.0
 """A row of so many questions counts as much as what is known of its kind of question in every context."""
 
 Counts = Mapping[str, Mapping[str, tuple[float, float]]]
