@@ -131,7 +131,7 @@ def _trial(rows: Rows, learners: nn.ModuleDict, depth: int) -> tuple[float, floa
         return tensor
 
     def step() -> None:
-        with fast(rows.hidden.device):
+        with fast(rows.model.llm.device):
             value, _ = rows.lesson(learners, chosen, np.random.default_rng(0), depth)
         value.backward()
         learners.zero_grad(set_to_none=True)

@@ -77,7 +77,7 @@ def learn(
     every = max(1, course.steps // EXAMINATIONS)
     best = _Best(folder / "best.safetensors")
 
-    def examine(step: int, loss: float) -> None:
+    def examine(step: int, loss: float | None = None) -> None:
         value, accuracy = validation.examine(learners, course.depth)
         if value < best.loss:
             best.keep(learners, value, accuracy)
@@ -85,7 +85,7 @@ def learn(
         part = folder / f"{SPENT}.part"
         part.write_text(json.dumps({"spent": meter.seconds, "flops": meter.flops}))
         part.replace(folder / SPENT)
-        tell(step, loss, examined=True)
+        tell(step, value if loss is None else loss, examined=True)
 
     def tell(step: int, loss: float, examined: bool = False) -> None:
         progress = Progress(
@@ -111,8 +111,8 @@ def learn(
             raise Spent
 
     if best.loss == float("inf"):
-        with fast(rows.hidden.device):
-            examine(0, float("nan"))
+        with fast(rows.model.llm.device):
+            examine(0)
     try:
         schedule = Schedule(course.steps, LEARNING_RATE, warmup=WARMUP, checkpoint_every=every)
         fit(NAME, learners, loss, schedule, folder, seed, watch)

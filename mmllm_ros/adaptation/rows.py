@@ -10,13 +10,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..datatypes import BadInput
-from ..latent.connector import Connector, merge
+from ..latent.connector import Connector
 from ..latent.decoder import decoder_blocks
-from ..latent.lower import can_split, lower_states, upper
+from ..latent.lower import can_split
 from ..latent.port import Bank
 from ..model import Model
-from ..training.text import answer_loss, lay_out
+from ..training.connectors import packed_bank
+from ..training.lower_cache import LowerCache
+from ..training.packing import pack, packed_loss, read_text
 from .agreement import disagreement, matches
 from .lessons import Lesson
 
@@ -37,8 +38,6 @@ class Rows:
     """
 
     def __init__(self, model: Model, lessons: Sequence[Lesson], learners: Sequence[str]) -> None:
-        if not can_split(model.llm):
-            raise BadInput(f"model {model.name} cannot learn on the road: its decoder is not of the kind that runs in two halves")
         self.model, self.learners = model, tuple(learners)
         moments = list({id(lesson.tokens): lesson.tokens for lesson in lessons}.values())
         number = {id(tokens): index for index, tokens in enumerate(moments)}
@@ -51,13 +50,10 @@ class Rows:
             for learner in set(self.learners) - {*model.connectors}
             for other in sorted(self.tokens.keys() - set(self.learners))
         }
-        pairs = [(model.prompt.question_ids(lesson.question), model.prompt.answer_ids(lesson.answer)) for lesson in lessons]
-        self.length = [len(prompt) + len(answer) - 1 for prompt, answer in pairs]
-        self.laid = lay_out(pairs, model.tokenizer.pad_token_id)
-        self.first = len(decoder_blocks(model.llm)) - model.linked_blocks
-        with torch.no_grad():
-            parts = self.laid.ids.to(model.llm.device).split(AT_ONCE)
-            self.hidden = torch.cat([lower_states(model.llm, part, first_block=self.first) for part in parts])
+        self.pairs = [(model.prompt.question_ids(lesson.question), model.prompt.answer_ids(lesson.answer)) for lesson in lessons]
+        self.texts = LowerCache(model.llm, len(decoder_blocks(model.llm)) - model.linked_blocks)
+        if can_split(model.llm):
+            self.texts.states([read_text(pair) for pair in self.pairs])
 
     def __len__(self) -> int:
         return len(self.moment)
@@ -81,7 +77,7 @@ class Rows:
         """What each modality says at `moments`; learners link `depth` of the last blocks."""
         banks = {}
         for modality, parts in self.tokens.items():
-            values, places, valid = (part[moments].to(self.hidden.device) for part in parts)
+            values, places, valid = (part[moments].to(self.model.llm.device) for part in parts)
             connector = learning[modality] if modality in learning else self.model.connectors[modality]
             reach = min(depth, len(connector.heads)) if modality in learning else None
             # A frozen connector needs no gradient, and autograd sees that by itself.
@@ -90,17 +86,13 @@ class Rows:
 
     def loss(self, banks: Mapping[str, Bank], rows: np.ndarray, row: Tensor, seen: Mapping[str, Tensor]) -> tuple[Tensor, float]:
         """Mean cross-entropy of the answers of `rows`, and the share of right ones; `row` says where in `banks` each looks."""
-        device = self.hidden.device
-        told = {}
-        for modality, bank in banks.items():
-            hidden = ~seen[modality].to(device)[:, None]
-            told[modality] = {
-                block: latent.of_rows(row, latent.log_gate[row].masked_fill(hidden, -torch.inf)) for block, latent in bank.items()
-            }
-        length = max(self.length[index] for index in rows)
-        places, targets = self.laid.places[rows].to(device), self.laid.targets[rows].to(device)
-        hidden = self.hidden[rows, :length]
-        return answer_loss(upper(self.model.llm, hidden, merge(told), first_block=self.first, positions=places), targets)
+        device = self.model.llm.device
+        seen = {modality: flags.to(device) for modality, flags in seen.items()}
+        value, right = torch.zeros((), device=device), 0
+        for packed in pack([self.pairs[index] for index in rows], row.tolist(), self.model.tokenizer.pad_token_id or 0, device):
+            loss, count = packed_loss(self.texts.logits(packed, packed_bank(banks, packed, seen)), packed)
+            value, right = value + loss, right + count
+        return value / len(rows), right / len(rows)
 
     def lesson(
         self, learning: Mapping[str, Connector], rows: np.ndarray, rng: np.random.Generator, depth: int

@@ -13,6 +13,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from lidar_lessons import ASKED, lessons, tokens
 from tiny_model import make_tiny_model
 from torch import nn
 
@@ -29,8 +30,6 @@ from mmllm_ros.encoders.proposals import ATTRIBUTES
 from mmllm_ros.model import Model
 from mmllm_ros.question_sets import Asked
 
-ASKED = ("are there any cars ?", "what color is the light ?", "how many trucks are there ?")
-
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
@@ -40,26 +39,6 @@ def folder(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def model(folder) -> Model:
     return Model.load(folder, "cpu")
-
-
-def tokens(model: Model, modality: str, seed: int = 0, count: int = 4, source: str = "") -> Tokens:
-    rng = np.random.default_rng([seed, len(modality)])
-    width = model.connectors[modality].shape["token_width"]
-    values, places = rng.normal(size=(count, width)), rng.normal(size=(count, 3))
-    revision = model.encoder_revisions[modality]
-    return Tokens(modality, source or modality, 1, values.astype(np.float32), places.astype(np.float32), revision)
-
-
-def lessons(model: Model, count: int = 40, modalities=("camera", "lidar")) -> list[Lesson]:
-    """Whether there are cars is written in the first number of every lidar token."""
-    made = []
-    for index in range(count):
-        seen = [tokens(model, modality, index) for modality in modalities]
-        for item in seen:
-            if item.modality == "lidar":
-                item.values[:] = 3.0 * (-1) ** index * np.sign(np.arange(item.values.shape[1]) % 2 - 0.5)
-        made.append(Lesson(ASKED[0], "yes" if index % 2 else "no", tuple(seen), f"scene {index // 2}"))
-    return made
 
 
 @pytest.fixture(scope="module")
