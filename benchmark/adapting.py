@@ -1,0 +1,101 @@
+# Copyright 2026 The mmllm_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""How long an answer takes while the trainer of `mmllm/adapt` works beside it, against the same answers before it started.
+
+    python benchmark/adapting.py --json out/adapting.json
+
+The trainer is the node's own: another process, lowest priority, half of the cores.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+
+from mmllm_ros.adaptation.job import Job
+from mmllm_ros.adaptation.lessons import Labelled
+from mmllm_ros.adaptation.scenarios import FIRST_LESSON
+from mmllm_ros.adaptation.state import State
+from mmllm_ros.assistant import Assistant
+from mmllm_ros.config import LlmConfig
+from mmllm_ros.encoders import load_encoder
+from mmllm_ros.model import Model
+from mmllm_ros.nodes.training import Training
+from mmllm_ros.question_sets import Asked, simulated
+from mmllm_ros.resources import default_model
+from mmllm_ros.rig import load_rig
+
+PAUSE = 0.05
+"""A robot is not asked without pause [s]."""
+
+
+def latencies(assistant: Assistant, asked: list[Asked], count: int, over: threading.Event) -> list[float]:
+    """Seconds of up to `count` answers, each about a new frame, until `over`."""
+    seconds = []
+    for index in range(count):
+        if over.is_set():
+            break
+        moment = asked[index % len(asked)]
+        for tokens in moment.tokens:
+            # New objects, as from new messages: nothing that was kept for the last frame counts.
+            assistant.put(dataclasses.replace(tokens))
+        started = time.perf_counter()
+        assistant.ask(moment.questions[0].question)
+        seconds.append(time.perf_counter() - started)
+        time.sleep(PAUSE)
+    return seconds
+
+
+def main() -> None:
+    """Drive, keep lessons, ask alone, ask while training, print and write."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rig", default="front")
+    parser.add_argument("--model", type=Path, default=default_model())
+    parser.add_argument("--lessons", type=int, default=200)
+    parser.add_argument(
+        "--answers", type=int, default=200, help="before the training; while it runs as many as there is time for"
+    )
+    parser.add_argument("--json", type=Path)
+    arguments = parser.parse_args()
+    rig = load_rig(arguments.rig)
+    model = Model.load(arguments.model)
+    encoders = {name: load_encoder(arguments.model / "encoders" / name, rig) for name in model.modalities}
+    asked = [
+        moment for moment in simulated(encoders, rig, "train", arguments.lessons // 2, FIRST_LESSON, each=2) if moment.questions
+    ]
+    now = asked[0].tokens[0].stamp
+    assistant = Assistant(model, LlmConfig(max_age=60.0), lambda: now)
+    training, over = threading.Event(), threading.Event()
+    outcome: list = []
+    with tempfile.TemporaryDirectory() as folder:
+        state = State(folder, arguments.model)
+        for lesson in Labelled(asked).lessons():
+            state.lessons.add(lesson)
+        alone = latencies(assistant, asked, arguments.answers, over)
+        job = Job(str(arguments.model), ["lidar"], state=folder, rig=arguments.rig)
+        trainer = Training(job, lambda _: training.set(), lambda end: (outcome.append(end), training.set(), over.set()))
+        training.wait()
+        beside = latencies(assistant, asked, 1_000_000, over)
+        trainer.close()
+    figures = {
+        name: {"answers": len(seconds), **{f"p{p}_ms": 1e3 * float(np.percentile(seconds, p)) for p in (50, 95)}}
+        for name, seconds in (("alone", alone), ("beside the training", beside))
+    }
+    report = {**figures, "p95 ratio": figures["beside the training"]["p95_ms"] / figures["alone"]["p95_ms"]}
+    report["p50 ratio"] = figures["beside the training"]["p50_ms"] / figures["alone"]["p50_ms"]
+    report["training"] = outcome[0]["message"] if isinstance(outcome[0], dict) else outcome[0]
+    print(json.dumps(report, indent=1))
+    if arguments.json:
+        arguments.json.parent.mkdir(parents=True, exist_ok=True)
+        arguments.json.write_text(json.dumps(report, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
