@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import typer
 from typer.main import get_command
 
+from .commands.adapting import adapt
 from .commands.depths import depths
 from .commands.doctor import doctor
 from .commands.learning import evaluate, simulate, train
@@ -19,8 +20,8 @@ from .commands.planning import context, plan
 from .commands.report import report
 from .datatypes import BadInput
 
-app = typer.Typer(add_completion=False, rich_markup_mode="rich", help="Robots that answer questions about what they sense.")
-for command in (drive, ask, replay, simulate, train, evaluate, plan, context, depths, report, doctor):
+app = typer.Typer(add_completion=False, rich_markup_mode="markdown", help="Robots that answer questions about what they sense.")
+for command in (drive, ask, replay, simulate, train, adapt, evaluate, plan, context, depths, report, doctor):
     app.command()(command)
 
 

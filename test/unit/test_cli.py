@@ -166,7 +166,14 @@ def test_doctor_finds_a_missing_model_and_gives_the_cure(tmp_path, capsys):
 def test_help_lists_the_commands(capsys):
     assert main([]) == 0
     listed = capsys.readouterr().out
-    assert all(command in listed for command in ("drive", "ask", "replay", "simulate", "train", "evaluate", "report", "doctor"))
+    assert all(
+        command in listed for command in ("drive", "ask", "replay", "simulate", "train", "adapt", "evaluate", "report", "doctor")
+    )
+
+
+def test_help_keeps_the_units(capsys):
+    assert main(["drive", "--help"]) == 0
+    assert "[s]" in capsys.readouterr().out
 
 
 def test_offline_commands_do_not_touch_ros():
