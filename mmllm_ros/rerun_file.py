@@ -29,7 +29,7 @@ MOST_POINTS = 20_000
 """A denser sweep is thinned out: a minute of a recording is then some 20 MB."""
 
 TIMELINE = "time"
-_RIGHT, _WRONG, _OPEN = (0, 170, 120), (226, 84, 30), (120, 160, 220)
+_RIGHT, _WRONG, _OPEN = (0, 170, 120), (226, 84, 30), (70, 120, 210)
 
 
 class RerunFile:
@@ -121,7 +121,9 @@ class RerunFile:
         self._stream.disconnect()
 
     def _tell(self, answer: Answer, verdict: str, now: int) -> None:
-        lines = [f"## {answer.question}", f"# {answer.answer}", f"{answer.confidence:.0%} sure. **{verdict}**"]
+        lines = [f"## {answer.question}", f"# {answer.answer}", f"{answer.confidence:.0%} sure"]
+        if verdict:
+            lines.append(f"**{verdict}**")
         lines.append(f"Age of its readings: {evidence_text(answer)}")
         lines += [f"- without {modality}: {reason}" for modality, reason in answer.unplugged.items()]
         document = self._rr.TextDocument("\n\n".join(lines), media_type=self._rr.MediaType.MARKDOWN)

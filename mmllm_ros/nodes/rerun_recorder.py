@@ -53,7 +53,8 @@ class RerunRecorder(Node):
 
     def _look(self) -> None:
         self._views.look()
-        self._file.see(self._views.images, self._views.points, self._now())
+        if now := self._now():
+            self._file.see(self._views.images, self._views.points, now)
 
     def _on_answer(self, message: Answer) -> None:
         self._write(self._file.answer, answer_from_message, message)
@@ -65,8 +66,10 @@ class RerunRecorder(Node):
         self._write(self._file.plan, plan_from_message, message)
 
     def _write(self, write: Any, convert: Any, message: Any) -> None:
+        if not (now := self._now()):
+            return  # before the first /clock it is 1970, and the timeline would begin there
         try:
-            write(convert(message), self._now())
+            write(convert(message), now)
         except BadInput as error:
             self.get_logger().warning(f"refused: {error}", throttle_duration_sec=5.0)
 
