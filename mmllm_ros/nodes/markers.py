@@ -45,9 +45,9 @@ def _answer(view: View) -> Iterator[Marker]:
         return
     answer = view.answers[0]
     said = f"{answer.answer} ({answer.confidence:.0%} sure)"
-    yield _text("answer", 0, answer.stamp, textwrap.fill(answer.question, LINE), (0.0, 0.0, 8.0), 0.5, _WHITE)
-    yield _text("answer", 1, answer.stamp, said, (0.0, 0.0, 6.7), 0.9, _WHITE)
-    yield _text("answer", 2, answer.stamp, f"from {evidence_text(answer)}", (0.0, 0.0, 5.9), 0.4, _WHITE)
+    yield _text("answer", 0, answer.stamp, textwrap.fill(answer.question, LINE), (0.0, 0.0, 8.8), 0.5, _WHITE)
+    yield _text("answer", 1, answer.stamp, said, (0.0, 0.0, 7.5), 0.9, _WHITE)
+    yield _text("answer", 2, answer.stamp, f"from {evidence_text(answer)}", (0.0, 0.0, 6.7), 0.4, _WHITE)
 
 
 def _plan(view: View) -> Iterator[Marker]:
@@ -56,7 +56,7 @@ def _plan(view: View) -> Iterator[Marker]:
         state, reason = modality_state(modality, view.plan)
         stamp = view.plan.stamp if view.plan else 0
         said = f"{modality} {state.word}" + (f": {reason}" if state is not State.PLUGGED else "")
-        yield _text("plan", number, stamp, said, (0.0, 0.0, 5.2 - 0.5 * number), 0.4, state.value)
+        yield _text("plan", number, stamp, said, (0.0, 0.0, 6.0 - 0.5 * number), 0.4, state.value)
 
 
 def _cameras(view: View) -> Iterator[Marker]:
@@ -94,9 +94,9 @@ def _motion(view: View) -> Iterator[Marker]:
     rate = turning(view.watch.healths)
     path = np.pad(heading_path(rate or 0.0), ((0, 0), (0, 1)), constant_values=0.2)
     for number, (kind, points) in enumerate(((Marker.LINE_STRIP, path[:-2]), (Marker.ARROW, path[[-3, -1]]))):
-        marker = _shape(kind, "motion", number, stamp, points, _WHITE, width=0.25)
+        marker = _shape(kind, "motion", number, stamp, points, _WHITE, width=0.18)
         if kind == Marker.ARROW:
-            marker.scale = Vector3(x=0.25, y=0.8, z=0.9)  # width of the shaft, width and length of the head
+            marker.scale = Vector3(x=0.18, y=0.7, z=0.8)  # width of the shaft, width and length of the head
         marker.action = Marker.DELETE if rate is None else Marker.ADD
         yield marker
 
