@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import rclpy
+from rclpy._rclpy_pybind11 import RCLError
 from rclpy.executors import ExternalShutdownException, MultiThreadedExecutor, SingleThreadedExecutor
 from rclpy.node import Node
 
@@ -39,6 +40,9 @@ def spin(make_node: Callable[[], Node | list[Node]], args: Sequence[str] | None 
         executor.spin()
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
+    except RCLError:
+        if rclpy.ok():  # else Ctrl-C took the middleware away under a callback that was publishing
+            raise
     except BadInput as error:
         print(error, file=sys.stderr)
         return 2
