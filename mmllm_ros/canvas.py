@@ -52,6 +52,7 @@ def fitted(text: str, width: int, size: int) -> str:
     return text[:longest] + "..."
 
 
+@lru_cache(maxsize=1024)
 def text_width(text: str, size: int) -> int:
     """Pixels from the start of `text` to its end."""
     return math.ceil(_font(size).getlength(text))
