@@ -54,6 +54,7 @@ PUBLISHED = (
 )  # fmt: skip
 SERVICES = (
     (("llm",), "mmllm/ask", "mmllm_ros/Ask", "server", "one question, answered within its timeout"),
+    (("llm",), "mmllm/teach", "mmllm_ros/Teach", "server", "the right answer to a question about this moment is kept"),
     (("context_monitor",), "mmllm/set_modality", "mmllm_ros/SetModality", "server",
      "override: 1 plugged, 2 unplugged, 0 automatic again"),
     (("context_monitor",), "(NAME_encoder/change_state, get_state)", "lifecycle_msgs", "client", "drives the encoders"),
@@ -62,6 +63,7 @@ SERVICES = (
 )  # fmt: skip
 ACTIONS = (
     (("llm",), "mmllm/ask_question", "mmllm_ros/AskQuestion", "server", "the same with streamed text, and cancel"),
+    (("llm",), "mmllm/adapt", "mmllm_ros/Adapt", "server", "trains connectors while answers go on; swapped in if better"),
     (("drive",), "mmllm/ask_question", "mmllm_ros/AskQuestion", "client", "asks every `interval` seconds"),
 )
 PARAMETERS = (

@@ -64,6 +64,8 @@ def workplace(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("workplace")
     (rig,) = (block for _, kind, block in BLOCKS if kind == "yaml" and "cameras" in block)
     (folder / "my_robot.yaml").write_text(rig)
+    (training,) = (block for _, kind, block in BLOCKS if kind == "yaml" and "stages" in block)
+    (folder / "my_llm.yaml").write_text(re.sub(r"(frames|calibration_scenes|steps): \d+", r"\1: 2", training))
     rig_options = ["--rig", "my_robot.yaml"]
     run(folder, [*MMLLM, "simulate", "--frames", "24", "--out", "sim", "--context", "day", *rig_options])
     (folder / "BAG").symlink_to(folder / "sim" / "train" / "recording")
