@@ -45,7 +45,6 @@ PUBLISHED = (
     (("visualizer",), "mmllm/overlay", "sensor_msgs/Image", NEWEST, "the robot at a glance; drawn only if subscribed to"),
     (("visualizer",), "mmllm/markers", "visualization_msgs/MarkerArray", NEWEST, "answer, sensors and their state, motion"),
     (("visualizer",), "mmllm/points", "sensor_msgs/PointCloud2", NEWEST, "the lidar in the colours of the cameras"),
-    (("visualizer",), "mmllm/points", "sensor_msgs/PointCloud2", "reliable, depth 1", "the lidar in the colours that the cameras see there"),
     (WITH_DIAGNOSTICS, "/diagnostics", "diagnostic_msgs/DiagnosticArray", RELIABLE, "once a second (REP-107)"),
     (("simulator",), BY_RIG, "Image, CameraInfo, PointCloud2, Imu", RELIABLE, "every sensor of the rig"),
     (("simulator",), "(/tf_static)", "tf2_msgs/TFMessage", LATCHED, "the mounts, where tf2_msgs is installed"),
