@@ -39,12 +39,13 @@ def draw(found: dict, report: dict, path: Path) -> None:
         axis.set_xlim(first[0]["second"], first[-1]["second"])
         axis.tick_params(labelbottom=axis is axes[-1])
     axes[-1].set_xlabel("seconds of the drive")
-    _plans(figure.add_subplot(grid[:, 1]), report)
+    _bars(figure.add_subplot(grid[:2, 1]), report, "accuracy", "right answers [%], same frames and questions")
+    _bars(figure.add_subplot(grid[2:, 1]), report, "flops_share", "operations, % of everything always on")
     ours = report["ours"]
     figure.suptitle(
         f"{report['scenario'].replace('_', ' ')}: our plan answers {100 * ours['accuracy']:.1f} % rightly, everything always on "
         f"{100 * report['always_on']['accuracy']:.1f} %, with {100 * ours['flops_share']:.0f} % of its operations"
-        f" ({report['questions']} questions, {report['drives']} drives)",
+        f" ({report['questions']} questions, {report['drives']} drive{'s' * (report['drives'] > 1)})",
         fontsize=11,
     )
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -111,17 +112,17 @@ def _compute(axis: Axes, steps: Sequence[dict]) -> None:
     axis.grid(alpha=0.3)
 
 
-def _plans(axis: Axes, report: dict) -> None:
-    for plan in ORDER:
-        row = report[plan]
-        strong = plan == "ours"
-        share = 100 * row["flops_share"]
-        axis.plot(share, 100 * row["accuracy"], "o", color=USED if strong else "0.5", markersize=9 if strong else 6)
-        name = row.get("pair", plan).replace("_", " ")
-        axis.annotate(f"best pair: {name}" if "pair" in row else name, (share, 100 * row["accuracy"]),
-                      textcoords="offset points", xytext=(6, 4) if plan != "ours_ahead" else (6, -10), fontsize=8,
-                      ha="left" if share < 75 else "right", fontweight="bold" if strong else "normal")  # fmt: skip
-    axis.axvline(55, color=BROKEN, linewidth=0.8, linestyle=":")
-    axis.set(xlabel="operations, % of everything always on", ylabel="right [%]", xlim=(0, 112))
-    axis.set_title("all plans on the same frames and questions", fontsize=9, loc="left")
-    axis.grid(alpha=0.3)
+def _bars(axis: Axes, report: dict, key: str, title: str) -> None:
+    plans = ORDER[::-1]
+    rows = [report[plan] for plan in plans]
+    values = [100 * row[key] for row in rows]
+    names = [
+        ("best pair, " + row["pair"] if "pair" in row else plan).replace("_", " ") for plan, row in zip(reversed(ORDER), rows)
+    ]
+    colours = [USED if plan == "ours" else "0.45" if plan == "always_on" else "0.75" for plan in plans]
+    axis.barh(range(len(rows)), values, color=colours)
+    for place, value in enumerate(values):
+        axis.text(value + 1, place, f"{value:.1f}" if key == "accuracy" else f"{value:.0f}", va="center", fontsize=8)
+    axis.set_yticks(range(len(rows)), names, fontsize=8)
+    axis.set_xlim(0, 1.12 * max(values))
+    axis.set_title(title, fontsize=9, loc="left")

@@ -17,10 +17,11 @@ from .demand import demand
 from .dwell import Dwell, Smoothed
 from .estimate import Context, estimate, name_of
 from .pressure import Relief
+from .standing import keep_plugged
 from .table import PlanTable
 
 SETTLING = 2.0
-"""Light and weather are smoothed over so long [s], and a new name must last as long."""
+"""Light and weather are smoothed over so long [s], and a new name must last half as long."""
 
 RECENT_QUESTIONS = 50
 """The plugged set suits the questions asked last, mixed with what is usually asked."""
@@ -83,6 +84,7 @@ class Planner:
         self._asked: deque[str] = deque(maxlen=RECENT_QUESTIONS)
         self._levels, self._name, self._motion = Smoothed(), Dwell[str](), Dwell[str]()
         self._wanted, self._allowed = Dwell[tuple[str, ...]](), frozenset[str]()
+        self._decided: tuple[str, Choice | None] = ("", None)
         self._good: set[str] = set()
         self._bad_at: dict[str, int] = {}
 
@@ -148,7 +150,7 @@ class Planner:
             self._name = Dwell()
         if not self.context.motion:
             self._motion = Dwell()
-        name = self._name.step(name, now, SETTLING)
+        name = self._name.step(name, now, SETTLING / 2)
         self.context = Context(name, self._motion.step(newest.motion, now, SETTLING / 2), levels)
 
     def _judge(self, modality: str, reports: list[Report], rules: Rules, now: int) -> tuple[bool, str]:
@@ -181,9 +183,14 @@ class Planner:
             sources={modality: max(1, len(known)) for modality, known in sources.items()},
             most_blocks=table.depths[0] if relief.shallow else 0,
             most_modalities=max(1, len(allowed) - relief.dropped),
-            slowness=slowness(table, [report.health for known in sources.values() for report in known]),
+            slowness=round(slowness(table, [report.health for known in sources.values() for report in known]), 1),
         )
-        return choose(table, situation, rules.budget, rules.epsilon)
+        # Where a question may use nothing beside the plan, one set must do for all.
+        decide = choose if relief.dropped or rules.budget.memory else keep_plugged
+        key = (situation, decide, rules, tuple(sorted(kinds.items())))
+        if repr(key) != self._decided[0]:
+            self._decided = (repr(key), decide(table, situation, rules.budget, rules.epsilon))
+        return self._decided[1]
 
     def _hold(self, wanted: tuple[str, ...], allowed: set[str], rules: Rules, now: int) -> tuple[str, ...]:
         if allowed != self._allowed:  # what is out of order goes at once, and what is back may come at once

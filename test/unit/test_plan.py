@@ -92,7 +92,7 @@ def test_a_modality_added_later_needs_no_entry_anywhere():
 def test_what_the_table_finds_unneeded_is_unplugged_with_the_figures_and_stays_available():
     result = Drive().step()
     assert result.plugged == {"camera": True, "lidar": False, "imu": False}
-    assert result.reasons["lidar"].startswith("healthy, but not needed: camera alone answers 80 % of the exist questions")
+    assert result.reasons["lidar"] == ("healthy, but 0 % of the usual questions (unknown) need it: it is encoded when they ask")
     assert result.available == ("camera", "imu", "lidar")
     assert result.flops > 0 and result.cost > 0
 

@@ -1,0 +1,209 @@
+# Copyright 2026 The mmllm_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Plugging and unplugging over DDS: how soon it counts, whether an answer is lost, and what the monitor costs by itself.
+
+python benchmark/switching.py --json out/switching.json
+
+A drive in one process, and a client in another. An operator's override is the switch: from the call that sets it to the first
+answer without the sensor, from the call to the first answer with it, with weights resident and unloaded. Then random switches
+while questions are asked without a pause. The monitor's own load is that of its process beside six cameras, lidar and IMU.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import psutil
+
+os.environ.setdefault("ROS_DOMAIN_ID", "93")
+os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
+
+import rclpy
+from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.srv import ChangeState
+from mmllm_ros.msg import ModalityPlan, SensorTokens
+from mmllm_ros.srv import Ask, SetModality
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rich.console import Console
+
+from mmllm_ros.nodes import qos
+
+QUESTION = "Are there any cars?"
+MODALITIES = ("camera", "lidar", "imu")
+FOREVER = ("--ros-args", "-p", "duration:=0.0")
+
+
+class Client:
+    """What an operator and a passenger do, each call awaited."""
+
+    def __init__(self) -> None:
+        rclpy.init()
+        self.node = rclpy.create_node("switching")
+        services = {Ask: "mmllm/ask", SetModality: "mmllm/set_modality", ChangeState: "lidar_encoder/change_state"}
+        self._clients = {kind: self.node.create_client(kind, name) for kind, name in services.items()}
+        self.tokens: dict[str, float] = {}
+        self.plans: list[tuple[float, dict[str, bool]]] = []
+        self.node.create_subscription(SensorTokens, "mmllm/tokens", self._on_tokens, qos.RELIABLE)
+        self.node.create_subscription(ModalityPlan, "mmllm/plan", self._on_plan, qos.LATCHED)
+        self._executor = SingleThreadedExecutor()
+        self._executor.add_node(self.node)
+        threading.Thread(target=self._spin, daemon=True).start()
+        for client in self._clients.values():
+            client.wait_for_service(120.0)
+
+    def _spin(self) -> None:
+        try:
+            self._executor.spin()
+        except ExternalShutdownException:
+            return
+
+    def _on_tokens(self, message: SensorTokens) -> None:
+        self.tokens[message.modality] = time.monotonic()
+
+    def _on_plan(self, plan: ModalityPlan) -> None:
+        self.plans.append((time.monotonic(), dict(zip(plan.modalities, plan.plugged))))
+
+    def call(self, kind: type, **fields):
+        done = threading.Event()
+        future = self._clients[kind].call_async(kind.Request(**fields))
+        future.add_done_callback(lambda _: done.set())
+        return future.result() if done.wait(60.0) else None
+
+    def ask(self) -> set[str] | None:
+        """The modalities that an answer rests on, None where there is none."""
+        response = self.call(Ask, question=QUESTION, timeout=30.0)
+        return {item.modality for item in response.answer.evidence} if response and response.success else None
+
+    def ready(self) -> None:
+        deadline = time.monotonic() + 180.0
+        while self.ask() is None or set(self.tokens) < set(MODALITIES):
+            if time.monotonic() > deadline:
+                sys.exit("switching: the drive gave no answer within 180 s")
+            time.sleep(0.5)
+
+    def told(self, modality: str, on: bool, since: float) -> float:
+        """When the plan that says so came in."""
+        while True:
+            for moment, plugged in list(self.plans):
+                if moment >= since and plugged.get(modality) == on:
+                    return moment
+            time.sleep(0.001)
+
+
+def unplug(client: Client, modality: str) -> float:
+    """Seconds from the plan to the first answer without."""
+    since = time.monotonic()
+    client.call(SetModality, modality=modality, mode=SetModality.Request.UNPLUGGED)
+    plan = client.told(modality, False, since)
+    while modality in (client.ask() or {modality}):
+        pass
+    return time.monotonic() - plan
+
+
+def plug(client: Client, modality: str) -> float:
+    """Seconds from the plan to the first new tokens."""
+    since = time.monotonic()
+    client.call(SetModality, modality=modality, mode=SetModality.Request.PLUGGED)
+    plan = client.told(modality, True, since)
+    while client.tokens.get(modality, 0.0) < plan:
+        time.sleep(0.001)
+    return client.tokens[modality] - plan
+
+
+def reload(client: Client, modality: str) -> float:
+    """Seconds from the plan to the first new tokens of an encoder whose weights were let go."""
+    unplug(client, modality)
+    time.sleep(1.0)
+    client.call(ChangeState, transition=Transition(id=Transition.TRANSITION_CLEANUP))
+    return plug(client, modality)
+
+
+def random_switches(client: Client, count: int) -> dict[str, float]:
+    """So many overrides at random while questions are asked one after the other."""
+    rng, stop, found = np.random.default_rng(0), threading.Event(), {"asked": 0, "lost": 0}
+
+    def passenger() -> None:
+        while not stop.is_set():
+            found["asked"] += 1
+            found["lost"] += client.ask() is None
+
+    thread = threading.Thread(target=passenger)
+    thread.start()
+    for _ in range(count):
+        client.call(SetModality, modality=str(rng.choice(MODALITIES)), mode=int(rng.integers(1, 3)))
+    stop.set()
+    thread.join()
+    return {"switches": count, **found}
+
+
+def monitor_load(seconds: float) -> float:
+    """Share of a core that the monitor takes beside the simulator and the encoders of six cameras, lidar and IMU."""
+    nodes = ("simulator", "camera_encoder", "lidar_encoder", "imu_encoder", "llm", "context_monitor")
+    environment = {**os.environ, "ROS_DOMAIN_ID": "94"}
+    running = {
+        name: subprocess.Popen(
+            [sys.executable, "-m", f"mmllm_ros.nodes.{name}", "--ros-args", "-p", "rig:=nuscenes", "--log-level", "error"],
+            env=environment,
+        )
+        for name in nodes
+    }
+    try:
+        time.sleep(25.0)
+        process = psutil.Process(running["context_monitor"].pid)
+        before, began = sum(process.cpu_times()[:2]), time.monotonic()
+        time.sleep(seconds)
+        return (sum(process.cpu_times()[:2]) - before) / (time.monotonic() - began)
+    finally:
+        for process in running.values():
+            process.send_signal(signal.SIGINT)
+        for process in running.values():
+            process.wait(60)
+
+
+def main() -> None:
+    """Measure, print, write."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--json", type=Path, default=Path("out/switching.json"))
+    parser.add_argument("--times", type=int, default=20, help="each way")
+    parser.add_argument("--switches", type=int, default=1000, help="at random")
+    arguments = parser.parse_args()
+    load = monitor_load(20.0)
+    drive = subprocess.Popen([sys.executable, "-m", "mmllm_ros.nodes.drive", *FOREVER], stdout=subprocess.DEVNULL)
+    try:
+        client = Client()
+        client.ready()
+        spent: dict[str, list[float]] = {"unplug": [], "plug": [], "reload": []}
+        for _ in range(arguments.times):
+            spent["unplug"].append(unplug(client, "lidar"))
+            spent["plug"].append(plug(client, "lidar"))
+        for _ in range(max(3, arguments.times // 5)):
+            spent["reload"].append(reload(client, "lidar"))
+        switches = random_switches(client, arguments.switches)
+    finally:
+        drive.send_signal(signal.SIGINT)
+        drive.wait(60)
+    report = {
+        **{f"{what}_s": {"p50": float(np.median(times)), "max": max(times)} for what, times in spent.items()},
+        "random": switches,
+        "monitor_share_of_a_core": load,
+    }
+    console = Console()
+    for what, times in spent.items():
+        console.print(f"{what}: {1000 * np.median(times):.0f} ms (median of {len(times)}), {1000 * max(times):.0f} ms at most")
+    console.print(f"{switches['switches']} random switches: {switches['lost']} of {switches['asked']} answers lost")
+    console.print(f"monitor: {100 * load:.1f} % of a core beside six cameras, lidar and IMU")
+    arguments.json.parent.mkdir(parents=True, exist_ok=True)
+    arguments.json.write_text(json.dumps(report, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
