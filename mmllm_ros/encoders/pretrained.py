@@ -74,12 +74,18 @@ class PretrainedCamera(Encoder):
         }
 
     def forward(self, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
-        pixels = (batch["now"].float() - self.mean.to(batch["now"].device)) / self.std.to(batch["now"].device)
+        mount, view = batch["mount"][:, :4], batch["now"].float()
+        height, width = view.shape[-2:]
+        if (height, width) != (self.size, self.size):
+            # A view as it was rendered for training: its mount says nothing of the aspect, the picture does.
+            mount = torch.cat([mount[:, :3], mount.new_full((len(mount), 1), height / width)], 1)
+            view = functional.interpolate(view, (self.size, self.size), mode="bilinear", antialias=True)
+        pixels = (view - self.mean.to(view.device)) / self.std.to(view.device)
         hidden = self._loaded()(pixel_values=pixels).last_hidden_state
         side = math.isqrt(hidden.shape[1])
         patches = hidden[:, hidden.shape[1] - side * side :].transpose(1, 2).unflatten(-1, (side, side))
         values = functional.adaptive_avg_pool2d(patches, self.pools).flatten(2).transpose(1, 2)
-        return values, self._places(batch["mount"])
+        return values, self._places(mount)
 
     def _places(self, mount: Tensor) -> Tensor:
         rows, columns = self.pools

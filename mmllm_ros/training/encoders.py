@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -151,10 +151,12 @@ def train_imu(shards: Shards, encoder: ImuEncoder, schedule: Schedule, batch: in
 KINDS = {"camera": (CameraEncoder, train_camera), "lidar": (LidarEncoder, train_lidar), "imu": (ImuEncoder, train_imu)}
 
 
-def train_encoder(modality: str, shards: Shards, schedule: Schedule, batch: int, folder: Path, seed: int, out: Path) -> None:
-    """Train the encoder of `modality` and save it, frozen and in 16 bits, into `out`."""
+def train_encoder(
+    modality: str, shards: Shards, shape: Mapping[str, int], schedule: Schedule, batch: int, folder: Path, seed: int, out: Path
+) -> None:
+    """Train the encoder of `modality`, of the usual shape but for `shape`, and save it, frozen and in 16 bits, into `out`."""
     torch.manual_seed(seed)
     kind, train = KINDS[modality]
-    encoder = kind(shards.rig)
+    encoder = kind(shards.rig, **shape)
     train(shards, encoder, schedule, batch, folder, seed)
     once(lambda: encoder.save(out))

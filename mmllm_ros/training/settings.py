@@ -4,8 +4,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -19,7 +20,9 @@ STAGES = ("camera", "lidar", "imu", "words", "world", "imitation", "connectors")
 class TrainSettings:
     """A whole training.
 
-    `frames` are rendered for training, `calibration_scenes` driven for the temperature; `llm` and `connector` are shapes.
+    `frames` are rendered for training, `calibration_scenes` driven for the temperature. `llm` is the shape of one to be trained
+    here, or the folder or hub name of a pretrained one; `encoders` the shapes, by modality, that are not the usual ones, a
+    `name` in it a pretrained vision model's; `connector` the shape of the connectors. Training asks for no stage it needs not.
     `schedules` and `batches` go by stage; a batch is [views], [sweeps] or [windows] for an encoder, [scenes, questions each,
     most objects] for text, [frames] for imitation, [frames, questions each] for the connectors.
     """
@@ -30,10 +33,11 @@ class TrainSettings:
     prompt: str
     frames: int
     calibration_scenes: int
-    llm: dict[str, int]
+    llm: dict[str, int] | str
     connector: dict[str, int]
     schedules: dict[str, Schedule]
     batches: dict[str, tuple[int, ...]]
+    encoders: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
 def read_settings(path: Path) -> TrainSettings:

@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 
 from ..encoders import load_encoder
+from ..encoders.pretrained import PretrainedCamera
 from ..latent.checkpoint import load_llm
 from ..latent.connector import Connector
 from ..latent.manifest import LLM_FOLDER, Manifest
@@ -41,17 +42,20 @@ def train(settings: TrainSettings, work: Path, out: Path) -> Model:
     with first_alone():
         frames = Shards(render(work / "frames", settings.frames, settings.rig), rig)
     for modality in ENCODERS:
-        if not (out / "encoders" / modality / "model.safetensors").is_file():
+        shape, place = settings.encoders.get(modality, {}), out / "encoders" / modality
+        if "name" in shape:
+            once(partial(PretrainedCamera(rig, **shape).save, place))
+        elif not (place / "model.safetensors").is_file():
             stage = settings.schedules[modality], settings.batches[modality][0]
-            train_encoder(modality, frames, *stage, work, settings.seed, out / "encoders" / modality)
-    if not (out / LLM_FOLDER / "model.safetensors").is_file():
+            train_encoder(modality, frames, shape, *stage, work, settings.seed, place)
+    if not isinstance(settings.llm, str) and not (out / LLM_FOLDER / "model.safetensors").is_file():
         _train_llm(settings, frames, work, out / LLM_FOLDER)
-    model = _connected(settings, rig, out)
+    model = connected(settings, rig, out)
     encoders = {modality: load_encoder(out / "encoders" / modality, rig) for modality in ENCODERS}
     data = encode_all(frames, encoders, work), frames.truths, rig
-    imitation, answers = ((settings.schedules[stage], settings.batches[stage]) for stage in ("imitation", "connectors"))
-    train_imitation(model, *data, imitation[0], imitation[1][0], work, settings.seed)
-    train_connectors(model, *data, *answers, work, settings.seed)
+    if "imitation" in settings.schedules:
+        train_imitation(model, *data, settings.schedules["imitation"], settings.batches["imitation"][0], work, settings.seed)
+    train_connectors(model, *data, settings.schedules["connectors"], settings.batches["connectors"], work, settings.seed)
     calibrate(model, simulated(encoders, rig, "val", settings.calibration_scenes, settings.seed))
     once(lambda: model.save(out))
     return model
@@ -68,13 +72,15 @@ def _train_llm(settings: TrainSettings, frames: Shards, work: Path, out: Path) -
     once(lambda: save_llm(llm, prompt, out))
 
 
-def _connected(settings: TrainSettings, rig: Rig, out: Path) -> Model:
-    """The frozen LLM of `out` with fresh connectors for its encoders."""
-    llm, tokenizer, revision = load_llm(out / LLM_FOLDER, torch.device("cpu"))
+def connected(settings: TrainSettings, rig: Rig, out: Path) -> Model:
+    """The frozen LLM, of `out` or the pretrained one, with fresh connectors for the encoders in `out`."""
+    name = settings.llm if isinstance(settings.llm, str) else LLM_FOLDER
+    llm, tokenizer, revision = load_llm(out / name if name == LLM_FOLDER else name, torch.device("cpu"), download=True)
     torch.manual_seed(settings.seed)
     encoders = {modality: load_encoder(out / "encoders" / modality, rig) for modality in ENCODERS}
     manifest = Manifest(
         name=settings.name,
+        llm=name,
         llm_revision=revision,
         encoder_revisions={modality: encoder.revision for modality, encoder in encoders.items()},
         answers=list(ANSWERS),

@@ -160,6 +160,14 @@ def test_a_hugging_face_vision_encoder_serves_as_the_camera_encoder(tmp_path):
     assert tokens.values.shape == (8, 32) and encoder.token_width == 32
     middle = np.degrees(tokens.places[:, 0]).mean()
     assert middle == pytest.approx(55.0, abs=0.01)
+    # Training gives the view as it was rendered, with the mount in full.
+    mount, image = RIG.camera("front_left"), camera("front_left").image
+    rendered = torch.from_numpy(image).permute(2, 0, 1)[None]
+    batch = {"now": rendered, "mount": torch.tensor([[mount.bearing, mount.fov, mount.pitch, *mount.position]])}
+    with torch.inference_mode():
+        values, places = encoder(batch)
+    np.testing.assert_allclose(places[0].numpy(), tokens.places, atol=1e-5)
+    assert values.shape == (1, *tokens.values.shape)
 
 
 def test_a_camera_pitched_down_looks_lower():
