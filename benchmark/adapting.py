@@ -4,7 +4,7 @@
 
     python benchmark/adapting.py --json out/adapting.json
 
-The trainer is the node's own: another process, lowest priority, half of the cores.
+The trainer is the node's own: another process, low priority, half of the cores.
 """
 
 from __future__ import annotations

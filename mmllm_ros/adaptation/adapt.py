@@ -111,7 +111,8 @@ def adapt(
     after = accuracy(adapted, held, request.modalities)
     better = after > before and after - before >= request.margin
     shutil.rmtree(folder)
-    verdict = "better" if better else f"not better by the margin of {100 * request.margin:g} points, rolled back"
+    wanted = f" by the margin of {100 * request.margin:g} points" if request.margin else ""
+    verdict = "better" if better else f"not better{wanted}, rolled back"
     counts = f"{100 * before:.1f} % before, {100 * after:.1f} % after on {len(held)} validation questions"
     message = f"{', '.join(request.modalities)}: {counts}: {verdict}"
     return Outcome(adapted, better, message, before, after, meter.seconds, meter.flops, peak_mb(), course, len(kept))

@@ -3,7 +3,7 @@
 """The training process of a robot: `python -m mmllm_ros.adaptation.trainer`, started by the llm node.
 
 It reads one job (JSON) from its first line of input, writes one line for each progress and one for the result, and ends when
-its input does: a trainer never outlives its node. It has the lowest priority and half of the cores, so that answers come first.
+its input does: a trainer never outlives its node. It takes half of the cores; whoever starts it sets its priority.
 """
 
 from __future__ import annotations
@@ -23,7 +23,6 @@ from .job import Job, run
 
 def main() -> int:
     """Run the job. Exit status 0 with a result, 2 with an error line."""
-    os.nice(19)
     torch.set_num_threads(max(1, (os.cpu_count() or 2) // 2))
     job = Job(**json.loads(sys.stdin.readline()))
     threading.Thread(target=_end_with_the_input, daemon=True).start()

@@ -11,8 +11,12 @@ import threading
 from collections.abc import Callable
 from dataclasses import asdict
 
+import psutil
+
 from ..adaptation.job import Job
 
+NICENESS = 10
+"""Answers come first; at 19 a busy machine would never finish a training."""
 STOPPED = "training stopped, the old weights serve on"
 
 
@@ -33,6 +37,7 @@ class Training:
         command = [sys.executable, "-m", "mmllm_ros.adaptation.trainer"]
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL, "text": True}
         self.process = subprocess.Popen(command, **pipes)
+        psutil.Process(self.process.pid).nice(NICENESS)
         self._thread = threading.Thread(target=self._listen, args=(job,), name="training", daemon=True)
         self._thread.start()
 

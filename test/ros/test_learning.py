@@ -26,6 +26,7 @@ from rclpy.parameter import Parameter
 from mmllm_ros.adaptation.lessons import split
 from mmllm_ros.adaptation.state import State
 from mmllm_ros.model import Model
+from mmllm_ros.nodes import training
 from mmllm_ros.nodes.llm import Llm
 from mmllm_ros.nodes.messages import tokens_to_message
 
@@ -79,7 +80,10 @@ class Robot:
 
     def result(self, handle):
         outcome = handle.get_result_async()
-        return self.ros.until(lambda: outcome.done() and outcome.result())
+        while not outcome.done():
+            told = len(self.feedback)
+            self.ros.until(lambda told=told: outcome.done() or len(self.feedback) > told)
+        return outcome.result()
 
 
 def start(ros, model, state) -> Llm:
@@ -90,7 +94,9 @@ def start(ros, model, state) -> Llm:
 
 
 @pytest.fixture
-def robot(ros, without_lidar, tmp_path):
+def robot(ros, without_lidar, tmp_path, monkeypatch):
+    # Beside other tests a training of low priority would stand still.
+    monkeypatch.setattr(training, "NICENESS", 0)
     return Robot(ros, without_lidar, tmp_path)
 
 
