@@ -35,7 +35,7 @@ SUBSCRIBED = (
     ((*ENCODERS, "llm", "visualizer", "drive"), "mmllm/plan", "mmllm_ros/ModalityPlan", LATCHED, "which modalities are plugged"),
     (("llm",), "mmllm/questions", "std_msgs/String", RELIABLE, "ask without a client"),
     (("visualizer",), "mmllm/answers", "mmllm_ros/Answer", RELIABLE, "the newest are drawn"),
-    (("context_monitor",), "mmllm/answers", "mmllm_ros/Answer", RELIABLE, "what answers cost on this robot"),
+    (("context_monitor",), "mmllm/answers", "mmllm_ros/Answer", RELIABLE, "the plugged set suits what is asked"),
 )  # fmt: skip
 PUBLISHED = (
     (ENCODERS, "mmllm/tokens", "mmllm_ros/SensorTokens", "reliable, 1 per source", "while active; header of the sensor message"),
