@@ -57,11 +57,3 @@ def test_every_parameter_of_the_params_file_is_one_that_its_node_declares_with_a
         wildcard, _, node = name.rpartition("/")
         assert wildcard == "/**", "only a wildcard works in every namespace"
         SECTIONS[node](**section["ros__parameters"])
-
-
-def test_the_rviz_layout_uses_only_what_comes_with_ros():
-    content = yaml.safe_load((ROOT / "config" / "drive.rviz").read_text())
-    displays = content["Visualization Manager"]["Displays"]
-    assert all(display["Class"].startswith("rviz_default_plugins/") for display in displays)
-    topics = {display["Topic"]["Value"] for display in displays if "Topic" in display}
-    assert {"mmllm/overlay", "mmllm/markers"} <= topics and not any(topic.startswith("/") for topic in topics)
