@@ -143,8 +143,8 @@ def test_a_command_runs_beside_a_robot(robot, ros, command) -> None:
         client = ActionClient(ros.tester, kind, words[4])
         assert client.wait_for_server(60.0)
         accepted = client.send_goal_async(kind.Goal(**yaml.safe_load(words[6])))
-        result = ros.until(accepted.done, 60.0) and accepted.result().get_result_async()
-        ros.until(result.done, 120.0)
+        result = ros.until(accepted.done) and accepted.result().get_result_async()
+        ros.until(result.done)
         assert result.result().result.message  # one lesson is too few, and the node says so
     elif "pub" in words:
         package, _, name = words[5].split("/")
@@ -152,11 +152,11 @@ def test_a_command_runs_beside_a_robot(robot, ros, command) -> None:
         kind = getattr(import_module(f"{package}.msg"), name)
         message = kind(**yaml.safe_load(words[6]))
         ros.publisher(kind, words[4]).publish(message)
-        ros.until(lambda: any(answer.question == message.data for answer in answers), 60.0)
+        ros.until(lambda: any(answer.question == message.data for answer in answers))
     else:
         assert words[:3] == ["ros2", "topic", "echo"]
         answers = ros.collect(import_module("mmllm_ros.msg").Answer, words[3])
-        ros.until(lambda: answers, 60.0)
+        ros.until(lambda: answers)
 
 
 @pytest.mark.slow
