@@ -37,6 +37,7 @@ class LifecycleSwitch:
         self._get = node.create_client(GetState, f"{target}/get_state")
         self._change = node.create_client(ChangeState, f"{target}/change_state")
         self._pending: tuple[Client, Future, str, float] | None = None
+        self._goal = (False, True)
         self._refusals = 0
         self._pause_until = 0.0
 
@@ -56,7 +57,7 @@ class LifecycleSwitch:
 
         At most one request is on its way, and it is given up after `timeout` [s].
         """
-        now = time.monotonic()
+        self._goal, now = (active, loaded), time.monotonic()  # an answer that is on its way finds the newest goal
         if self._pending:
             client, future, what, sent = self._pending
             if now - sent < timeout:
@@ -67,10 +68,10 @@ class LifecycleSwitch:
         elif not self._get.service_is_ready():
             self.trouble = f"{self.target} is not running"
         elif now >= self._pause_until:
-            self._send(self._get, GetState.Request(), "get_state", lambda answer: self._on_state(answer, active, loaded))
+            self._send(self._get, GetState.Request(), "get_state", self._on_state)
 
-    def _on_state(self, answer: GetState.Response, active: bool, loaded: bool) -> None:
-        state = answer.current_state.id
+    def _on_state(self, answer: GetState.Response) -> None:
+        state, (active, loaded) = answer.current_state.id, self._goal
         if state == State.PRIMARY_STATE_UNCONFIGURED and (loaded or active):
             self._transit(Transition.TRANSITION_CONFIGURE)
         elif state == State.PRIMARY_STATE_INACTIVE and active:
@@ -91,6 +92,7 @@ class LifecycleSwitch:
     def _on_change(self, answer: ChangeState.Response, what: str) -> None:
         if answer.success:
             self._refusals, self.trouble = 0, ""
+            self._send(self._get, GetState.Request(), "get_state", self._on_state)  # the next transition at once
             return
         self._refusals += 1
         self._pause_until = time.monotonic() + min(2.0**self._refusals, _LONGEST_PAUSE)

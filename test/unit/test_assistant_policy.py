@@ -1,0 +1,116 @@
+# Copyright 2026 The mmllm_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""One question on top of the plan: what it leaves out, what it has encoded, and that an answer is never missing for it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from test_assistant import QUESTION, START, Clock, reading
+from test_choice import GOOD
+from tiny_model import make_tiny_model
+
+from mmllm_ros.assistant import Assistant
+from mmllm_ros.config import LlmConfig
+from mmllm_ros.context.per_question import PerQuestion
+from mmllm_ros.datatypes import MODALITIES, Plan
+from mmllm_ros.model import Model
+
+CONFIG = LlmConfig(max_age=1.5, fresh_for=0.6, epsilon=0.01)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory) -> Model:
+    return Model.load(make_tiny_model(tmp_path_factory.mktemp("model")), "cpu")
+
+
+class Encoders:
+    """Encode what is asked for, except what is `dead`, and remember it."""
+
+    def __init__(self, model: Model, dead=()) -> None:
+        self.model, self.dead, self.asked, self.assistant = model, dead, [], None
+
+    def __call__(self, modalities, seconds: float) -> None:
+        assert seconds == CONFIG.encode_timeout
+        self.asked.append(list(modalities))
+        for modality in modalities:
+            if modality not in self.dead:
+                self.assistant.put(reading(self.model, modality))
+
+
+def session(model: Model, *dead: str) -> tuple[Assistant, Encoders]:
+    encoders = Encoders(model, dead)
+    encoders.assistant = Assistant(model, CONFIG, Clock(), PerQuestion(GOOD, {"front"}), encoders)
+    return encoders.assistant, encoders
+
+
+def plan(*plugged: str, available=MODALITIES) -> Plan:
+    on = {modality: modality in plugged for modality in MODALITIES}
+    reasons = {modality: "healthy" if modality in available else "black picture" for modality in MODALITIES}
+    return Plan(START, on, reasons, "day", 0, available=tuple(sorted(available)))
+
+
+def used(answer) -> list[str]:
+    return [item.modality for item in answer.evidence]
+
+
+def test_a_question_leaves_out_what_it_does_not_need_and_the_answer_says_why(model):
+    assistant, encoders = session(model)
+    for modality in MODALITIES:
+        assistant.put(reading(model, modality))
+    assistant.follow(plan(*MODALITIES))
+    answer = assistant.ask(QUESTION)
+    # Both are encoded already, so that the better pair costs hardly more than one of them.
+    assert used(answer) == ["camera", "lidar"]
+    assert answer.unplugged == {"imu": "healthy, but a question of type exist is none for it"}
+    assert encoders.asked == []
+
+
+def test_what_a_question_needs_is_encoded_when_asked_though_it_is_unplugged(model):
+    assistant, encoders = session(model)
+    assistant.follow(plan("imu"))
+    assert used(assistant.ask(QUESTION)) == ["camera"]
+    assert encoders.asked == [["camera"]]
+
+
+def test_tokens_that_are_not_fresh_any_more_are_encoded_anew(model):
+    assistant, encoders = session(model)
+    assistant.put(reading(model, "camera", age=0.7))
+    assistant.follow(plan("camera"))
+    answer = assistant.ask(QUESTION)
+    assert encoders.asked == [["camera"]] and answer.evidence[0].age == 0.0
+
+
+def test_an_encoder_that_does_not_deliver_costs_no_answer(model):
+    assistant, encoders = session(model, "camera")
+    assistant.put(reading(model, "imu", "imu"))
+    assistant.follow(plan("imu"))
+    answer = assistant.ask(QUESTION)
+    assert encoders.asked == [["camera"]] and used(answer) == ["imu"]
+    assert answer.unplugged["camera"].startswith("unplugged by plan")
+
+
+def test_what_is_out_of_order_or_unplugged_by_the_operator_is_never_encoded(model):
+    assistant, encoders = session(model)
+    assistant.follow(plan(available=("imu", "lidar")))
+    answer = assistant.ask(QUESTION)
+    assert used(answer) == ["lidar"] and encoders.asked == [["lidar"]]
+    assert answer.unplugged["camera"] == "unplugged by plan: black picture"
+
+
+def test_a_question_of_no_known_type_asks_for_all_that_is_in_order(model):
+    assistant, _ = session(model)
+    assistant.follow(plan())
+    assert used(assistant.ask("car ?")) == ["camera", "imu", "lidar"]
+
+
+def test_no_answer_is_lost_during_a_thousand_random_switches(model):
+    assistant, encoders = session(model)
+    rng = np.random.default_rng(0)
+    for _ in range(1000):
+        on, good = ([m for m in MODALITIES if rng.random() < 0.5] for _ in range(2))
+        encoders.dead = [m for m in MODALITIES if rng.random() < 0.3]
+        assistant.follow(plan(*on, available=good))
+        assert assistant.ask(QUESTION).answer in model.answers
+        if rng.random() < 0.05:
+            assistant.clear()
