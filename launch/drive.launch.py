@@ -37,11 +37,9 @@ def generate_launch_description() -> LaunchDescription:
     ]
     source, composed = LaunchConfiguration("source"), LaunchConfiguration("composed")
     texts = {name: ParameterValue(LaunchConfiguration(name), value_type=str) for name in ("bag", "rig", "model", "device")}
-    common = {
-        "package": "mmllm_ros",
-        "output": "screen",
-        "arguments": ["--ros-args", "--log-level", LaunchConfiguration("log_level")],
-    }
+    logging = ["--ros-args", "--log-level", LaunchConfiguration("log_level")]
+    # The prefix ends a node whose launch was killed.
+    common = {"package": "mmllm_ros", "output": "screen", "prefix": "setpriv --pdeathsig TERM", "arguments": logging}
     clock = LaunchConfiguration("use_sim_time")
     use_sim_time = IfElseSubstitution(EqualsSubstitution(clock, "auto"), NotEqualsSubstitution(source, "robot"), clock)
     simulated = ParameterValue(use_sim_time, value_type=bool)

@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
-from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 from rclpy.qos import QoSProfile
 
 from ..config import EncoderConfig
@@ -25,9 +25,10 @@ from .encoding import Encoding, load
 from .messages import health_to_message, tokens_to_message
 from .parameters import declare
 from .sensor_source import SensorSource
+from .sturdy_lifecycle import SturdyLifecycleNode
 
 
-class EncoderNode(LifecycleNode, ABC):
+class EncoderNode(SturdyLifecycleNode, ABC):
     """configure loads the weights and starts to measure health, activate starts to encode, cleanup frees the weights."""
 
     modality: ClassVar[str]

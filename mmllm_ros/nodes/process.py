@@ -11,27 +11,25 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import rclpy
-from rclpy._rclpy_pybind11 import RCLError
-from rclpy.executors import ExternalShutdownException, MultiThreadedExecutor, SingleThreadedExecutor
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 
 from ..datatypes import BadInput
 
 
-def spin(make_node: Callable[[], Node | list[Node]], args: Sequence[str] | None = None, threads: int = 1) -> int:
+def spin(make_node: Callable[[], Node | list[Node]], args: Sequence[str] | None = None) -> int:
     """Run one node, or several in one executor, until Ctrl-C, SIGTERM or their own shutdown, and return the exit status.
 
     Args:
         make_node: the node's class, or a function that makes it or them. `destroy_node` must stop the threads of its node.
         args: the command line as ROS wants it, None = sys.argv.
-        threads: how many callbacks may run at once; nodes compute in their own worker, so one is usual.
 
     Returns:
         0 after a shutdown, 2 after BadInput (one line on stderr).
     """
     nodes: list[Node] = []
     rclpy.init(args=args)
-    executor = SingleThreadedExecutor() if threads == 1 else MultiThreadedExecutor(threads)
+    executor = SingleThreadedExecutor()
     try:
         made = make_node()
         nodes = made if isinstance(made, list) else [made]
@@ -40,17 +38,18 @@ def spin(make_node: Callable[[], Node | list[Node]], args: Sequence[str] | None 
         executor.spin()
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
-    except RCLError:
-        if rclpy.ok():  # else Ctrl-C took the middleware away under a callback that was publishing
-            raise
     except BadInput as error:
         print(error, file=sys.stderr)
         return 2
+    except Exception:
+        if rclpy.ok():  # else Ctrl-C took the middleware away while a node was being made, or called back
+            raise
     finally:
         with _undisturbed():
-            executor.shutdown()
+            # The threads of the nodes wake the executor, so it goes after them.
             for node in nodes:
                 node.destroy_node()
+            executor.shutdown()
             rclpy.try_shutdown()
     return 0
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import ExitStack
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -15,11 +16,13 @@ import pytest
 HERE = Path(__file__).parent
 RUNNABLE = find_spec("rclpy") is not None and find_spec("mmllm_ros.msg") is not None
 
-# A robot in the user's own domain must not hear a test; two test runs on one machine must not hear each other.
-os.environ["ROS_DOMAIN_ID"] = str(1 + os.getpid() % 99)
-os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
-
 if RUNNABLE:
+    from domain_coordinator import domain_id
+
+    # A robot in the user's own domain must not hear a test; two test runs on one machine must not hear each other.
+    reserved = ExitStack()
+    os.environ["ROS_DOMAIN_ID"] = str(reserved.enter_context(domain_id()))
+    os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
     from harness import Ros
 else:
     collect_ignore_glob = ["test_*.py"]

@@ -8,7 +8,6 @@ machine: the order of things, what is never seen. It does not assert how soon or
 
 from __future__ import annotations
 
-import gc
 import subprocess
 import sys
 import threading
@@ -141,12 +140,9 @@ class Ros:
             spun.stop()
         for client in self._action_clients:
             client.destroy()  # its node does not know it
-        ghosts = any(isinstance(node, LifecycleNode) for node in self._spun)
         while self._spun:
             self._spun.popitem()[0].destroy_node()
         rclpy.try_shutdown()
-        if ghosts:
-            gc.collect()  # a lifecycle node can be discovered until it is collected
 
 
 @contextmanager

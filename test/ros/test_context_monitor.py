@@ -13,16 +13,17 @@ from lifecycle_msgs.msg import State
 from lifecycle_msgs.srv import GetState
 from mmllm_ros.msg import ModalityPlan, SensorHealth
 from mmllm_ros.srv import SetModality
-from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
+from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
 
 from mmllm_ros.datatypes import Health
 from mmllm_ros.nodes import qos
 from mmllm_ros.nodes.context_monitor import ContextMonitor
 from mmllm_ros.nodes.messages import health_to_message
+from mmllm_ros.nodes.sturdy_lifecycle import SturdyLifecycleNode
 
 
-class FakeEncoder(LifecycleNode):
+class FakeEncoder(SturdyLifecycleNode):
     """Follows every transition, unless told to refuse to configure so many times or to wait for an event first."""
 
     def __init__(self, name: str, refusals: int = 0, wait: threading.Event | None = None, namespace: str = "") -> None:

@@ -78,6 +78,21 @@ def test_cleanup_frees_the_weights_and_the_node_can_be_configured_again(ros, tin
     ros.until(lambda: len(health) > before + 2 and health[-1].healthy)
 
 
+def test_a_transition_that_its_state_does_not_have_is_refused_and_the_node_goes_on(ros, tiny_model):
+    start(ros, ImuEncoderNode, tiny_model)
+    deactivate, nonsense, configure = Transition.TRANSITION_DEACTIVATE, 99, Transition.TRANSITION_CONFIGURE
+    for transition, goes_well in ((deactivate, False), (nonsense, False), (configure, True)):
+        request = ChangeState.Request(transition=Transition(id=transition))
+        assert ros.call(ChangeState, "imu_encoder/change_state", request).success == goes_well
+
+
+def test_a_destroyed_node_is_gone_from_the_graph(ros, tiny_model):
+    node = ImuEncoderNode(parameter_overrides=[Parameter("model", value=str(tiny_model))])
+    ros.until(lambda: "imu_encoder" in ros.tester.get_node_names())
+    node.destroy_node()
+    ros.until(lambda: "imu_encoder" not in ros.tester.get_node_names())
+
+
 def missing(model) -> str:
     (model / "encoders" / "camera" / "model.safetensors").unlink()
     return "model.safetensors"
