@@ -26,7 +26,7 @@ from ..simulator.scene_graph import SceneGraph
 from ..simulator.truth import SceneTruth
 from .connectors import TokenTable
 from .loop import Schedule, fit
-from .text import padded
+from .packing import padded
 
 BEARING_UNIT, RANGE_UNIT = math.radians(4.0), 0.25
 """A token this far [rad, natural logarithm] from an object is as good a match as one a unit away in the other."""

@@ -12,13 +12,17 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from .text import padded
-
 PARTS = 4
 """Rows of a step are read in so many parts of like length."""
 
 Pair = tuple[list[int], list[int]]
 """Token ids of a prompt, and of its answer with the end token."""
+
+
+def padded(rows: Sequence[Sequence[int]], filler: int) -> Tensor:
+    """Rows of unequal length as one tensor, filled up on the right."""
+    size = max(map(len, rows))
+    return torch.tensor([[*row, *[filler] * (size - len(row))] for row in rows])
 
 
 def read_text(pair: Pair) -> tuple[int, ...]:

@@ -19,7 +19,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from ..latent.decoder import FrozenProjections, decoder_blocks
@@ -32,14 +31,13 @@ from ..simulator.questions import ask, vocabulary
 from ..simulator.truth import SceneTruth
 from .imagined import imagine_scene, rearrange
 from .loop import Schedule, fit
+from .packing import pack, packed_loss, padded
 from .tokenizer import word_tokenizer
 
 EVERYTHING = 0.55
 """Share of questions that hear every observer; the others draw a subset evenly, the empty one included."""
 FULL_DEPTH = 0.6
 """Share of steps in which the door opens as low as it ever does."""
-PARTS = 3
-"""Questions of a step are read in so many parts of like length, so that little is padding."""
 WAVELENGTHS = (5.0, 10.0, 20.0, 40.0, 80.0, 160.0)
 """Of the waves [m] that the embeddings of places start from, so that near numbers are near each other."""
 
@@ -51,18 +49,6 @@ class TextScene:
     phrases: list[list[int]]
     observers: list[int]
     questions: list[tuple[list[int], list[int]]]
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """Questions in rows: `ids` [B, S] with the answer's tokens but the last, and what is to be predicted where.
-
-    `places` [B, n] are the positions whose next token counts, `targets` [B, n] that token, -100 beyond a row's answer.
-    """
-
-    ids: Tensor
-    places: Tensor
-    targets: Tensor
 
 
 def make_tokenizer(prompt_template: str) -> PreTrainedTokenizerFast:
@@ -78,32 +64,6 @@ def write_scene(truth: SceneTruth, rig: Rig, prompt: Prompt, count: int, rng: np
         [OBSERVERS.index(phrase.observer) for phrase in told],
         [(prompt.question_ids(q.question), prompt.answer_ids(q.answer)) for q in ask(truth, rig, rng, count)],
     )
-
-
-def padded(rows: Sequence[Sequence[int]], filler: int) -> Tensor:
-    """Rows of unequal length as one tensor, filled up on the right."""
-    size = max(map(len, rows))
-    return torch.tensor([[*row, *[filler] * (size - len(row))] for row in rows])
-
-
-def lay_out(questions: Sequence[tuple[list[int], list[int]]], pad: int) -> Asked:
-    """Prompts and answers, as teacher forcing reads them. Causal attention never sees the filling on the right."""
-    ids = padded([[*prompt, *answer[:-1]] for prompt, answer in questions], pad)
-    places = padded([range(len(prompt) - 1, len(prompt) - 1 + len(answer)) for prompt, answer in questions], 0)
-    return Asked(ids, places, padded([answer for _, answer in questions], -100))
-
-
-def answer_loss(logits: Tensor, targets: Tensor) -> tuple[Tensor, float]:
-    """Cross-entropy per question from logits [B, n, vocabulary], and the share of questions whose every token was right."""
-    value = functional.cross_entropy(logits.flatten(0, 1).float(), targets.flatten(), ignore_index=-100, reduction="sum")
-    right = ((logits.argmax(-1) == targets) | (targets < 0)).all(-1)
-    return value / len(targets), right.float().mean().item()
-
-
-def by_length(questions: Sequence[tuple[list[int], list[int]]], parts: int) -> list[np.ndarray]:
-    """The questions' numbers in `parts` groups, the shortest questions first."""
-    order = sorted(range(len(questions)), key=lambda index: sum(map(len, questions[index])))
-    return [part for part in np.array_split(np.array(order), parts) if len(part)]
 
 
 def phrase_bank(
@@ -142,20 +102,21 @@ def text_loss(
     llm: LlamaForCausalLM, scenes: Sequence[TextScene], heard: Tensor, first_block: int, pad: int
 ) -> tuple[Tensor, float]:
     """Loss and accuracy of all questions of `scenes`, each hearing `heard` [questions, observers] from `first_block` on."""
-    questions = [question for scene in scenes for question in scene.questions]
-    scene_of = torch.repeat_interleave(torch.arange(len(scenes)), torch.tensor([len(scene.questions) for scene in scenes]))
+    questions = [(index, question) for index, scene in enumerate(scenes) for question in scene.questions]
     bank, observers = phrase_bank(llm, scenes, first_block, pad)
-    loss, right = 0.0, 0.0
-    for part in by_length(questions, PARTS):
-        row, asked = scene_of[part], lay_out([questions[index] for index in part], pad)
-        silent = ~heard[part].gather(1, observers[row])
+    loss, right = torch.zeros(()), 0
+    for packed in pack([question for _, question in questions], [index for index, _ in questions], pad, llm.device):
+        silent = ~heard[packed.owner.clamp(min=0)].gather(
+            2, observers[packed.frames][:, None].expand(-1, packed.ids.shape[1], -1)
+        )
         told = {
-            block: Latent(latent.key[row], latent.value[row], latent.log_gate[row].masked_fill(silent, -torch.inf))
+            block: latent.of_rows(packed.frames, latent.log_gate[packed.frames][:, None].masked_fill(silent, -torch.inf))
             for block, latent in bank.items()
         }
-        hidden = lower_states(llm, asked.ids, first_block=first_block)
-        value, share = answer_loss(upper(llm, hidden, told, first_block=first_block, positions=asked.places), asked.targets)
-        loss, right = loss + value * len(part), right + share * len(part)
+        where = {"first_block": first_block, "position_ids": packed.positions}
+        hidden = lower_states(llm, packed.ids, packed.visible, **where)
+        value, count = packed_loss(upper(llm, hidden, told, packed.visible, positions=packed.places, **where), packed)
+        loss, right = loss + value, right + count
     return loss / len(questions), right / len(questions)
 
 

@@ -15,6 +15,7 @@ import pytest
 import scenes
 import torch
 from safetensors.torch import load_file
+from teacher_forcing import answer_loss, lay_out
 from tiny_decoders import FAMILIES, tiny_decoder
 
 from mmllm_ros.datatypes import BadInput
@@ -28,7 +29,7 @@ from mmllm_ros.training import processes
 from mmllm_ros.training.loop import Schedule, fit
 from mmllm_ros.training.lower_cache import LowerCache
 from mmllm_ros.training.packing import pack, packed_loss, read_text
-from mmllm_ros.training.text import answer_loss, lay_out, make_llm, make_tokenizer
+from mmllm_ros.training.text import make_llm, make_tokenizer
 
 WIDTHS = {"camera": 6, "imu": 5}
 SHAPE = {

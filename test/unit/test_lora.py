@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from teacher_forcing import answer_loss, lay_out
 from test_connector_training import PAIRS, ROWS, SEEN, token_tables
 from test_connector_training import tiny_model as plain_model
 from tiny_decoders import FAMILIES, tiny_decoder
@@ -17,7 +18,6 @@ from mmllm_ros.latent.port import attach, plugged
 from mmllm_ros.model import Model
 from mmllm_ros.training import connectors as training
 from mmllm_ros.training.lower_cache import LowerCache
-from mmllm_ros.training.text import answer_loss, lay_out
 
 TEXT = torch.tensor([[5, 9, 11, 7, 20, 33], [4, 4, 8, 9, 1, 3]])
 WIDTHS = {"camera": 6, "imu": 5}

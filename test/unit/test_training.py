@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import scenes
 import torch
+from teacher_forcing import answer_loss, lay_out
 from torch import nn
 from torch.nn import functional
 
@@ -119,9 +120,9 @@ def test_a_question_that_hears_nobody_is_answered_as_if_there_were_no_scene(writ
     torch.manual_seed(0)
     llm = text.make_llm(prompt.tokenizer, SHAPE).eval()
     value, _ = text.text_loss(llm, some, heard_by(some, False), 2, prompt.tokenizer.pad_token_id)
-    asked = text.lay_out([question for scene in some for question in scene.questions], prompt.tokenizer.pad_token_id)
+    asked = lay_out([question for scene in some for question in scene.questions], prompt.tokenizer.pad_token_id)
     bare = upper(llm, lower_states(llm, asked.ids, first_block=2), {}, first_block=2, positions=asked.places)
-    torch.testing.assert_close(value, text.answer_loss(bare, asked.targets)[0])
+    torch.testing.assert_close(value, answer_loss(bare, asked.targets)[0])
 
 
 def test_what_an_observer_says_reaches_only_the_questions_that_hear_it(written):
