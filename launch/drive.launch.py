@@ -5,7 +5,7 @@
 from pathlib import Path
 
 from ament_index_python.packages import get_package_share_directory
-from launch import LaunchDescription
+from launch import Condition, LaunchDescription
 from launch.actions import DeclareLaunchArgument, GroupAction
 from launch.conditions import IfCondition, UnlessCondition
 from launch.substitutions import EqualsSubstitution, IfElseSubstitution, LaunchConfiguration, NotEqualsSubstitution
@@ -14,6 +14,7 @@ from launch_ros.parameter_descriptions import ParameterValue
 
 CONFIG = Path(get_package_share_directory("mmllm_ros")) / "config"
 NODES = ("camera_encoder", "lidar_encoder", "imu_encoder", "context_monitor", "llm", "visualizer")
+SOURCES = (("simulator", "simulator"), ("replay", "bag"))
 TRUTH = ("true", "false")
 ARGUMENTS = (
     ("namespace", "", "namespace of every node and topic: one per robot", None),
@@ -37,23 +38,22 @@ def generate_launch_description() -> LaunchDescription:
     ]
     source, composed = LaunchConfiguration("source"), LaunchConfiguration("composed")
     texts = {name: ParameterValue(LaunchConfiguration(name), value_type=str) for name in ("bag", "rig", "model", "device")}
-    logging = ["--ros-args", "--log-level", LaunchConfiguration("log_level")]
-    # The prefix ends a node whose launch was killed.
-    common = {"package": "mmllm_ros", "output": "screen", "prefix": "setpriv --pdeathsig TERM", "arguments": logging}
     clock = LaunchConfiguration("use_sim_time")
     use_sim_time = IfElseSubstitution(EqualsSubstitution(clock, "auto"), NotEqualsSubstitution(source, "robot"), clock)
     simulated = ParameterValue(use_sim_time, value_type=bool)
-    parameters = [LaunchConfiguration("params_file"), texts, {"clock": simulated}]
-    one_process = Node(executable="drive", parameters=[*parameters, {"source": source, "duration": 0.0}], **common)
-    sources = [
-        Node(executable=name, parameters=parameters, condition=IfCondition(EqualsSubstitution(source, kind)), **common)
-        for name, kind in (("simulator", "simulator"), ("replay", "bag"))
-    ]
-    processes = [Node(executable=name, parameters=parameters, **common) for name in NODES]
+    logging = ["--ros-args", "--log-level", LaunchConfiguration("log_level")]
+
+    def node(name: str, *changes: dict, condition: Condition | None = None) -> Node:
+        """Its prefix ends it when the launch is killed."""
+        parameters = [LaunchConfiguration("params_file"), texts, {"clock": simulated}, *changes]
+        settings = {"package": "mmllm_ros", "output": "screen", "prefix": "setpriv --pdeathsig TERM", "arguments": logging}
+        return Node(executable=name, exec_name=name, parameters=parameters, condition=condition, **settings)
+
+    sources = [node(name, condition=IfCondition(EqualsSubstitution(source, kind))) for name, kind in SOURCES]
     layout = {"arguments": ["-d", str(CONFIG / "drive.rviz")], "parameters": [{"use_sim_time": simulated}]}
     rviz = Node(package="rviz2", executable="rviz2", condition=IfCondition(LaunchConfiguration("rviz")), **layout)
-    namespace = PushRosNamespace(LaunchConfiguration("namespace"))
-    one = GroupAction([one_process], condition=IfCondition(composed))
+    one = GroupAction([node("drive", {"source": source, "duration": 0.0})], condition=IfCondition(composed))
     # The source makes the time that the others go by.
-    several = GroupAction([*sources, SetParameter("use_sim_time", use_sim_time), *processes], condition=UnlessCondition(composed))
-    return LaunchDescription([*arguments, namespace, one, several, rviz])
+    nodes = [*sources, SetParameter("use_sim_time", use_sim_time), *map(node, NODES)]
+    several = GroupAction(nodes, condition=UnlessCondition(composed))
+    return LaunchDescription([*arguments, PushRosNamespace(LaunchConfiguration("namespace")), one, several, rviz])
