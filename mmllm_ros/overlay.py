@@ -107,7 +107,9 @@ def _tile(canvas: np.ndarray, box: Box, view: View, mount: CameraMount) -> None:
     canvas[top:bottom, left:right] = _DARK
     cv2.rectangle(canvas, (left, top), (left + 7, top + 21), state.value, -1)
     x = write(canvas, mount.name, left + 14, top + 16, 15, _INK)
-    told = state.word if state in (State.PLUGGED, State.UNPLUGGED) else (health.reason if health else "not heard of")
+    told = (
+        state.word if state in (State.PLUGGED, State.UNPLUGGED) else (health.reason if health else "no report of its health yet")
+    )
     write(canvas, fitted(told, right - x - 14, 13), x + 10, top + 16, 13, _legible(state))
     image = view.images.get(mount.name)
     if image is None:
@@ -120,7 +122,7 @@ def _tile(canvas: np.ndarray, box: Box, view: View, mount: CameraMount) -> None:
     way = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
     shown = cv2.resize(np.ascontiguousarray(image[::skip, ::skip]), shape, interpolation=way)
     y, x = (top + 22 + bottom - shape[1]) // 2, (left + right - shape[0]) // 2
-    canvas[y : y + shape[1], x : x + shape[0]] = shown // 3 if state is State.SILENT else shown
+    canvas[y : y + shape[1], x : x + shape[0]] = shown // 3 if health and state is State.SILENT else shown
 
 
 def _lidar(canvas: np.ndarray, box: Box, view: View) -> None:
