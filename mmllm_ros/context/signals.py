@@ -24,7 +24,7 @@ SIGNALS: dict[str, tuple[str, str]] = {
     # lidar
     "points": ("count", "returns in the sweep"),
     "coverage": ("share", "of 72 sectors around, those with any return"),
-    "gap": ("rad", "widest run of sectors without any return; a covered side, or a broken ring"),
+    "gap": ("rad", "widest run of sectors without any return; a covered side, unless the lidar is one that looks one way"),
     "near": ("share", "returns closer than 3 m; rises with rain, spray, dense fog and a covered sensor"),
     "reach": ("m", "range within which 95 % of the returns lie; falls in fog"),
     "range_spread": ("m", "standard deviation of the ranges; falls in fog"),
@@ -67,7 +67,8 @@ def measure(newest: Frame, before: Frame | None = None) -> dict[str, float]:
 def camera_signals(image: np.ndarray, previous: np.ndarray | None = None) -> dict[str, float]:
     """Of uint8 images [h, w, 3], RGB; `previous` is the one measured before, if there was one."""
     small, grey = _small(image)
-    dark = cv2.erode(small.min(axis=2), np.ones((7, 7), np.uint8))
+    red, green, blue = cv2.split(small)
+    dark = cv2.erode(cv2.min(cv2.min(red, green), blue), np.ones((7, 7), np.uint8))
     steps = cv2.absdiff(grey[:, 1:], grey[:, :-1]).mean() + cv2.absdiff(grey[1:], grey[:-1]).mean()
     before = None if previous is None or previous.shape != image.shape else _small(previous)[1]
     roughness, brightness = _fields(image)

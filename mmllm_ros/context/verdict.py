@@ -46,7 +46,6 @@ _FAULTS = (
     (_outside("contrast", low=0.01), "covered, the picture has no contrast"),
     (_outside("covered", high=0.3), "partly covered, 30 % of the picture or more is dark and without any grain"),
     (_outside("points", low=50), "hardly any returns"),
-    (_outside("gap", high=2.0), "covered, no returns from a third of all directions or more"),
     (_outside("near", high=0.95), "covered, nearly all returns are closer than 3 m"),
     (_outside("samples", low=2), "too few samples in a second"),
     (_outside("stuck", high=2.5), "stuck, three or more of the six axes do not change"),

@@ -117,7 +117,6 @@ def test_imu_signals_are_in_si_units():
         (camera_signals(STREET, STREET.copy()), "frozen"),
         (camera_signals(np.concatenate([STREET[:, :300] * 0, STREET[:, 300:]], 1)), "partly covered"),
         (lidar_signals(np.zeros((0, 4), np.float32)), "hardly any returns"),
-        (lidar_signals(np.abs(sweep())), "no returns from a third"),
         (lidar_signals(sweep(low=0.5, high=1.0)), "closer than 3 m"),
         (imu_signals(imu_window(np.tile([0, 0, 9.81, 0, 0, 0], (100, 1)))), "stuck"),
         (imu_signals(imu_window(standing() - [0, 0, 9.81, 0, 0, 0])), "gravity_removed"),
