@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from ..config import Validated, parameter
 from ..datatypes import BadInput
+from ..flops import counted
 from ..training.loop import fast
 from .meter import MEGABYTE, Meter, resident_mb
 from .rows import Rows
@@ -136,8 +136,8 @@ def _trial(rows: Rows, learners: nn.ModuleDict, depth: int) -> tuple[float, floa
         value.backward()
         learners.zero_grad(set_to_none=True)
 
-    with FlopCounterMode(display=False) as counter, torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
-        step()
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+        flops = counted(step)
     started = time.perf_counter()
     step()
-    return time.perf_counter() - started, counter.get_total_flops(), sum(kept.values())
+    return time.perf_counter() - started, flops, sum(kept.values())

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import TypeVar
 
 import psutil
-from torch.utils.flop_counter import FlopCounterMode
+
+from ..flops import counted
 
 Result = TypeVar("Result")
 MEGABYTE = 1e6
@@ -47,10 +48,9 @@ class Meter:
 
     def counted(self, work: Callable[[], Result]) -> Result:
         """Do `work` and add its operations."""
-        with FlopCounterMode(display=False) as counter:
-            result = work()
-        self.flops += counter.get_total_flops()
-        return result
+        results: list[Result] = []
+        self.flops += counted(lambda: results.append(work()))
+        return results[0]
 
 
 def resident_mb() -> float:

@@ -19,7 +19,7 @@ from ..context.table import FILE, PlanTable
 from ..datatypes import Answer, BadInput, Plan
 from ..model import Model
 from ..msg import Answer as AnswerMessage
-from ..msg import ModalityPlan, SensorTokens
+from ..msg import ModalityPlan
 from ..resources import default_model
 from ..rig import load_rig
 from . import qos
@@ -29,11 +29,12 @@ from .clock import on_jump_back
 from .diagnostics import Diagnostics, Level, Status
 from .encode_client import EncodeClient
 from .learning import Learning
-from .messages import answer_to_message, plan_from_message, tokens_from_message
+from .messages import answer_to_message, plan_from_message
 from .parameters import declare
 from .process import spin
 from .question_desk import QuestionDesk
 from .question_doors import QuestionDoors
+from .token_door import TokenDoor
 
 
 class Llm(Node):
@@ -43,16 +44,14 @@ class Llm(Node):
         super().__init__("llm", **node_arguments)
         self.config = declare(self, LlmConfig, self._on_config)
         self._plan: Plan | None = None
-        self._refused: dict[tuple[str, str], str] = {}
-        self._sensor_frames: dict[tuple[str, str], str] = {}
         self._answers = self.create_publisher(AnswerMessage, "mmllm/answers", qos.RELIABLE)
         self._learning = Learning(self, lambda: self.config)
-        self._encode = EncodeClient(self, self._on_tokens)
+        self._tokens = TokenDoor(self, lambda: self._worker.assistant, self._learning.hear)
+        self._encode = EncodeClient(self, self._tokens.put)
         failed = self.create_guard_condition(self._give_up)
         self._worker = AnsweringWorker(self._load, self.config.queue, failed.trigger)
         self._desk = QuestionDesk(self, self._worker, lambda: self.config, self._on_answer)
         self._adapting = Adapting(self, self._worker, self._learning, lambda: self.config)
-        self.create_subscription(SensorTokens, "mmllm/tokens", self._on_tokens, qos.RELIABLE)
         self.create_subscription(ModalityPlan, "mmllm/plan", self._on_plan, qos.LATCHED)
         self._doors = QuestionDoors(self, self._desk, self._message)
         on_jump_back(self, self._forget)
@@ -92,21 +91,6 @@ class Llm(Node):
         """In the executor, so that it ends the process: a node without a model must not look alive."""
         raise BadInput(f"llm: {self._worker.failure}")
 
-    def _on_tokens(self, message: SensorTokens) -> None:
-        if (assistant := self._worker.assistant) is None:
-            return
-        source = (message.modality, message.source)
-        try:
-            tokens = tokens_from_message(message)
-            self._learning.hear(tokens)
-            assistant.put(tokens)
-        except BadInput as error:
-            self._refused[source] = str(error)
-            self.get_logger().warning(f"tokens refused: {error}", throttle_duration_sec=5.0)
-        else:
-            self._refused.pop(source, None)
-            self._sensor_frames[source] = message.header.frame_id
-
     def _on_answer(self, answer: Answer) -> None:
         self._answers.publish(self._message(answer))
         self._learning.answered(answer)
@@ -129,8 +113,8 @@ class Llm(Node):
         level, message = Level.OK, "answering"
         if assistant is None:
             level, message = (Level.ERROR, self._worker.failure) if self._worker.failure else (Level.WARN, "loading the model")
-        elif self._refused:
-            level, message = Level.WARN, "tokens refused: " + "; ".join(self._refused.values())
+        elif self._tokens.refused:
+            level, message = Level.WARN, "tokens refused: " + "; ".join(self._tokens.refused.values())
         values = {
             "model": assistant.model.name if assistant else "",
             "revision": assistant.model.revision if assistant else "",
@@ -144,7 +128,7 @@ class Llm(Node):
         yield Status("model", level, message, values)
 
     def _message(self, answer: Answer) -> AnswerMessage:
-        return answer_to_message(answer, self._sensor_frames)
+        return answer_to_message(answer, self._tokens.frames)
 
 
 def main(args: Sequence[str] | None = None) -> int:
