@@ -46,6 +46,7 @@ SHORTER = {
 }
 INSTALL = "an installation that takes minutes and a network"
 LEFT_OUT = {
+    "rerun out/drive.rrd": "a window; test/unit/test_rerun.py reads recordings back",
     "make test": "this test is a part of it",
     "source /opt/ros/jazzy/setup.bash": INSTALL,
     "mkdir -p ws/src && cd ws && git clone <url> src/mmllm_ros": INSTALL,
