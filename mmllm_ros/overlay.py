@@ -107,9 +107,8 @@ def _tile(canvas: np.ndarray, box: Box, view: View, mount: CameraMount) -> None:
     canvas[top:bottom, left:right] = _DARK
     cv2.rectangle(canvas, (left, top), (left + 7, top + 21), state.value, -1)
     x = write(canvas, mount.name, left + 14, top + 16, 15, _INK)
-    told = (
-        state.word if state in (State.PLUGGED, State.UNPLUGGED) else (health.reason if health else "no report of its health yet")
-    )
+    unsaid = health.reason if health else "its health is not told yet"
+    told = state.word if state in (State.PLUGGED, State.UNPLUGGED) else unsaid
     write(canvas, fitted(told, right - x - 14, 13), x + 10, top + 16, 13, _legible(state))
     image = view.images.get(mount.name)
     if image is None:
