@@ -35,8 +35,8 @@ _SHARED |= {"mono16", "yuv422", "yuv422_yuy2"}
 def image_by_bridge(message: Image) -> np.ndarray | None:
     """Of a checked Image, uint8 [h, w, 3] RGB by cv_bridge; None where it is not there or not up to this image."""
     depth, channels, _ = ENCODINGS[message.encoding]
-    # cv_bridge takes a row for a whole number of pixels, and would shear any other picture.
-    if message.encoding not in _SHARED or message.step % (channels * np.dtype(depth).itemsize):
+    # cv_bridge takes a row for a whole number of pixels, its copy on PyPI for one without padding: they shear what is not.
+    if message.encoding not in _SHARED or message.step != message.width * channels * np.dtype(depth).itemsize:
         return None
     return _guarded(_cv_bridge(), message)
 
