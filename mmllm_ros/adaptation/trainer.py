@@ -15,17 +15,19 @@ import sys
 import threading
 from dataclasses import asdict
 
-import torch
-
 from ..datatypes import BadInput
-from .job import Job, run
 
 
 def main() -> int:
     """Run the job. Exit status 0 with a result, 2 with an error line."""
-    torch.set_num_threads(max(1, (os.cpu_count() or 2) // 2))
-    job = Job(**json.loads(sys.stdin.readline()))
+    content = json.loads(sys.stdin.readline())
     threading.Thread(target=_end_with_the_input, daemon=True).start()
+    # Only now: they take seconds, in which the node may end.
+    import torch
+
+    from .job import Job, run
+
+    torch.set_num_threads(max(1, (os.cpu_count() or 2) // 2))
     out = sys.stdout
 
     def say(kind: str, content: object) -> None:
@@ -34,7 +36,7 @@ def main() -> int:
     try:
         # Progress bars are for people.
         with contextlib.redirect_stdout(sys.stderr):
-            result = run(job, lambda progress: say("progress", asdict(progress)))
+            result = run(Job(**content), lambda progress: say("progress", asdict(progress)))
     except BadInput as error:
         say("error", str(error))
         return 2
