@@ -51,11 +51,12 @@ SCALES: dict[str, dict[str, Callable[[float], float]]] = {
         "luminance": float, "dimness": float,
         "contrast": float, "sharpness": _log, "haze": float, "saturated": math.sqrt, "grain": _log,
     },
-    "lidar": {
-        "reach": _log, "range_spread": _log, "intensity": _log, "intensity_spread": _log, "ghosts": math.sqrt, "near": math.sqrt,
-    },
+    "lidar": {"reach": _log, "range_spread": _log, "ghosts": math.sqrt, "near": math.sqrt},
 }  # fmt: skip
-"""The signals of each modality that the levels rest on, and the scale on which they add up."""
+"""The signals of each modality that the levels rest on, and the scale on which they add up.
+
+The lidar's intensities are not among them: every make has a scale of its own, and with them a real fog was taken for rain.
+"""
 
 
 @dataclass(frozen=True, slots=True)
