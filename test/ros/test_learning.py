@@ -194,7 +194,7 @@ def test_a_training_process_that_is_killed_is_one_line_and_the_node_answers_on(r
 def test_a_goal_that_cannot_be_met_is_refused_in_one_line(robot, taught):
     assert "0 usable lessons" in robot.result(robot.adapt()).result.message
     assert "margin is 2.0" in robot.result(robot.adapt(margin=2.0)).result.message
-    assert "recording" in robot.result(robot.adapt(recording="/nowhere")).result.message
+    assert "/nowhere/questions.json cannot be read" in robot.result(robot.adapt(recording="/nowhere")).result.message
     fill(robot.state, taught)
     assert "before the first step" in robot.result(robot.adapt(flops=1.0)).result.message
     handle = robot.adapt()
