@@ -5,17 +5,20 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from ..datatypes import BadInput
 from ..device import resolve_device
 from ..rig import Rig
+from .aligned_lidar import AlignedLidarEncoder
 from .base import Encoder, History
 from .camera import CameraEncoder
 from .imu import ImuEncoder
 from .lidar import LidarEncoder
 
-__all__ = ["ENCODERS", "CameraEncoder", "Encoder", "History", "ImuEncoder", "LidarEncoder", "load_encoder"]
+__all__ = ["ENCODERS", "CameraEncoder", "Encoder", "History", "ImuEncoder", "LidarEncoder", "load_encoder", "make_encoder"]
 
 ENCODERS: dict[str, type[Encoder]] = {"camera": CameraEncoder, "lidar": LidarEncoder, "imu": ImuEncoder}
 """The encoder of each modality; config.json may ask for another `kind`."""
@@ -27,17 +30,21 @@ def _encoder_class(kind: str) -> type[Encoder]:
         from .pretrained import PretrainedCamera
 
         return PretrainedCamera
-    return ENCODERS[kind]
+    return AlignedLidarEncoder if kind == "aligned lidar" else ENCODERS[kind]
+
+
+def make_encoder(modality: str, rig: Rig, shape: Mapping[str, Any]) -> Encoder:
+    """An untrained encoder of `modality` of the usual shape but for `shape`, which may name another `kind`."""
+    shape = dict(shape)
+    return _encoder_class(shape.pop("kind", modality))(rig, **shape)
 
 
 def load_encoder(folder: Path, rig: Rig, device: str = "auto") -> Encoder:
     """Read the encoder in `folder` (config.json, model.safetensors). Raises BadInput naming the file and what is wrong."""
     path = folder / "config.json"
     try:
-        config = json.loads(path.read_text())
-        shape = dict(config)
-        modality = shape.pop("modality")
-        encoder = _encoder_class(shape.pop("kind", modality))(rig, **shape)
+        shape = dict(json.loads(path.read_text()))
+        encoder = make_encoder(shape.pop("modality"), rig, shape)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise BadInput(f"encoder configuration {path} cannot be used: {' '.join(str(error).split())[:300]}") from error
     encoder.load(folder)

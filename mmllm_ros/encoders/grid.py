@@ -31,6 +31,7 @@ class GridEncoder(Encoder):
 
     circular: ClassVar[bool]
     waves: ClassVar[int]
+    told: ClassVar[int] = 1
 
     def __init__(self, rig: Rig, stem: nn.Module, columns_per_cell: int, **shape) -> None:
         super().__init__(rig, {"modality": self.modality, **shape, "size": list(shape["size"])})
@@ -38,7 +39,7 @@ class GridEncoder(Encoder):
         self.size = tuple(shape["size"])
         self.rows, self.columns = self.size[0] // ROWS_PER_CELL, self.size[1] // columns_per_cell
         self.stem = stem
-        self.ray = nn.Linear(2 * 2 * self.waves + 1, width)
+        self.ray = nn.Linear(2 * 2 * self.waves + self.told, width)
         self.blocks = nn.Sequential(*(TransformerBlock(width, heads) for _ in range(shape["depth"])))
         self.proposals = Proposals(width, shape["objects"], shape["sectors"], self.columns, self.circular)
 
@@ -58,12 +59,16 @@ class GridEncoder(Encoder):
     def angles(self, bearings: Tensor, elevations: Tensor, mount: Tensor) -> Tensor:
         """What a cell is told of its ray: two angles, [B, C, 2]."""
 
+    def extras(self, batch: dict[str, Tensor]) -> Tensor:
+        """What every cell is told of both pictures, [B, told]: the time between them [s]."""
+        return batch["gap"].float()[:, None]
+
     def cells(self, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
         """Features [B, C, width] of the cells, with their bearings and elevations [B, C]."""
         grid = self.stem(self.channels(batch)).flatten(2).transpose(1, 2)
         bearings, elevations = self.rays(batch["mount"])
-        gap = batch["gap"].float()[:, None, None].expand(-1, grid.shape[1], 1)
-        where = torch.cat([harmonics(self.angles(bearings, elevations, batch["mount"]), self.waves), gap], dim=-1)
+        told = self.extras(batch)[:, None].expand(-1, grid.shape[1], -1)
+        where = torch.cat([harmonics(self.angles(bearings, elevations, batch["mount"]), self.waves), told], dim=-1)
         return self.blocks(grid + self.ray(where)), bearings, elevations
 
     def forward(self, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import math
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -49,6 +50,7 @@ class LidarEncoder(GridEncoder):
     modality = "lidar"
     circular = True
     waves = 8
+    inputs: ClassVar[int] = 8
 
     def __init__(
         self,
@@ -61,7 +63,7 @@ class LidarEncoder(GridEncoder):
         size: tuple[int, int] = (32, 480),
     ) -> None:
         stem = nn.Sequential(
-            Convolution(8, 32, (2, 2), circular=True),
+            Convolution(self.inputs, 32, (2, 2), circular=True),
             Convolution(32, 64, (2, 2), circular=True),
             Residual(64, circular=True),
             Convolution(64, 128, (2, 1), circular=True),

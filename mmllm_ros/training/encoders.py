@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ..encoders import CameraEncoder, ImuEncoder, LidarEncoder
+from ..encoders import CameraEncoder, ImuEncoder, LidarEncoder, make_encoder
 from ..encoders.proposals import Proposals
 from .loop import Schedule, fit
 from .processes import once
@@ -148,7 +148,7 @@ def train_imu(shards: Shards, encoder: ImuEncoder, schedule: Schedule, batch: in
     fit("imu", encoder, loss, schedule, folder, seed)
 
 
-KINDS = {"camera": (CameraEncoder, train_camera), "lidar": (LidarEncoder, train_lidar), "imu": (ImuEncoder, train_imu)}
+TRAINED = {"camera": train_camera, "lidar": train_lidar, "imu": train_imu}
 
 
 def train_encoder(
@@ -156,7 +156,6 @@ def train_encoder(
 ) -> None:
     """Train the encoder of `modality`, of the usual shape but for `shape`, and save it, frozen and in 16 bits, into `out`."""
     torch.manual_seed(seed)
-    kind, train = KINDS[modality]
-    encoder = kind(shards.rig, **shape)
-    train(shards, encoder, schedule, batch, folder, seed)
+    encoder = make_encoder(modality, shards.rig, shape)
+    TRAINED[modality](shards, encoder, schedule, batch, folder, seed)
     once(lambda: encoder.save(out))

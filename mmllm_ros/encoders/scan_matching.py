@@ -1,0 +1,116 @@
+# Copyright 2026 The mmllm_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""How far the vehicle moved between two sweeps, and the older sweep as it would look from where the newer was taken.
+
+What still differs then has moved by itself. The motion is planar, forward and yaw; it is searched on a grid, coarse then fine,
+for the one that lays most of what stands in the older sweep onto the newer (correlative scan matching, Olson 2009).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+FASTEST, SHARPEST = 8.0, 0.3
+"""The largest motion between two sweeps that is looked for: forward [m] and yaw [rad]."""
+POINTS = 384
+"""How many points of the older sweep are laid onto the newer."""
+STANDING, NEAR = 0.4, 35.0
+"""What is matched: at least so high over the ground and at most so far away [m]."""
+COARSE, FINE = (0.5, 0.025), (0.125, 0.00625)
+"""Steps of the two searches, forward [m] and yaw [rad]."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sweeps:
+    """Range images as what they measure: horizontal range and height over the sensor [m], [B, rows, columns], 0 where nothing is.
+
+    `up` and `down` [B, 1, 1] are the edges of the vertical field of view [rad]; column 0 looks to bearing +pi, bearings fall.
+    """
+
+    reach: Tensor
+    z: Tensor
+    up: Tensor
+    down: Tensor
+
+    @classmethod
+    def of(cls, image: Tensor, mount: Tensor) -> Sweeps:
+        """From range images [B, 3, rows, columns] (range, height over the sensor, intensity) and mounts [B, 5]."""
+        distance, z = image[:, 0].float(), image[:, 1].float()
+        reach = (distance.square() - z.square()).clamp(min=0.0).sqrt()
+        return cls(reach, z, mount[:, 0, None, None], mount[:, 1, None, None])
+
+    def bearings(self) -> Tensor:
+        """Bearing of each column [columns]."""
+        columns = self.reach.shape[2]
+        return torch.linspace(math.pi, -math.pi, 2 * columns + 1, device=self.reach.device)[1::2]
+
+    def cells(self, x: Tensor, y: Tensor, z: Tensor) -> Tensor:
+        """The number of the cell, row by row, in which points [B, ...] fall; those above or below fall into the border rows."""
+        rows, columns = self.reach.shape[1:]
+        shape = (-1, *[1] * (x.ndim - 1))
+        up, down = self.up.view(shape), self.down.view(shape)
+        elevation = torch.atan2(z, torch.hypot(x, y))
+        row = ((up - elevation) / (up - down) * rows).long().clamp(0, rows - 1)
+        column = ((math.pi - torch.atan2(y, x)) / (2 * math.pi) * columns).long().remainder(columns)
+        return row * columns + column
+
+
+def _moved(x: Tensor, y: Tensor, forward: Tensor, yaw: Tensor) -> tuple[Tensor, Tensor]:
+    """Points of the older sweep, seen after driving `forward` along an arc that turns by `yaw`."""
+    x, y = x - forward * torch.cos(yaw / 2), y - forward * torch.sin(yaw / 2)
+    sine, cosine = yaw.sin(), yaw.cos()
+    return cosine * x + sine * y, cosine * y - sine * x
+
+
+def _landmarks(sweep: Sweeps, height: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """x, y, z and weight [B, POINTS] of points that stand, spread over the sweep always in the same way."""
+    standing = (sweep.reach > 1.5) & (sweep.reach < NEAR) & (sweep.z + height[:, None, None] > STANDING)
+    spread = torch.rand(standing[0].numel(), generator=torch.Generator().manual_seed(0)).to(standing.device)
+    weight, chosen = (standing.flatten(1) * (spread + 1.0)).topk(POINTS, dim=1)
+    reach, z = (part.flatten(1).gather(1, chosen) for part in (sweep.reach, sweep.z))
+    bearing = sweep.bearings().repeat(standing.shape[1])[chosen]
+    return reach * bearing.cos(), reach * bearing.sin(), z, (weight > 0).float()
+
+
+@torch.no_grad()
+def match(now: Sweeps, before: Sweeps, height: Tensor) -> tuple[Tensor, Tensor]:
+    """The motion from `before` to `now`, forward [m] and yaw [rad] as [B, 2], and how well it fits [B], 0 to 1.
+
+    `height` [B] is the sensor's over the ground [m].
+    """
+    x, y, z, weight = _landmarks(before, height)
+    lookup = now.reach.flatten(1)
+
+    def best(forward: Tensor, yaw: Tensor, tolerance: float) -> tuple[Tensor, Tensor]:
+        """The best of candidates [B, n]."""
+        moved_x, moved_y = _moved(x[:, None], y[:, None], forward[..., None], yaw[..., None])
+        seen = lookup.gather(1, now.cells(moved_x, moved_y, z[:, None].expand_as(moved_x)).flatten(1)).view_as(moved_x)
+        error = (seen - torch.hypot(moved_x, moved_y)) / tolerance
+        fit = ((-error.square()).exp() * weight[:, None]).sum(-1) / weight.sum(1, keepdim=True).clamp(min=1.0)
+        # Where nothing tells motions apart, the smaller one is meant.
+        value, index = (fit - 1e-3 * forward / FASTEST).max(1)
+        return torch.stack([part.gather(1, index[:, None])[:, 0] for part in (forward, yaw)], 1), value
+
+    batch = len(x)
+    steps = [torch.arange(0.0, FASTEST + 0.1, COARSE[0]), torch.arange(-SHARPEST, SHARPEST + 0.01, COARSE[1])]
+    grid = torch.cartesian_prod(*steps).to(x.device)
+    motion, _ = best(grid[:, 0].expand(batch, -1), grid[:, 1].expand(batch, -1), 2 * COARSE[0])
+    near = torch.arange(-4.0, 5.0, device=x.device)
+    offsets = torch.cartesian_prod(near * FINE[0], near * FINE[1])
+    fine = motion[:, None] + offsets
+    return best(fine[..., 0].clamp(min=0.0), fine[..., 1], 2 * FINE[0])
+
+
+@torch.no_grad()
+def seen_from(now: Sweeps, before: Sweeps, motion: Tensor) -> Tensor:
+    """Horizontal range [B, rows, columns] of the older sweep after the motion [B, 2], 0 where nothing falls; the nearest wins."""
+    bearing = before.bearings()[None, None, :]
+    x, y = _moved(before.reach * bearing.cos(), before.reach * bearing.sin(), *motion[:, :, None, None].unbind(1))
+    reach = torch.where(before.reach > 0, torch.hypot(x, y), torch.inf).flatten(1)
+    cells = now.cells(x, y, before.z).flatten(1)
+    moved = torch.full_like(reach, torch.inf).scatter_reduce(1, cells, reach, "amin")
+    return torch.where(torch.isinf(moved), 0.0, moved).view_as(before.reach)

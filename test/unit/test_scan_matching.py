@@ -1,0 +1,84 @@
+# Copyright 2026 The mmllm_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Scan matching: the motion between two sweeps is found, and what stands still lies where it was."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from mmllm_ros.encoders import LidarEncoder, load_encoder, make_encoder
+from mmllm_ros.encoders.scan_matching import Sweeps, match, seen_from
+from mmllm_ros.rig import load_rig
+from mmllm_ros.simulator.drive import Drive
+from mmllm_ros.simulator.truth import Weather
+
+RIG = load_rig("nuscenes")
+ENCODER = LidarEncoder(RIG, width=32, depth=1, heads=2)
+
+
+def pair(seed: int, weather: Weather) -> tuple[dict[str, torch.Tensor], object]:
+    drive = Drive(seed, RIG, weather)
+    drive.advance(3.0)
+    before = drive.capture().lidar
+    drive.advance(0.5)
+    now = drive.capture()
+    batch = ENCODER.prepare(now.lidar, before)
+    return {name: tensor[None] for name, tensor in batch.items()}, now.truth.ego
+
+
+def found(batch: dict[str, torch.Tensor]) -> tuple[Sweeps, Sweeps, torch.Tensor, float]:
+    now, before = (Sweeps.of(batch[name], batch["mount"]) for name in ("now", "before"))
+    motion, fit = match(now, before, batch["mount"][:, 4])
+    return now, before, motion, fit.item()
+
+
+@pytest.mark.parametrize("weather", [Weather(), Weather(light=0.0), Weather(rain=0.8)], ids=["day", "night", "rain"])
+def test_the_motion_of_the_ego_vehicle_is_found_in_most_scenes(weather):
+    errors = []
+    for seed in range(40, 48):
+        batch, ego = pair(seed, weather)
+        forward, yaw = found(batch)[2][0].tolist()
+        errors.append((abs(forward - 0.5 * ego.speed), abs(yaw - 0.5 * ego.yaw_rate)))
+    # The truth is the mean of a second, the motion that of its later half.
+    assert np.median(errors, axis=0) == pytest.approx([0.0, 0.0], abs=0.3)
+
+
+def test_what_stands_still_lies_where_it_was_after_the_motion_is_taken_out():
+    batch, _ = next(p for p in (pair(seed, Weather()) for seed in range(40, 60)) if p[1].speed > 5.0)
+    now, before, motion, fit = found(batch)
+    assert fit > 0.4
+
+    def agreeing(moved: torch.Tensor) -> float:
+        both = (moved > 0) & (now.reach > 0) & (now.z + RIG.lidar.position[2] > 0.4)
+        return ((moved - now.reach).abs()[both] < 0.4).float().mean().item()
+
+    assert agreeing(seen_from(now, before, motion)) > agreeing(before.reach) + 0.2
+
+
+def test_a_sweep_without_an_older_one_has_not_moved():
+    batch, _ = pair(41, Weather())
+    batch["before"] = batch["now"]
+    assert found(batch)[2].abs().max() < 0.15
+
+
+def test_an_empty_sweep_moves_nowhere_and_is_no_error():
+    batch, _ = pair(41, Weather())
+    batch = {**batch, "now": torch.zeros_like(batch["now"]), "before": torch.zeros_like(batch["before"])}
+    now, before, motion, fit = found(batch)
+    assert motion.isfinite().all() and fit == pytest.approx(0.0, abs=1e-3)
+    assert not seen_from(now, before, motion).any()
+
+
+def test_the_encoder_that_aligns_reads_both_sweeps_and_is_the_same_after_a_round_trip(tmp_path: Path):
+    batch, _ = pair(41, Weather())
+    torch.manual_seed(0)
+    encoder = make_encoder("lidar", RIG, {"kind": "aligned lidar", "width": 32, "depth": 1, "heads": 2}).half().float().eval()
+    values, places = encoder(batch)
+    assert values.isfinite().all() and places.shape == (1, 36, 3)
+    assert not torch.equal(values, encoder({**batch, "before": batch["now"]})[0])
+    encoder.save(tmp_path)
+    assert torch.equal(load_encoder(tmp_path, RIG, "cpu")(batch)[0], values)
