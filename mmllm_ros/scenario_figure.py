@@ -124,5 +124,5 @@ def _bars(axis: Axes, report: dict, key: str, title: str) -> None:
     for place, value in enumerate(values):
         axis.text(value + 1, place, f"{value:.1f}" if key == "accuracy" else f"{value:.0f}", va="center", fontsize=8)
     axis.set_yticks(range(len(rows)), names, fontsize=8)
-    axis.set_xlim(0, 1.12 * max(values))
+    axis.set_xlim(0, 1.12 * max(1.0, *values))
     axis.set_title(title, fontsize=9, loc="left")

@@ -147,14 +147,20 @@ def test_any_bytes_of_a_sweep_are_points_or_one_line(tmp_path, content):
         assert points.shape[1] == 4 and np.isfinite(points).all()
 
 
+@pytest.fixture
+def write_two_moments(keyframes):
+    """Writes them into a folder. A function, since hypothesis prints its arguments, and frames are long."""
+    return lambda folder: write_folder(folder, keyframes[:2])
+
+
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     table=st.sampled_from(["scene", "sample", "sample_data", "sensor", "calibrated_sensor"]),
     field=st.sampled_from(["token", "name", "timestamp", "prev", "scene_token", "filename", "is_key_frame", "channel"]),
     value=st.none() | st.integers() | st.text(max_size=4) | st.lists(st.integers(), max_size=2),
 )
-def test_any_value_in_a_table_is_used_or_refused_in_one_line(tmp_path, keyframes, table, field, value):
-    write_folder(tmp_path, keyframes[:2])
+def test_any_value_in_a_table_is_used_or_refused_in_one_line(tmp_path, write_two_moments, table, field, value):
+    write_two_moments(tmp_path)
     _tables(tmp_path, table, lambda records: records[-1].update({field: value}))
     try:
         dataset = NuScenes(tmp_path)
