@@ -22,6 +22,7 @@ from mmllm_ros.msg import SensorTokens
 from mmllm_ros.srv import Ask, Teach
 from rclpy.action import ActionClient
 from rclpy.parameter import Parameter
+from rclpy.time import Time
 
 from mmllm_ros.adaptation.lessons import split
 from mmllm_ros.adaptation.state import State
@@ -54,19 +55,22 @@ class Robot:
         self._client = ros.action_client(Adapt, "mmllm/adapt")
         self.feedback: list = []
 
-    def see(self, *seen) -> None:
+    def see(self, *seen) -> int:
+        """Publish tokens of this very moment; returns their stamp."""
         stamp = self.ros.tester.get_clock().now().nanoseconds
         for item in seen:
             self._publisher.publish(tokens_to_message(dataclasses.replace(item, stamp=stamp)))
+        return stamp
 
     def ask(self, *seen, question=ASKED[0]):
         """The answer that rests on `seen` and on nothing else."""
-        wanted = {item.modality for item in seen}
 
         def answer():
-            self.see(*seen)
+            stamp = self.see(*seen)
+            wanted = {(item.modality, stamp) for item in seen}
             response = self.ros.call(Ask, "mmllm/ask", Ask.Request(question=question))
-            return response.success and {item.modality for item in response.answer.evidence} == wanted and response.answer
+            rests_on = {(item.modality, Time.from_msg(item.header.stamp).nanoseconds) for item in response.answer.evidence}
+            return response.success and rests_on == wanted and response.answer
 
         return self.ros.until(answer)
 
