@@ -106,6 +106,7 @@ def _compute(axis: Axes, steps: Sequence[dict]) -> None:
         axis.plot([step["second"] for step in steps], total, color=colour, label=plan.replace("_", " "))
         axis.annotate(f"{total[-1]:.0f}", (steps[-1]["second"], total[-1]), textcoords="offset points", xytext=(-4, 3),
                       ha="right", fontsize=8, color=colour)  # fmt: skip
+    axis.margins(y=0.15)  # room for the figures at the ends
     axis.set_ylabel("GFLOP so far")
     axis.legend(fontsize=7, loc="upper left")
     axis.set_title("compute of encoders and LLM", fontsize=9, loc="left")

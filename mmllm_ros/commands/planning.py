@@ -82,6 +82,7 @@ def scenario(
     from ..context.table import FILE, PlanTable
     from ..encoders import load_encoder
     from ..model import Model
+    from ..page.comparisons import FIGURES
     from ..resources import default_model
     from ..scenario import PERIOD, compare
     from ..scenario_figure import draw
@@ -101,6 +102,6 @@ def scenario(
     report = summarise(found, name, duration)
     out.print(table(report))
     write_json(json_file, report)
-    picture = folder / ("drive_context.png" if name == "day_to_night_fog" else f"drive_{name}.png")
+    picture = folder / FIGURES[name]
     draw(found, report, picture)
     out.print(f"picture: {picture}")

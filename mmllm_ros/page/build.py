@@ -17,7 +17,7 @@ from ..resources import shared_folder
 from ..snapshots import FOLDER
 from .adaptations import adaptation_part
 from .answers import answers_part
-from .comparisons import comparison_part
+from .comparisons import FIGURES, comparison_part
 from .evaluations import evaluation_part
 from .parts import Part, percent, spread
 
@@ -26,6 +26,7 @@ MAKERS = {"sets": evaluation_part, "accuracy_before": adaptation_part, "always_o
 
 LARGEST_FILE = 64_000_000
 LARGEST_PICTURE = 2_000_000
+TYPES = {".jpg": "jpeg", ".png": "png"}
 
 
 def build_page(folder: Path) -> str:
@@ -75,10 +76,13 @@ def _read(path: Path) -> Any:
 
 
 def _pictures(folder: Path, name: str) -> Mapping[str, str]:
-    """The pictures of a moment as data URIs by kind, as far as snapshots.py left any."""
-    paths = {kind: folder / FOLDER / f"{int(name)}.{kind}.jpg" for kind in ("camera", "lidar")}
+    """The pictures of a moment as data URIs by kind, as far as snapshots.py left any, or the figure of a scenario."""
+    if name in FIGURES.values():
+        paths = {"figure": folder / name}
+    else:
+        paths = {kind: folder / FOLDER / f"{int(name)}.{kind}.jpg" for kind in ("camera", "lidar")}
     return {
-        kind: "data:image/jpeg;base64," + base64.b64encode(path.read_bytes()).decode()
+        kind: f"data:image/{TYPES[path.suffix]};base64," + base64.b64encode(path.read_bytes()).decode()
         for kind, path in paths.items()
         if path.is_file() and path.stat().st_size <= LARGEST_PICTURE
     }

@@ -7,6 +7,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+UNBROKEN = "\N{NO-BREAK SPACE}"
+
 
 @dataclass(frozen=True, slots=True)
 class Bar:
@@ -86,17 +88,22 @@ class Reliability:
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """Shares (x, y) over time, both between 0 and 1; `levels` are (name, share), `ends` what the ends of the time axis are."""
+    """Shares (x, y) over time, both between 0 and 1; `levels` are (name, share), `ends` what the ends of the time axis are.
+
+    `ticks` are of the upright axis, in percent, the first and last one its ends.
+    """
 
     title: str
+    note: str
     points: Sequence[tuple[float, float]]
     levels: Sequence[tuple[str, float]]
     ends: tuple[str, str]
+    ticks: Sequence[int]
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One run: a drive, a replay, an evaluation or an adaptation."""
+    """One run: a drive, a replay, an evaluation, an adaptation or a scenario. `figure` is a picture as data URI."""
 
     title: str
     summary: str
@@ -107,15 +114,21 @@ class Part:
     bars: Sequence[Bars] = ()
     reliability: Reliability | None = None
     timeline: Timeline | None = None
+    figure: str | None = None
     curve: Curve | None = None
     grids: Sequence[Grid] = ()
 
 
 def percent(share: float) -> str:
-    """0.714 as `71 %`."""
-    return f"{100 * share:.0f} %"
+    """0.714 as `71 %`, never broken at the end of a line."""
+    return f"{100 * share:.0f}{UNBROKEN}%"
 
 
 def spread(low: float, high: float) -> str:
     """An interval as `53 to 85 %`."""
-    return f"{100 * low:.0f} to {100 * high:.0f} %"
+    return f"{100 * low:.0f} to {100 * high:.0f}{UNBROKEN}%"
+
+
+def gigaflops(flops: float) -> str:
+    """67.7e9 as `68`, 2e12 as `2,000`, 2.7e9 as `2.7`."""
+    return f"{flops / 1e9:,.{1 if flops < 1e10 else 0}f}"

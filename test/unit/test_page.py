@@ -8,6 +8,7 @@ import io
 import json
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from browser import CHROMIUM, browser
@@ -65,7 +66,7 @@ def evaluation(folder: Path) -> Path:
 
 def test_the_page_of_a_drive_tells_what_was_right_and_what_was_plugged(tmp_path):
     page = build_page(drive(tmp_path))
-    assert "8 questions asked, 4 of 8 answered right: 50 % (95 % interval 22 to 78 %)" in page
+    assert "8 questions asked, 4 of 8 answered right: 50\xa0% (95 % interval 22 to 78\xa0%)" in page
     assert "camera + lidar" in page and "By context" in page and "night" in page and "camera: black picture" in page
     # every wrong answer with both of its pictures; the right ones that were kept are the moments
     assert page.count("data:image/jpeg;base64,") == 2 * len(
@@ -87,8 +88,20 @@ def adaptation(folder: Path) -> Path:
 
 def test_the_page_of_an_adaptation_compares_before_and_after_with_blind_and_full(tmp_path):
     page = build_page(adaptation(tmp_path))
-    assert "What was learned: add lidar" in page and "45 % before, 55 % after" in page and "Accuracy while it learned" in page
-    assert all(part in page for part in ("the best guess without sensors", "trained in full", "80 %", "2e+12", "700 MB"))
+    assert "What was learned: add lidar" in page and "Right answers while it learned" in page
+    assert "45\xa0% of the answers were right before, 55\xa0% after" in page
+    assert all(part in page for part in ("the best guess without sensors", "trained in full", "80\xa0%", "2,000 GFLOP", "700 MB"))
+    assert "41 to 49\xa0%" in page  # Wilson: 225 of 500 right
+    # The axis is cut to the tens around 40 to 60 %, and begins a little below the lowest line.
+    assert [f">{tick}</text>" in page for tick in (20, 30, 40, 50, 60, 70, 80)] == [False, True, True, True, True, True, False]
+
+
+def test_an_adaptation_on_a_robot_is_told_in_its_own_words(tmp_path):
+    report = json.loads((adaptation(tmp_path) / "adapt.json").read_text())
+    del report["scenario"]
+    (tmp_path / "adapt.json").write_text(json.dumps({**report, "curve": []}))
+    page = build_page(tmp_path)
+    assert "What was learned on the robot" in page and "the new weights are better." in page and "while it learned" not in page
 
 
 def test_the_page_of_a_scenario_compares_plans(tmp_path):
@@ -99,7 +112,11 @@ def test_the_page_of_a_scenario_compares_plans(tmp_path):
     report |= {"questions": 50, "context_right": 0.9}
     (tmp_path / "scenario.json").write_text(json.dumps(report))
     page = build_page(tmp_path)
-    assert "day to night fog" in page and "the best pair: camera + imu" in page and "50 % of its operations" in page
+    assert "day to night fog" in page and "the best pair: camera + imu" in page and "50\xa0% of the operations" in page
+    assert page.index("the context monitor<") < page.index("everything, always<") < page.index("camera alone<")
+    assert "<img" not in page
+    (tmp_path / "drive_context.png").write_bytes(cv2.imencode(".png", np.zeros((8, 8, 3), np.uint8))[1].tobytes())
+    assert 'src="data:image/png;base64,' in build_page(tmp_path)
 
 
 def test_what_comes_from_the_run_is_text_and_never_markup(tmp_path):
@@ -139,6 +156,10 @@ def test_the_command_writes_one_file_beside_the_run(tmp_path, capsys):
         ({"evaluation.json": '{"sets": {}}'}, "evaluation.json cannot be shown"),
         ({"a.json": "[" * 100_000}, "a.json cannot be read"),
         ({"adapt.json": '{"accuracy_before": "high"}'}, "adapt.json cannot be shown"),
+        (
+            {"scenario.json": '{"always_on": {}, "ours": {}, "drives": 1, "scenario": "../secret"}'},
+            "scenario.json cannot be shown",
+        ),
     ],
 )
 def test_a_folder_that_is_no_run_is_refused_in_one_line_and_status_2(tmp_path, capsys, files, named):
@@ -197,6 +218,8 @@ def test_a_browser_shows_the_page_at_any_width_without_a_complaint_or_a_request(
         "[...document.querySelectorAll('.bar, .card, .lane i, svg circle')].every(item => item.getBoundingClientRect().width > 0)"
     )
     assert page.value(bars)
+    looks = "[...document.querySelectorAll('.key i')].map(item => getComputedStyle(item).backgroundColor)"
+    assert len(set(page.value(looks))) == 5, "each thing in the key has a colour of its own"
     # the smallest text that a reader meets, in pixels
     assert (
         page.value(
