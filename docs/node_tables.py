@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -104,12 +105,14 @@ def _section(nodes: tuple[str, ...]) -> str:
         text += f"**{title}**\n\n{_table(heads, found)}\n" if found else ""
         missing += [] if found else [title.lower()]
     none = f"No {', no '.join(missing)}.\n\n" if missing else ""
-    return f"<details>\n<summary><b>{', '.join(nodes)}</b></summary>\n\n{what}\n\n{text}{none}</details>\n"
+    return f"<details>\n<summary><b>{', '.join(nodes)}</b><br>{what}</summary>\n\n{text}{none}</details>\n"
 
 
 def _docstring(name: str) -> str:
     module = ast.parse((ROOT / "mmllm_ros" / "nodes" / f"{name}.py").read_text())
-    return " ".join(ast.get_docstring(module).split("\n\n")[0].split())
+    what = " ".join(ast.get_docstring(module).split("\n\n")[0].split())
+    what = re.sub(rf"^The {name.replace('_', '.')}( node)?: ", "", what)  # the name stands above it
+    return what[0].upper() + what[1:]
 
 
 def replaced(text: str) -> str:
