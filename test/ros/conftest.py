@@ -25,7 +25,7 @@ if RUNNABLE:
     os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
     from harness import Ros
 else:
-    collect_ignore_glob = ["test_*.py"]
+    collect_ignore_glob = ["test_*.py", "examples/*"]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

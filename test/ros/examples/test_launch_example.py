@@ -19,5 +19,5 @@ EXAMPLE = Path(__file__).parent / "my_robot_launch.py"
 )
 def test_the_launch_example_passes(bag: Path) -> None:
     command = [sys.executable, "-m", "launch_testing.launch_test", str(EXAMPLE), f"bag:={bag}"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=600)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=2400)
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
