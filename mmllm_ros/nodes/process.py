@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from types import FrameType
 
 import rclpy
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
@@ -27,6 +28,11 @@ def spin(make_node: Callable[[], Node | list[Node]], args: Sequence[str] | None 
     Returns:
         0 after a shutdown, 2 after BadInput (one line on stderr).
     """
+    with _noted() as interrupted:
+        return _spin(make_node, args, interrupted)
+
+
+def _spin(make_node: Callable[[], Node | list[Node]], args: Sequence[str] | None, interrupted: threading.Event) -> int:
     nodes: list[Node] = []
     rclpy.init(args=args)
     executor = SingleThreadedExecutor()
@@ -42,7 +48,8 @@ def spin(make_node: Callable[[], Node | list[Node]], args: Sequence[str] | None 
         print(error, file=sys.stderr)
         return 2
     except Exception:
-        if rclpy.ok():  # else Ctrl-C took the middleware away while a node was being made, or called back
+        # Ctrl-C may have taken the middleware away while a node was being made, or called back.
+        if rclpy.ok() and not interrupted.is_set():
             raise
     finally:
         with _undisturbed():
@@ -52,6 +59,25 @@ def spin(make_node: Callable[[], Node | list[Node]], args: Sequence[str] | None 
             executor.shutdown()
             rclpy.try_shutdown()
     return 0
+
+
+@contextmanager
+def _noted() -> Iterator[threading.Event]:
+    """Set once Ctrl-C came: where it meets rclpy converting a message, what is raised is a RuntimeError that does not say so."""
+    interrupted = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield interrupted
+        return
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        interrupted.set()
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, interrupt)  # before rclpy.init, whose own handler calls the one that it finds
+    try:
+        yield interrupted
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @contextmanager

@@ -1,0 +1,42 @@
+# Copyright 2026 The mmllm_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""How a node ends: well after Ctrl-C, whatever rclpy makes of it, and with its error after an error."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable
+
+import pytest
+from rclpy.node import Node
+
+from mmllm_ros.nodes.process import spin
+
+
+def node(call: Callable[[], None]) -> Node:
+    made = Node("brief")
+    made.create_timer(0.01, call)
+    return made
+
+
+def interrupted() -> None:
+    """As rclpy is when Ctrl-C comes while it converts a message."""
+    try:
+        signal.raise_signal(signal.SIGINT)
+    except KeyboardInterrupt:
+        raise RuntimeError("Unable to convert call argument '0' to Python object") from None
+
+
+def broken() -> None:
+    raise RuntimeError("broken")
+
+
+def test_an_interrupt_that_rclpy_turned_into_an_error_is_a_good_end() -> None:
+    before = signal.getsignal(signal.SIGINT)
+    assert spin(lambda: node(interrupted), []) == 0
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_an_error_without_an_interrupt_is_told() -> None:
+    with pytest.raises(RuntimeError, match="broken"):
+        spin(lambda: node(broken), [])
