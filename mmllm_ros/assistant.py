@@ -196,7 +196,7 @@ class Assistant:
             with self._lock:
                 held = self._latents.get(modality)
             if held is None or held[1:3] != (linked, revision) or not _same(held[0], readings):
-                held = (readings, linked, revision, self.model.latents(readings, linked))
+                held = (readings, linked, revision, self.model.banks(readings, linked)[modality])
                 with self._lock:
                     self._latents[modality] = held
             banks[modality] = held[3]

@@ -23,6 +23,12 @@ MODALITIES = ("camera", "lidar", "imu")
 
 NANOSECONDS = 1_000_000_000
 
+PLACE_AXES = (0, 30, 60, 90, 120, 150)
+"""Directions [degrees] along which a place is told. Every border between "front", "front left", ... lies across one of them, so
+whether one thing is to the front left of another is two comparisons, each along one axis."""
+PLACE_WAVELENGTHS = (5.0, 10.0, 20.0, 40.0, 80.0, 160.0)
+"""Of the waves [m] along each axis that a place is told by: near places are near each other, and far ones still differ."""
+
 
 class BadInput(ValueError):
     """Input refused at the door. The message is one line that names the offending value."""

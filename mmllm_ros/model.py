@@ -166,24 +166,28 @@ class Model:
         with self._lock:
             self._lower.clear()
 
-    @torch.inference_mode()
     def latents(self, tokens: Sequence[Tokens], linked_blocks: int | None = None) -> dict:
         """Tokens of any modalities and sources -> a bank for `linked_blocks` of the last blocks (None = all). Raises BadInput."""
+        return merge(self.banks(tokens, linked_blocks))
+
+    @torch.inference_mode()
+    def banks(self, tokens: Sequence[Tokens], linked_blocks: int | None = None) -> dict[str, Bank]:
+        """What `latents` merges: a bank for each modality, which can be kept until one of its tokens changes. Raises BadInput."""
         for item in tokens:
             if item.modality not in self.connectors:
                 raise BadInput(f"modality {item.modality!r} is unknown to model {self.name}, which takes {list(self.modalities)}")
         count = self.linked_blocks if linked_blocks is None else linked_blocks
         if tokens and not 1 <= count <= self.linked_blocks:
             raise BadInput(f"linked_blocks is {count}, not between 1 and {self.linked_blocks}")
-        banks = {}
+        device, banks = self.llm.device, {}
         for modality in sorted({item.modality for item in tokens}):
-            sources = sorted((item for item in tokens if item.modality == modality), key=lambda item: item.source)
-            values = torch.from_numpy(np.concatenate([item.values for item in sources]))[None]
-            places = torch.from_numpy(np.concatenate([item.places for item in sources]))[None]
+            kept = sorted((item for item in tokens if item.modality == modality), key=lambda item: item.source)
+            values, places = (torch.from_numpy(np.concatenate([getattr(t, n) for t in kept]))[None] for n in ("values", "places"))
+            sources = torch.repeat_interleave(torch.arange(len(kept)), torch.tensor([len(item.values) for item in kept]))
             connector = self.connectors[modality]
             reach = min(count, len(connector.heads))
-            banks[modality] = connector(values.to(self.llm.device), places.to(self.llm.device), linked_blocks=reach)
-        return merge(banks)
+            banks[modality] = connector(values.to(device), places.to(device), linked_blocks=reach, sources=sources.to(device))
+        return banks
 
     @torch.inference_mode()
     def score(self, question: str, bank: Bank) -> Scored:

@@ -58,7 +58,7 @@ def make_tiny_model(folder: Path, seed: int = 0, rig: str = "front") -> Path:
     mounts = load_rig(rig)
     encoders = [
         CameraEncoder(mounts, objects=4, **shape),
-        LidarEncoder(mounts, objects=4, sectors=4, **shape),
+        LidarEncoder(mounts, objects=4, sectors=4, width=16),
         ImuEncoder(mounts, **shape),
     ]
     connectors, revisions = {}, {}

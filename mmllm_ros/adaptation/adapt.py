@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+import numpy as np
 import torch
 from safetensors import SafetensorError
 from torch import nn
@@ -101,33 +102,49 @@ def adapt(
         widths = {modality: rows.tokens[modality][0].shape[-1] for modality in request.modalities}
         torch.manual_seed(request.seed)
         learners = nn.ModuleDict({m: _begin(model, rows, m, widths[m], meter) for m in request.modalities})
-        before = accuracy(model, held, request.modalities)
+        before = right_answers(model, held, request.modalities)
         course = _course(folder / "course.json", request.budget, rows, validation, learners, meter)
         learn(learners, rows, validation, course, request.budget.seconds, folder, request.seed, meter, report)
     for connector in learners.values():
         # What was not trained is not linked.
         connector.log_gate[: max(0, len(connector.heads) - course.depth)] = -torch.inf
     adapted = model.variant(dict(learners), revisions)
-    after = accuracy(adapted, held, request.modalities)
-    better = after > before and after - before >= request.margin
+    after = right_answers(adapted, held, request.modalities)
+    share_before, share_after = float(np.mean(before)), float(np.mean(after))
+    sure = beyond_chance(before, after)
+    better = sure and share_after - share_before >= request.margin
     shutil.rmtree(folder)
     wanted = f" by the margin of {100 * request.margin:g} points" if request.margin else ""
-    verdict = "better" if better else f"not better{wanted}, rolled back"
-    counts = f"{100 * before:.1f} % before, {100 * after:.1f} % after on {len(held)} validation questions"
+    chance = " by more than chance" if share_after > share_before and not sure else ""
+    verdict = "better" if better else f"not better{chance or wanted}, rolled back"
+    counts = f"{100 * share_before:.1f} % before, {100 * share_after:.1f} % after on {len(held)} validation questions"
     message = f"{', '.join(request.modalities)}: {counts}: {verdict}"
-    return Outcome(adapted, better, message, before, after, meter.seconds, meter.flops, peak_mb(), course, len(kept))
+    figures = share_before, share_after, meter.seconds, meter.flops, peak_mb()
+    return Outcome(adapted, better, message, *figures, course, len(kept))
+
+
+def beyond_chance(before: Sequence[bool], after: Sequence[bool]) -> bool:
+    """Whether more questions were gained than lost by over one standard error of their difference, as McNemar's test counts."""
+    gained = sum(new and not old for old, new in zip(before, after, strict=True))
+    lost = sum(old and not new for old, new in zip(before, after, strict=True))
+    return gained - lost > (gained + lost) ** 0.5
 
 
 def accuracy(model: Model, lessons: Sequence[Lesson], learners: Sequence[str]) -> float:
-    """Share of `lessons` answered as taught, by the way that questions are answered live; nobody copies from the teacher."""
-    right, banks = 0, {}
+    """Share of `lessons` answered as taught."""
+    return float(np.mean(right_answers(model, lessons, learners)))
+
+
+def right_answers(model: Model, lessons: Sequence[Lesson], learners: Sequence[str]) -> list[bool]:
+    """Which of `lessons` are answered as taught, by the way that questions are answered live; nobody copies from the teacher."""
+    right, banks = [], {}
     for lesson in lessons:
         key = id(lesson.tokens), lesson.teachers
         if key not in banks:
             hidden = set(lesson.teachers) - set(learners)
             banks[key] = model.latents([t for t in lesson.tokens if t.modality in model.connectors and t.modality not in hidden])
-        right += model.answer(lesson.question, banks[key]).answer == lesson.answer
-    return right / len(lessons)
+        right.append(model.answer(lesson.question, banks[key]).answer == lesson.answer)
+    return right
 
 
 def _begin(model: Model, rows: Rows, modality: str, width: int, meter: Meter) -> Connector:
@@ -138,7 +155,7 @@ def _begin(model: Model, rows: Rows, modality: str, width: int, meter: Meter) ->
     candidates = [newcomer]
     for name, donor in model.connectors.items():
         if name in rows.tokens and can_inherit(donor, newcomer):
-            values, _, valid = rows.tokens[name]
+            values, _, valid, _ = rows.tokens[name]
             candidates.append(heir(model, donor, newcomer, values[valid].to(model.llm.device)))
     losses = meter.counted(lambda: [rows.examine({modality: one}, len(one.heads), AUDITION)[0] for one in candidates])
     return candidates[losses.index(min(losses))]

@@ -46,7 +46,7 @@ class Rows:
         known = {*model.connectors, *learners}
         self.tokens = {modality: _padded(moments, modality) for modality in sorted(known) if _there(moments, modality)}
         self.matched = {
-            (learner, other): matches(*self.tokens[learner][1:], *self.tokens[other][1:])
+            (learner, other): matches(*self.tokens[learner][1:3], *self.tokens[other][1:3])
             for learner in set(self.learners) - {*model.connectors}
             for other in sorted(self.tokens.keys() - set(self.learners))
         }
@@ -77,11 +77,11 @@ class Rows:
         """What each modality says at `moments`; learners link `depth` of the last blocks."""
         banks = {}
         for modality, parts in self.tokens.items():
-            values, places, valid = (part[moments].to(self.model.llm.device) for part in parts)
+            values, places, valid, sources = (part[moments].to(self.model.llm.device) for part in parts)
             connector = learning[modality] if modality in learning else self.model.connectors[modality]
             reach = min(depth, len(connector.heads)) if modality in learning else None
             # A frozen connector needs no gradient, and autograd sees that by itself.
-            banks[modality] = connector(values, places, valid, linked_blocks=reach)
+            banks[modality] = connector(values, places, valid, linked_blocks=reach, sources=sources)
         return banks
 
     def loss(self, banks: Mapping[str, Bank], rows: np.ndarray, row: Tensor, seen: Mapping[str, Tensor]) -> tuple[Tensor, float]:
@@ -120,17 +120,20 @@ def _there(moments: Sequence[tuple], modality: str) -> bool:
     return any(tokens.modality == modality for moment in moments for tokens in moment)
 
 
-def _padded(moments: Sequence[tuple], modality: str) -> tuple[Tensor, Tensor, Tensor]:
-    """Values [M, T, D], places [M, T, 3] and which of them are there, bool [M, T]; sources in order, as the model reads them."""
+def _padded(moments: Sequence[tuple], modality: str) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Values [M, T, D], places [M, T, 3], which of them are there, bool [M, T], and the numbers of their sources, int64 [M, T];
+    sources in order, as the model reads them."""
     kept = [sorted((t for t in moment if t.modality == modality), key=lambda t: t.source) for moment in moments]
     size = max(sum(len(t.values) for t in tokens) for tokens in kept)
     width = next(t.values.shape[1] for tokens in kept for t in tokens)
     values, places = torch.zeros(len(kept), size, width), torch.zeros(len(kept), size, 3)
-    valid = torch.zeros(len(kept), size, dtype=torch.bool)
+    valid, sources = torch.zeros(len(kept), size, dtype=torch.bool), torch.zeros(len(kept), size, dtype=torch.int64)
     for index, tokens in enumerate(kept):
         if tokens:
             count = sum(len(t.values) for t in tokens)
             values[index, :count] = torch.from_numpy(np.concatenate([t.values for t in tokens]))
             places[index, :count] = torch.from_numpy(np.concatenate([t.places for t in tokens]))
             valid[index, :count] = True
-    return values, places, valid
+            lengths = torch.tensor([len(t.values) for t in tokens])
+            sources[index, :count] = torch.repeat_interleave(torch.arange(len(tokens)), lengths)
+    return values, places, valid, sources

@@ -12,7 +12,6 @@ from typing import Any
 from ..datatypes import BadInput
 from ..device import resolve_device
 from ..rig import Rig
-from .aligned_lidar import AlignedLidarEncoder
 from .base import Encoder, History
 from .camera import CameraEncoder
 from .imu import ImuEncoder
@@ -30,7 +29,7 @@ def _encoder_class(kind: str) -> type[Encoder]:
         from .pretrained import PretrainedCamera
 
         return PretrainedCamera
-    return AlignedLidarEncoder if kind == "aligned lidar" else ENCODERS[kind]
+    return ENCODERS[kind]
 
 
 def make_encoder(modality: str, rig: Rig, shape: Mapping[str, Any]) -> Encoder:

@@ -30,25 +30,23 @@ class TransformerBlock(nn.Module):
 
 
 class Convolution(nn.Module):
-    """A 3x3 convolution, group norm and GELU; `circular` closes the last axis, as a full turn of a lidar does."""
+    """A 3x3 convolution, group norm and GELU."""
 
-    def __init__(self, inputs: int, outputs: int, stride: tuple[int, int], circular: bool = False) -> None:
+    def __init__(self, inputs: int, outputs: int, stride: tuple[int, int]) -> None:
         super().__init__()
-        self.mode = "circular" if circular else "constant"
-        self.convolution = nn.Conv2d(inputs, outputs, 3, stride, padding=(1, 0), bias=False)
+        self.convolution = nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=False)
         self.norm = nn.GroupNorm(4, outputs)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = functional.pad(x, (1, 1, 0, 0), mode=self.mode)
         return functional.gelu(self.norm(self.convolution(x)))
 
 
 class Residual(nn.Module):
     """Two 3x3 convolutions around a skip connection."""
 
-    def __init__(self, width: int, circular: bool = False) -> None:
+    def __init__(self, width: int) -> None:
         super().__init__()
-        self.body = nn.Sequential(*(Convolution(width, width, (1, 1), circular) for _ in range(2)))
+        self.body = nn.Sequential(*(Convolution(width, width, (1, 1)) for _ in range(2)))
 
     def forward(self, x: Tensor) -> Tensor:
         return x + self.body(x)

@@ -9,14 +9,19 @@ import math
 import cv2
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from ..datatypes import CameraFrame
 from ..rig import Rig
-from .blocks import Convolution, Residual
-from .grid import GridEncoder
+from .base import Encoder
+from .blocks import Convolution, Residual, TransformerBlock, harmonics
+from .proposals import ATTRIBUTES, Proposals
+
+ROWS_PER_CELL, COLUMNS_PER_CELL = 16, 8
+WAVES = 4
 
 
-class CameraEncoder(GridEncoder):
+class CameraEncoder(Encoder):
     """Encodes each view with the view half a second before it, all views of a batch at once.
 
     Works for any rig: a cell knows its ray (bearing, elevation in the base frame of the mount), not its pixel. Images of
@@ -30,8 +35,8 @@ class CameraEncoder(GridEncoder):
     """
 
     modality = "camera"
-    circular = False
-    waves = 4
+    place_scale = (5.0, 2.0)
+    """How much an error in the two numbers of a place counts: bearing offset [rad], natural logarithm of the range [m]."""
 
     def __init__(
         self,
@@ -43,7 +48,11 @@ class CameraEncoder(GridEncoder):
         sectors: int = 2,
         size: tuple[int, int] = (80, 160),
     ) -> None:
-        stem = nn.Sequential(
+        shape = {"width": width, "depth": depth, "heads": heads, "objects": objects, "sectors": sectors, "size": list(size)}
+        super().__init__(rig, {"modality": self.modality, **shape})
+        self.size = tuple(size)
+        self.rows, self.columns = size[0] // ROWS_PER_CELL, size[1] // COLUMNS_PER_CELL
+        self.stem = nn.Sequential(
             Convolution(6, 24, (2, 2)),
             Convolution(24, 48, (2, 2)),
             Residual(48),
@@ -51,7 +60,13 @@ class CameraEncoder(GridEncoder):
             Residual(96),
             Convolution(96, width, (2, 1)),
         )
-        super().__init__(rig, stem, 8, width=width, depth=depth, heads=heads, objects=objects, sectors=sectors, size=size)
+        self.ray = nn.Linear(2 * 2 * WAVES + 1, width)
+        self.blocks = nn.Sequential(*(TransformerBlock(width, heads) for _ in range(depth)))
+        self.proposals = Proposals(width, objects, sectors)
+
+    @property
+    def token_width(self) -> int:
+        return self.config["width"] + ATTRIBUTES
 
     def sense(self, frame: CameraFrame) -> Tensor:
         """The view as uint8 [3, h, w] at the training size."""
@@ -68,15 +83,29 @@ class CameraEncoder(GridEncoder):
         numbers = [mount.bearing, mount.fov, mount.pitch, *mount.position]
         return {**super().prepare(newest, previous), "mount": torch.tensor(numbers, dtype=torch.float32)}
 
-    def channels(self, batch: dict[str, Tensor]) -> Tensor:
-        return torch.cat([batch["now"], batch["before"]], dim=1).float().sub_(110.0).div_(60.0)
-
-    def angles(self, bearings: Tensor, elevations: Tensor, mount: Tensor) -> Tensor:
-        return torch.stack([bearings - mount[:, :1], elevations], dim=-1) * 2.0
+    def cells(self, batch: dict[str, Tensor]) -> Tensor:
+        """Features [B, C, width] of the cells, row by row."""
+        pictures = torch.cat([batch["now"], batch["before"]], dim=1).float().sub_(110.0).div_(60.0)
+        grid = self.stem(pictures).flatten(2).transpose(1, 2)
+        bearings, elevations = self.rays(batch["mount"])
+        angles = torch.stack([bearings - batch["mount"][:, :1], elevations], dim=-1) * 2.0
+        gap = batch["gap"].float()[:, None, None].expand(-1, grid.shape[1], -1)
+        return self.blocks(grid + self.ray(torch.cat([harmonics(angles, WAVES), gap], dim=-1)))
 
     def forward(self, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
-        values, places = super().forward(batch)
+        bearings, elevations = self.rays(batch["mount"])
+        sector = torch.arange(self.columns, device=bearings.device).repeat(self.rows) * self.proposals.sectors // self.columns
+
+        def locate(place: Tensor) -> Tensor:
+            offset, log_range = place.unbind(-1)
+            return torch.stack([bearings + offset, elevations, log_range.clamp(-1.0, 4.5).exp()], dim=-1)
+
+        values, places = self.proposals(self.cells(batch), bearings, sector, locate, self.strongest)
         return values, self._from_base(places, batch["mount"])
+
+    def strongest(self, cells: Tensor) -> Tensor:
+        """The largest number of each cell and its neighbours in the row: [B, C] -> [B, C]."""
+        return functional.max_pool1d(cells.unflatten(1, (self.rows, self.columns)), 3, 1, 1).flatten(1)
 
     def rays(self, mount: Tensor) -> tuple[Tensor, Tensor]:
         """As a pinhole of the mount's field of view sees them."""

@@ -1,20 +1,23 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Lidar sweeps -> tokens: a range image that keeps its azimuth, a ViT over it, object and sector tokens."""
+"""Lidar sweeps -> tokens: a range image, its map from above, convolutions, object and sector tokens."""
 
 from __future__ import annotations
 
 import math
-from typing import ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from ..datatypes import LidarScan
 from ..rig import LidarMount, Rig
+from .base import Encoder
+from .birds_eye import CHANNELS, REACH, SIDE, bearings_and_ranges, birds_eye, sector_numbers
 from .blocks import Convolution, Residual
-from .grid import GridEncoder
+from .proposals import ATTRIBUTES, Proposals
+from .scan_matching import FASTEST, SHARPEST, Sweeps, match
 
 
 def range_image(points: np.ndarray, rows: int, columns: int, fov_up: float, fov_down: float) -> np.ndarray:
@@ -37,39 +40,42 @@ def range_image(points: np.ndarray, rows: int, columns: int, fov_up: float, fov_
     return image
 
 
-class LidarEncoder(GridEncoder):
-    """Encodes a sweep with the sweep half a second before it.
+class LidarEncoder(Encoder):
+    """Encodes a sweep with the sweep half a second before it, both seen from above (birds_eye.py).
+
+    The older sweep is laid onto the newer by scan matching, so what then still differs moves by itself. Convolutions at one, two
+    and four metres read the map; each square metre is a cell, as in CenterPoint (arXiv 2006.11275).
 
     Args:
-        rig: mount of the lidar; its vertical field of view sets the rows.
-        width, depth, heads: of the transformer.
+        rig: mount of the lidar; its vertical field of view sets the rows of the range image.
+        width: features of a cell.
         objects, sectors: tokens per sweep.
-        size: rows and columns of the range image; multiples of 16 and 4.
+        size: rows and columns of the range image.
     """
 
     modality = "lidar"
-    circular = True
-    waves = 8
-    inputs: ClassVar[int] = 8
+    place_scale = (1.0, 1.0)
+    """How much an error in the two numbers of a place counts: forward and left of the cell's middle [m]."""
+    side = SIDE // 2
+    """Cells along each side of the map, one metre each."""
 
     def __init__(
-        self,
-        rig: Rig,
-        width: int = 128,
-        depth: int = 4,
-        heads: int = 4,
-        objects: int = 24,
-        sectors: int = 12,
-        size: tuple[int, int] = (32, 480),
+        self, rig: Rig, width: int = 64, objects: int = 28, sectors: int = 12, size: tuple[int, int] = (32, 1024)
     ) -> None:
-        stem = nn.Sequential(
-            Convolution(self.inputs, 32, (2, 2), circular=True),
-            Convolution(32, 64, (2, 2), circular=True),
-            Residual(64, circular=True),
-            Convolution(64, 128, (2, 1), circular=True),
-            Convolution(128, width, (2, 1), circular=True),
-        )
-        super().__init__(rig, stem, 4, width=width, depth=depth, heads=heads, objects=objects, sectors=sectors, size=size)
+        shape = {"width": width, "objects": objects, "sectors": sectors, "size": list(size)}
+        super().__init__(rig, {"modality": self.modality, **shape})
+        self.size = tuple(size)
+        self.near = nn.Sequential(Convolution(CHANNELS, 32, (2, 2)), Residual(32))
+        self.middle = nn.Sequential(Convolution(32, 64, (2, 2)), Residual(64))
+        self.far = nn.Sequential(Convolution(64, 96, (2, 2)), Residual(96))
+        self.from_near, self.from_middle, self.from_far = (nn.Conv2d(inputs, 48, 1) for inputs in (32, 64, 96))
+        self.joined = nn.Conv2d(48, width, 1)
+        self.told = nn.Linear(4, width)
+        self.proposals = Proposals(width, objects, sectors)
+
+    @property
+    def token_width(self) -> int:
+        return self.config["width"] + ATTRIBUTES
 
     @property
     def mount(self) -> LidarMount:
@@ -85,23 +91,43 @@ class LidarEncoder(GridEncoder):
         numbers = [mount.fov_up, mount.fov_down, *mount.position]
         return {**super().prepare(newest, previous), "mount": torch.tensor(numbers, dtype=torch.float32)}
 
-    def channels(self, batch: dict[str, Tensor]) -> Tensor:
-        height = batch["mount"][:, 4, None, None, None]
-        return torch.cat([self._channels(batch["now"], height), self._channels(batch["before"], height)], dim=1)
+    def cells(self, batch: dict[str, Tensor]) -> Tensor:
+        """Features [B, C, width] of the cells, from the back forward and in each row from right to left.
 
-    def angles(self, bearings: Tensor, elevations: Tensor, mount: Tensor) -> Tensor:
-        return torch.stack([bearings, elevations], dim=-1)
+        A `view` [B, 2, 2] in the batch turns or mirrors the scene; a `motion` [B, 3] is what `motion` finds, where that is known.
+        """
+        mount = batch["mount"]
+        now, before = (Sweeps.of(batch[name], mount) for name in ("now", "before"))
+        motion = batch["motion"] if "motion" in batch else self.motion(batch)
+        near = self.near(birds_eye(now, before, motion[:, :2], batch["now"][:, 2].float(), mount, batch.get("view")))
+        middle = self.middle(near)
+        wide = self.from_middle(middle) + functional.interpolate(self.from_far(self.far(middle)), scale_factor=2.0)
+        features = self.joined(functional.gelu(self.from_near(near) + functional.interpolate(wide, scale_factor=2.0)))
+        told = torch.cat([motion / motion.new_tensor([FASTEST, SHARPEST, 1.0]), batch["gap"].float()[:, None]], dim=1)
+        return features.flatten(2).transpose(1, 2) + self.told(told)[:, None]
 
     @staticmethod
-    def _channels(image: Tensor, height: Tensor) -> Tensor:
-        """Nearness, height over ground, intensity and presence, each about in [-1, 1]: [B, 4, rows, columns]."""
-        distance, z, intensity = image.float().split(1, dim=1)
-        present = (distance > 0).float()
-        return torch.cat([present * 8.0 / (distance + 4.0), present * (z + height) / 2.0, intensity, present], dim=1)
+    def motion(batch: dict[str, Tensor]) -> Tensor:
+        """How the vehicle moved between the sweeps: forward [m], yaw [rad], and how well that fits them, 0 to 1: [B, 3]."""
+        now, before = (Sweeps.of(batch[name], batch["mount"]) for name in ("now", "before"))
+        found, fit = match(now, before, batch["mount"][:, 4])
+        return torch.cat([found, fit[:, None]], dim=1)
 
-    def rays(self, mount: Tensor) -> tuple[Tensor, Tensor]:
-        batch, device = mount.shape[0], mount.device
-        bearing = torch.linspace(math.pi, -math.pi, 2 * self.columns + 1, device=device)[1::2]
-        share = torch.linspace(0, 1, 2 * self.rows + 1, device=device)[1::2]
-        elevation = mount[:, :1] + (mount[:, 1:2] - mount[:, :1]) * share
-        return bearing.repeat(self.rows).expand(batch, -1), elevation.repeat_interleave(self.columns, dim=1)
+    def forward(self, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+        cells = self.cells(batch)
+        x, y = self.middles(cells.device)
+        bearings = torch.atan2(y, x).expand(len(cells), -1)
+
+        def locate(place: Tensor) -> Tensor:
+            return bearings_and_ranges(x + place[..., 0], y + place[..., 1])
+
+        return self.proposals(cells, bearings, sector_numbers(x, y, self.proposals.sectors), locate, self.strongest)
+
+    def middles(self, device: torch.device) -> tuple[Tensor, Tensor]:
+        """Forward and left of the middle of each cell, [C] each [m]."""
+        middle = torch.linspace(-REACH, REACH, 2 * self.side + 1, device=device)[1::2]
+        return middle.repeat_interleave(self.side), middle.repeat(self.side)
+
+    def strongest(self, cells: Tensor) -> Tensor:
+        """The largest number of each cell and the eight around it: [B, C] -> [B, C]."""
+        return functional.max_pool2d(cells.unflatten(1, (self.side, self.side)), 3, 1, 1).flatten(1)

@@ -9,6 +9,8 @@ the expected number of each class, so that nothing is lost where there are more 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -31,8 +33,9 @@ CLASSES = (
 STATUSES = ("moving", "stopped", "parked", "with rider", "without rider", "standing", "not standing")
 COLOURS = ("red", "green", "blue", "yellow", "white", "black")
 GROUPS = {"object": 1, "class": len(CLASSES), "status": len(STATUSES), "colour": len(COLOURS), "place": 2}
-"""What the heads read in a cell, in order; `place` is the bearing offset [rad] and the natural logarithm of the range [m]."""
+"""What the heads read in a cell, in order; what the two numbers of `place` mean is the encoder's own."""
 
+RARE = -4.0
 ATTRIBUTES = 1 + len(CLASSES) + len(STATUSES) + len(COLOURS)
 """How many numbers of a token are read-outs; the rest is the cell's feature."""
 
@@ -43,50 +46,59 @@ class Proposals(nn.Module):
     Args:
         width: feature width of a cell.
         objects: how many object tokens are chosen.
-        sectors: how many pooled tokens; the cells' columns are divided among them evenly.
-        columns: cells along the bearing.
-        circular: whether the first and the last column are neighbours.
+        sectors: how many pooled tokens.
     """
 
-    def __init__(self, width: int, objects: int, sectors: int, columns: int, circular: bool) -> None:
+    def __init__(self, width: int, objects: int, sectors: int) -> None:
         super().__init__()
-        self.objects, self.sectors, self.columns, self.circular = objects, sectors, columns, circular
+        self.objects, self.sectors = objects, sectors
         self.norm = nn.LayerNorm(width)
         self.heads = nn.Linear(width, sum(GROUPS.values()))
+        # Objects are rare; a start at even odds would drown the other heads' gradients in thousands of empty cells.
+        nn.init.constant_(self.heads.bias[0], RARE)
 
     def read(self, cells: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """Cells [B, C, width] -> normalised features and the heads' raw outputs by group, each [B, C, size]."""
         features = self.norm(cells)
         return features, dict(zip(GROUPS, self.heads(features).split(list(GROUPS.values()), dim=-1), strict=True))
 
-    def forward(self, cells: Tensor, bearings: Tensor, elevations: Tensor) -> tuple[Tensor, Tensor]:
-        """Cells [B, C, width], row by row, with bearing and elevation [B, C] -> values [B, T, D], places [B, T, 3]."""
+    def forward(
+        self,
+        cells: Tensor,
+        bearings: Tensor,
+        sector: Tensor,
+        locate: Callable[[Tensor], Tensor],
+        strongest: Callable[[Tensor], Tensor],
+    ) -> tuple[Tensor, Tensor]:
+        """Cells -> values [B, T, D], places [B, T, 3].
+
+        Args:
+            cells: [B, C, width].
+            bearings: [B, C] of the cells [rad].
+            sector: the number of each cell's sector, int64 [C].
+            locate: place read-outs [B, C, 2] -> places [B, C, 3].
+            strongest: a number for each cell [B, C] -> the largest of the cell and its neighbours.
+        """
         features, outputs = self.read(cells)
         objectness = outputs["object"].sigmoid()
         kinds = [outputs[group].softmax(-1) for group in ("class", "status", "colour")]
-        values = torch.cat([features, objectness, *kinds], dim=-1)
-        offset, log_range = outputs["place"].unbind(-1)
-        places = torch.stack([bearings + offset, elevations, log_range.clamp(-1.0, 4.5).exp()], dim=-1)
-        chosen = self._peaks(objectness.squeeze(-1)).topk(self.objects, dim=1).indices.unsqueeze(-1)
+        values, places = torch.cat([features, objectness, *kinds], dim=-1), locate(outputs["place"])
+        # A cell beside a stronger one most likely shows the same object.
+        found = objectness.squeeze(-1)
+        peaks = torch.where(found >= strongest(found), found, found / 2)
+        chosen = peaks.topk(self.objects, dim=1).indices.unsqueeze(-1)
         picked = [part.gather(1, chosen.expand(-1, -1, part.shape[-1])) for part in (values, places)]
-        pooled = self._pool(features, objectness, kinds, bearings)
+        pooled = self._pool(features, objectness, kinds, bearings, sector)
         return torch.cat([picked[0], pooled[0]], dim=1), torch.cat([picked[1], pooled[1]], dim=1)
 
-    def _peaks(self, objectness: Tensor) -> Tensor:
-        """Objectness [B, C], halved where a neighbouring column of the same row is stronger."""
-        rows = objectness.unflatten(1, (-1, self.columns))
-        padded = functional.pad(rows, (1, 1), mode="circular" if self.circular else "replicate")
-        strongest = functional.max_pool1d(padded, 3, stride=1)
-        return torch.where(rows >= strongest, rows, rows / 2).flatten(1)
-
-    def _pool(self, features: Tensor, objectness: Tensor, kinds: list[Tensor], bearings: Tensor) -> tuple[Tensor, Tensor]:
-        def by_sector(cells: Tensor) -> Tensor:
-            grid = cells.unflatten(1, (-1, self.sectors, self.columns // self.sectors))
-            return grid.transpose(1, 2).flatten(2, 3)
-
-        expected = [by_sector(objectness * kind).sum(2) for kind in kinds]
-        total = by_sector(objectness).sum(2)
-        values = torch.cat([by_sector(features).mean(2), total, *expected], dim=-1)
-        directions = by_sector(torch.stack([bearings.sin(), bearings.cos()], dim=-1)).mean(2)
+    def _pool(
+        self, features: Tensor, objectness: Tensor, kinds: list[Tensor], bearings: Tensor, sector: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Mean features and expected numbers of objects by sector, and the bearings of the sectors."""
+        member = functional.one_hot(sector, self.sectors).to(features.dtype).T
+        expected = member @ torch.cat([objectness, *(objectness * kind for kind in kinds)], dim=-1)
+        count = member.sum(1)[:, None]
+        values = torch.cat([member @ features / count, expected], dim=-1)
+        directions = member @ torch.stack([bearings.sin(), bearings.cos()], dim=-1)
         bearing = torch.atan2(directions[..., 0], directions[..., 1])
         return values, torch.stack([bearing, torch.zeros_like(bearing), torch.zeros_like(bearing)], dim=-1)

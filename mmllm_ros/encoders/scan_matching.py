@@ -1,8 +1,8 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""How far the vehicle moved between two sweeps, and the older sweep as it would look from where the newer was taken.
+"""How far the vehicle moved between two sweeps.
 
-What still differs then has moved by itself. The motion is planar, forward and yaw; it is searched on a grid, coarse then fine,
+The motion is planar, forward and yaw; it is searched on a grid, coarse then fine,
 for the one that lays most of what stands in the older sweep onto the newer (correlative scan matching, Olson 2009).
 """
 
@@ -16,8 +16,8 @@ from torch import Tensor
 
 FASTEST, SHARPEST = 8.0, 0.3
 """The largest motion between two sweeps that is looked for: forward [m] and yaw [rad]."""
-POINTS = 384
-"""How many points of the older sweep are laid onto the newer."""
+POINTS, FEW = 384, 128
+"""How many points of the older sweep are laid onto the newer, and how many do for the coarse search."""
 STANDING, NEAR = 0.4, 35.0
 """What is matched: at least so high over the ground and at most so far away [m]."""
 COARSE, FINE = (0.5, 0.025), (0.125, 0.00625)
@@ -59,7 +59,7 @@ class Sweeps:
         return row * columns + column
 
 
-def _moved(x: Tensor, y: Tensor, forward: Tensor, yaw: Tensor) -> tuple[Tensor, Tensor]:
+def move(x: Tensor, y: Tensor, forward: Tensor, yaw: Tensor) -> tuple[Tensor, Tensor]:
     """Points of the older sweep, seen after driving `forward` along an arc that turns by `yaw`."""
     x, y = x - forward * torch.cos(yaw / 2), y - forward * torch.sin(yaw / 2)
     sine, cosine = yaw.sin(), yaw.cos()
@@ -85,12 +85,13 @@ def match(now: Sweeps, before: Sweeps, height: Tensor) -> tuple[Tensor, Tensor]:
     x, y, z, weight = _landmarks(before, height)
     lookup = now.reach.flatten(1)
 
-    def best(forward: Tensor, yaw: Tensor, tolerance: float) -> tuple[Tensor, Tensor]:
-        """The best of candidates [B, n]."""
-        moved_x, moved_y = _moved(x[:, None], y[:, None], forward[..., None], yaw[..., None])
-        seen = lookup.gather(1, now.cells(moved_x, moved_y, z[:, None].expand_as(moved_x)).flatten(1)).view_as(moved_x)
-        error = (seen - torch.hypot(moved_x, moved_y)) / tolerance
-        fit = ((-error.square()).exp() * weight[:, None]).sum(-1) / weight.sum(1, keepdim=True).clamp(min=1.0)
+    def best(forward: Tensor, yaw: Tensor, tolerance: float, points: int) -> tuple[Tensor, Tensor]:
+        """The best of candidates [B, n], by so many points."""
+        there = weight[:, None, :points]
+        moved_x, moved_y = move(x[:, None, :points], y[:, None, :points], forward[..., None], yaw[..., None])
+        cells = now.cells(moved_x, moved_y, z[:, None, :points].expand_as(moved_x))
+        error = (lookup.gather(1, cells.flatten(1)).view_as(moved_x) - torch.hypot(moved_x, moved_y)) / tolerance
+        fit = ((-error.square()).exp() * there).sum(-1) / there.sum(-1).clamp(min=1.0)
         # Where nothing tells motions apart, the smaller one is meant.
         value, index = (fit - 1e-3 * forward / FASTEST).max(1)
         return torch.stack([part.gather(1, index[:, None])[:, 0] for part in (forward, yaw)], 1), value
@@ -98,19 +99,8 @@ def match(now: Sweeps, before: Sweeps, height: Tensor) -> tuple[Tensor, Tensor]:
     batch = len(x)
     steps = [torch.arange(0.0, FASTEST + 0.1, COARSE[0]), torch.arange(-SHARPEST, SHARPEST + 0.01, COARSE[1])]
     grid = torch.cartesian_prod(*steps).to(x.device)
-    motion, _ = best(grid[:, 0].expand(batch, -1), grid[:, 1].expand(batch, -1), 2 * COARSE[0])
+    motion, _ = best(grid[:, 0].expand(batch, -1), grid[:, 1].expand(batch, -1), 2 * COARSE[0], FEW)
     near = torch.arange(-4.0, 5.0, device=x.device)
     offsets = torch.cartesian_prod(near * FINE[0], near * FINE[1])
     fine = motion[:, None] + offsets
-    return best(fine[..., 0].clamp(min=0.0), fine[..., 1], 2 * FINE[0])
-
-
-@torch.no_grad()
-def seen_from(now: Sweeps, before: Sweeps, motion: Tensor) -> Tensor:
-    """Horizontal range [B, rows, columns] of the older sweep after the motion [B, 2], 0 where nothing falls; the nearest wins."""
-    bearing = before.bearings()[None, None, :]
-    x, y = _moved(before.reach * bearing.cos(), before.reach * bearing.sin(), *motion[:, :, None, None].unbind(1))
-    reach = torch.where(before.reach > 0, torch.hypot(x, y), torch.inf).flatten(1)
-    cells = now.cells(x, y, before.z).flatten(1)
-    moved = torch.full_like(reach, torch.inf).scatter_reduce(1, cells, reach, "amin")
-    return torch.where(torch.isinf(moved), 0.0, moved).view_as(before.reach)
+    return best(fine[..., 0].clamp(min=0.0), fine[..., 1], 2 * FINE[0], POINTS)

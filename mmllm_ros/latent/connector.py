@@ -12,26 +12,34 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import logsigmoid
 
-from ..datatypes import BadInput
+from ..datatypes import PLACE_AXES, PLACE_WAVELENGTHS, BadInput
 from .decoder import FrozenProjections, decoder_blocks
 from .lora import Lora
 from .port import Bank, Latent
+from .votes import claims, log_share
 
-PLACE_WIDTH = 20
+PLACE_WIDTH = 20 + 2 * len(PLACE_AXES) * len(PLACE_WAVELENGTHS)
 RANGE_SCALE = math.log1p(100.0)
+MOST_SOURCES = 1024
 OPEN = 4.0
 """Salience of every token at the start: logsigmoid(4) = -0.02, as good as no gate."""
 
 
 def place_features(places: Tensor) -> Tensor:
-    """Places [B, T, 3] (bearing [rad], elevation [rad], range [m], 0 = unknown) -> Fourier features [B, T, PLACE_WIDTH]."""
+    """Places [B, T, 3] (bearing [rad], elevation [rad], range [m], 0 = unknown) -> Fourier features [B, T, PLACE_WIDTH].
+
+    Waves of the angles and the range, and of the position along PLACE_AXES, so that places can be compared by their difference.
+    """
     bearing, elevation, distance = places.unbind(-1)
     depth = torch.log1p(distance.clamp(min=0.0)) / RANGE_SCALE
     angles = [bearing, 2 * bearing, 3 * bearing, 4 * bearing, elevation, 2 * elevation]
     angles += [math.pi * depth, 2 * math.pi * depth, 4 * math.pi * depth]
     waves = torch.stack(angles, dim=-1)
-    known = (distance > 0).to(places.dtype)
-    return torch.cat([waves.sin(), waves.cos(), depth[..., None], known[..., None]], dim=-1)
+    known = (distance > 0).to(places.dtype)[..., None]
+    axes = places.new_tensor(PLACE_AXES).deg2rad()
+    along = distance[..., None] * (bearing[..., None] - axes).cos()
+    apart = (along[..., None] * (2 * math.pi / places.new_tensor(PLACE_WAVELENGTHS))).flatten(-2)
+    return torch.cat([waves.sin(), waves.cos(), depth[..., None], known, known * apart.sin(), known * apart.cos()], dim=-1)
 
 
 def low_rank(width: int, out: int, rank: int) -> nn.Module:
@@ -107,7 +115,12 @@ class Connector(nn.Module):
         nn.init.constant_(self.salience.bias, OPEN)
 
     def forward(
-        self, values: Tensor, places: Tensor, valid: Tensor | None = None, linked_blocks: int | None = None
+        self,
+        values: Tensor,
+        places: Tensor,
+        valid: Tensor | None = None,
+        linked_blocks: int | None = None,
+        sources: Tensor | None = None,
     ) -> dict[int, Latent]:
         """Tokens -> bank.
 
@@ -116,6 +129,7 @@ class Connector(nn.Module):
             places: [B, T, 3], bearing [rad], elevation [rad], range [m].
             valid: bool [B, T]; a token that is not valid is absent. A row without any is that row unplugged.
             linked_blocks: link only so many of the last blocks; None = all this connector has.
+            sources: the number of each token's source, [T] or [B, T]; None = they all come from one.
 
         Returns a bank with one Latent for each linked block whose gate is open.
         """
@@ -123,7 +137,8 @@ class Connector(nn.Module):
         if not 1 <= count <= len(self.heads):
             raise BadInput(f"linked_blocks is {count}, not between 1 and {len(self.heads)}")
         features = self._features(values, places)
-        hidden, own = self.hidden(features), logsigmoid(self.salience(features).squeeze(-1))
+        hidden, salience = self.hidden(features), self.salience(features).squeeze(-1)
+        own, claimed = logsigmoid(salience), claims(places.to(salience.dtype), salience.sigmoid(), sources)
         closed = torch.isneginf(self.log_gate).tolist()
         bank = {}
         for i in range(len(self.heads) - count, len(self.heads)):
@@ -134,7 +149,7 @@ class Connector(nn.Module):
             if valid is not None:
                 gate = gate.masked_fill(~valid, -torch.inf)
             lora = ((self.loras[i], 0, gate.shape[-1]),) if self.loras else ()
-            bank[self.first_block + i] = Latent(key, value, gate, lora)
+            bank[self.first_block + i] = Latent(key, value, gate, lora, claimed)
         return bank
 
     def salience_of(self, values: Tensor, places: Tensor) -> Tensor:
@@ -153,18 +168,32 @@ class Connector(nn.Module):
 
 
 def merge(banks: Mapping[str, Bank]) -> dict[int, Latent]:
-    """The banks of several modalities as one, joined by sorted name: the order of plugging cannot change a bit of the result."""
+    """The banks of several modalities as one, joined by sorted name: the order of plugging cannot change a bit of the result.
+
+    What several sources show of one thing shares its weight (votes.py).
+    """
     ordered = [banks[name] for name in sorted(banks)]
     merged = {}
     for block in sorted({block for bank in ordered for block in bank}):
         latents = [bank[block] for bank in ordered if block in bank]
+        gate = torch.cat([latent.log_gate for latent in latents], dim=-1)
+        if all(latent.claims is not None for latent in latents):
+            gate = gate + log_share(torch.cat(_claims_apart(latents), dim=1), ~torch.isneginf(gate))
         merged[block] = Latent(
             torch.cat([latent.key for latent in latents], dim=2),
             torch.cat([latent.value for latent in latents], dim=2),
-            torch.cat([latent.log_gate for latent in latents], dim=-1),
+            gate,
             _beside_each_other(latents),
         )
     return merged
+
+
+def _claims_apart(latents: Sequence[Latent]) -> list[Tensor]:
+    """The claims of each modality, with source numbers that no other one has."""
+    return [
+        torch.cat([latent.claims[..., :3], latent.claims[..., 3:] + index * MOST_SOURCES], dim=-1)
+        for index, latent in enumerate(latents)
+    ]
 
 
 def _beside_each_other(latents: Sequence[Latent]) -> tuple[tuple[nn.Module, int, int], ...]:

@@ -40,7 +40,7 @@ def lower_states(
     sees what; `position_ids` [1 or B, S] counts from 0 where it is left out.
     """
     with plugged({}):
-        return _through(llm, llm.model.embed_tokens(input_ids), attention_mask, position_ids, slice(0, first_block))
+        return through(llm, llm.model.embed_tokens(input_ids), attention_mask, position_ids, slice(0, first_block))
 
 
 def upper(
@@ -57,7 +57,7 @@ def upper(
     if min(bank, default=first_block) < first_block:
         raise ValueError(f"the bank links block {min(bank)}, below the first block that is run, {first_block}")
     with plugged(bank):
-        hidden = _through(llm, hidden, attention_mask, position_ids, slice(first_block, None))
+        hidden = through(llm, hidden, attention_mask, position_ids, slice(first_block, None))
     return llm.lm_head(llm.model.norm(_at(hidden, positions)))
 
 
@@ -83,7 +83,8 @@ def _at(hidden: Tensor, positions: Tensor) -> Tensor:
     return hidden.gather(1, positions[..., None].expand(-1, -1, hidden.shape[-1]))
 
 
-def _through(llm: nn.Module, hidden: Tensor, attention_mask: Tensor | None, position_ids: Tensor | None, blocks: slice) -> Tensor:
+def through(llm: nn.Module, hidden: Tensor, attention_mask: Tensor | None, position_ids: Tensor | None, blocks: slice) -> Tensor:
+    """Hidden states [B, S, d_model] after `blocks`."""
     decoder = llm.model
     if position_ids is None:
         position_ids = torch.arange(hidden.shape[1], device=hidden.device)[None]

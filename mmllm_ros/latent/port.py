@@ -33,16 +33,19 @@ class Latent:
 
     A log_gate [B, S, P] gives each of the S text positions its own: several questions in one row may see different sensors.
     `lora` lists what else acts where these latents are heard (lora.py): a module, and which of the P slots are its modality's.
+    `claims` [B, P, 4] says what the tokens behind them speak of (votes.py), until they are merged with others.
     """
 
     key: Tensor
     value: Tensor
     log_gate: Tensor
     lora: tuple[tuple[nn.Module, int, int], ...] = ()
+    claims: Tensor | None = None
 
     def of_rows(self, rows: Tensor, log_gate: Tensor) -> Latent:
         """Row `rows[i]` as row i, with gates of its own."""
-        return replace(self, key=self.key[rows], value=self.value[rows], log_gate=log_gate)
+        claims = None if self.claims is None else self.claims[rows]
+        return replace(self, key=self.key[rows], value=self.value[rows], log_gate=log_gate, claims=claims)
 
 
 Bank = Mapping[int, Latent]
@@ -64,6 +67,20 @@ def plugged(bank: Bank) -> Iterator[None]:
         yield
     finally:
         _PLUGGED.reset(token)
+
+
+_ASKED: ContextVar[dict[int, Tensor] | None] = ContextVar("mmllm_asked", default=None)
+
+
+@contextlib.contextmanager
+def queries() -> Iterator[dict[int, Tensor]]:
+    """Within this context, what the text asked the latents for: the newest query [B, heads, S, K] of each block that has some."""
+    asked: dict[int, Tensor] = {}
+    token = _ASKED.set(asked)
+    try:
+        yield asked
+    finally:
+        _ASKED.reset(token)
 
 
 def attach(llm: nn.Module) -> None:
@@ -108,6 +125,9 @@ def latent_attention(
     latent = bank.get(module.layer_idx) if bank is not None else None
     if latent is None:
         return sdpa_attention_forward(module, query, key, value, attention_mask, **options)
+    asked = _ASKED.get()
+    if asked is not None:
+        asked[module.layer_idx] = query
     if attention_mask is None and query.shape[2] > 1:
         # Without a mask the library means plain causal attention over the first S keys (a static cache is longer).
         key, value = key[:, :, : query.shape[2]], value[:, :, : query.shape[2]]

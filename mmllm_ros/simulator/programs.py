@@ -37,6 +37,36 @@ def text(program: Program | str) -> str:
     return f"{program[0]}({', '.join(text(argument) for argument in program[1:])})"
 
 
+def parse(readable: str) -> Program | str:
+    """The program of a readable form; a word is itself. The inverse of `text`."""
+    name, opened, rest = readable.partition("(")
+    if not opened:
+        return readable
+    arguments, depth, start = [], 0, 0
+    for place, mark in enumerate(rest):
+        depth += (mark == "(") - (mark == ")")
+        if (mark == "," and depth == 0) or depth < 0:
+            arguments.append(rest[start:place].strip())
+            start = place + 1
+    return (name, *(parse(argument) for argument in arguments if argument))
+
+
+def looked_at(program: Program, graph: SceneGraph) -> tuple[list[int], list[int]]:
+    """The sets of objects that one looks for in turn: first what the relations refer to, then what the answer is read from."""
+    if program[0] == "is":
+        return looked_at(program[1], graph)
+    if program[0] in ("exist", "count"):
+        return _referred(program[1], graph), [_set(graph, program[1])]
+    objects = [part for part in program[1:] if isinstance(part, tuple) and part[0] in ("the", "nearest")]
+    first = [reference for item in objects for reference in _referred(item[1], graph)]
+    return first, [1 << _object(graph, item) for item in objects]
+
+
+def _referred(chosen: Program, graph: SceneGraph) -> list[int]:
+    references = [relation[-1] for relation in chosen[3:] if relation[-1] != ("me",)]
+    return [1 << _object(graph, reference) for reference in references]
+
+
 def run(program: Program, graph: SceneGraph) -> str | None:
     """The answer, or None where the program has none in this scene."""
     try:

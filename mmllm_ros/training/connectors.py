@@ -41,10 +41,14 @@ ENCODED_AT_ONCE = 16
 
 @dataclass(frozen=True, slots=True)
 class TokenTable:
-    """The tokens of one modality for every frame: values float16 [frames, T, D], places float32 [frames, T, 3]."""
+    """The tokens of one modality for every frame: values float16 [frames, T, D], places float32 [frames, T, 3].
+
+    `sources` int64 [T] says from which source, by number, each of a frame's tokens comes.
+    """
 
     values: Tensor
     places: Tensor
+    sources: Tensor
 
 
 def encode_all(shards: Shards, encoders: Mapping[str, Encoder], folder: Path) -> dict[str, TokenTable]:
@@ -58,7 +62,7 @@ def _kept_table(shards: Shards, encoder: Encoder, folder: Path) -> TokenTable:
     if not path.is_file():
         table = _encode(shards, encoder)
         part = path.with_suffix(".part")
-        save_file({"values": table.values.contiguous(), "places": table.places.contiguous()}, part)
+        save_file({"values": table.values.contiguous(), "places": table.places.contiguous(), "sources": table.sources}, part)
         part.replace(path)
     return TokenTable(**load_file(path))
 
@@ -71,7 +75,8 @@ def _encode(shards: Shards, encoder: Encoder) -> TokenTable:
         value, place = encoder(_inputs(shards, encoder.modality, frames))
         values.append(value.reshape(len(frames), -1, value.shape[-1]).half())
         places.append(place.reshape(len(frames), -1, 3))
-    return TokenTable(torch.cat(values), torch.cat(places))
+    sources = torch.arange(value.shape[0] // len(frames)).repeat_interleave(value.shape[1])
+    return TokenTable(torch.cat(values), torch.cat(places), sources)
 
 
 def _inputs(shards: Shards, modality: str, frames: np.ndarray) -> dict[str, Tensor]:
@@ -141,6 +146,7 @@ def connector_loss(
             table.values[batch.frames].float().to(device),
             table.places[batch.frames].to(device),
             linked_blocks=min(depth, len(model.connectors[modality].heads)),
+            sources=table.sources.to(device),
         )
         for modality, table in tables.items()
     }

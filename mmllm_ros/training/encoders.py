@@ -4,26 +4,31 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from rich.progress import track
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ..encoders import CameraEncoder, ImuEncoder, LidarEncoder, make_encoder
-from ..encoders.proposals import Proposals
+from ..encoders import CameraEncoder, ImuEncoder, LidarEncoder, load_encoder, make_encoder
 from .loop import Schedule, fit
 from .processes import once
 from .shards import Shards
-from .targets import ABSENT, CellTargets, camera_targets, ego_targets, lidar_targets
+from .targets import ABSENT, MIN_RETURNS, CellTargets, camera_targets, ego_targets, lidar_targets
 
 ALONE = 0.1
 """Share of frames shown without the older one, as the first frame of a live sensor is."""
 ASIDE = 0.3
 """Weight of a cell that shows an object beside its centre."""
+UNMOVED = torch.tensor([0.0, 0.0, 1.0])
+"""What scan matching finds between a sweep and itself."""
 EMPTY = 0.5
 """How often a picture without objects is drawn, as against one with one object; each further object counts as much."""
 
@@ -38,14 +43,16 @@ class Reader(nn.Module):
 
     def loss(self, batch: dict[str, Tensor], cells: list[CellTargets], ego: Tensor) -> tuple[Tensor, dict[str, float]]:
         """Sum of the cell losses and the ego motion's."""
-        features, outputs = self.encoder.proposals.read(self.encoder.cells(batch)[0])
+        features, outputs = self.encoder.proposals.read(self.encoder.cells(batch))
         outputs = {group: output.float() for group, output in outputs.items()}
-        value, numbers = cell_loss(outputs, cells, self.encoder.proposals)
+        value, numbers = cell_loss(outputs, cells, self.encoder)
         motion = functional.smooth_l1_loss(self.ego(features.mean(1)).float(), ego)
         return value + motion, {**numbers, "ego": motion.item()}
 
 
-def cell_loss(outputs: dict[str, Tensor], targets: list[CellTargets], grid: Proposals) -> tuple[Tensor, dict[str, float]]:
+def cell_loss(
+    outputs: dict[str, Tensor], targets: Sequence[CellTargets], encoder: CameraEncoder | LidarEncoder
+) -> tuple[Tensor, dict[str, float]]:
     """Objectness over all cells; class, status, colour and place where an object is, above all at its centre."""
     batch = torch.from_numpy(np.concatenate([np.full(len(t.cell), i) for i, t in enumerate(targets)]))
     cell, centre = (torch.from_numpy(np.concatenate([getattr(t, name) for t in targets])) for name in ("cell", "centre"))
@@ -53,7 +60,7 @@ def cell_loss(outputs: dict[str, Tensor], targets: list[CellTargets], grid: Prop
     wanted[batch[centre], cell[centre]] = 1.0
     near[batch, cell] = 1.0
     # Elsewhere on an object, or beside its centre, is half right: it is not pushed down as hard as empty road.
-    near = torch.maximum(near, functional.max_pool1d(wanted.unflatten(1, (-1, grid.columns)), 3, 1, 1).flatten(1))
+    near = torch.maximum(near, encoder.strongest(wanted))
     weight = torch.where(wanted > 0, 3.0, torch.where(near > 0, 0.3, 1.0))
     scores = outputs["object"].squeeze(-1)
     count = max(1, int(centre.sum()))
@@ -66,8 +73,7 @@ def cell_loss(outputs: dict[str, Tensor], targets: list[CellTargets], grid: Prop
         value = functional.cross_entropy(outputs[group][batch, cell], label, ignore_index=ABSENT, reduction="none")
         total = total + factor * (value * share).sum() / (share * (label != ABSENT)).sum().clamp(min=1.0)
         numbers[group] = value[centre & (label != ABSENT)].mean().item()
-    place = torch.from_numpy(np.stack([np.concatenate([getattr(t, n) for t in targets]) for n in ("offset", "log_range")], 1))
-    scale = torch.tensor([5.0, 2.0])
+    place, scale = torch.from_numpy(np.concatenate([t.place for t in targets])), torch.tensor(encoder.place_scale)
     apart = functional.smooth_l1_loss(outputs["place"][batch, cell] * scale, place * scale, reduction="none").mean(1)
     near_by = (apart * share).sum() / share.sum().clamp(min=1.0)
     return total + near_by, {**numbers, "place": near_by.item()}
@@ -77,11 +83,11 @@ def mirrored(targets: CellTargets, columns: int) -> CellTargets:
     """The same objects with left and right exchanged."""
     row, column = np.divmod(targets.cell, columns)
     cell = row * columns + columns - 1 - column
-    return replace(targets, cell=cell, offset=-targets.offset)
+    return replace(targets, cell=cell, place=targets.place * np.float32([-1, 1]))
 
 
 def train_camera(shards: Shards, encoder: CameraEncoder, schedule: Schedule, batch: int, folder: Path, seed: int) -> None:
-    """Train on `batch` views a step."""
+    """Train on `batch` views a step, half of them mirrored."""
     aspect = encoder.size[0] / encoder.size[1]
     views = len(shards.rig.cameras)
     targets = [
@@ -89,33 +95,53 @@ def train_camera(shards: Shards, encoder: CameraEncoder, schedule: Schedule, bat
         for truth in shards.truths
         for mount in shards.rig.cameras
     ]
+    worth = _worth([int(target.centre.sum()) for target in targets])
 
-    worth = _worth(targets)
-
-    def draw(rng: np.random.Generator) -> tuple[dict[str, Tensor], list[CellTargets], np.ndarray]:
-        pictures = rng.choice(len(targets), size=batch, p=worth)
+    def draw(rng: np.random.Generator) -> tuple[dict[str, Tensor], list[CellTargets], np.ndarray, float]:
+        pictures, side = rng.choice(len(targets), size=batch, p=worth), rng.choice([-1.0, 1.0])
         frames, view = np.divmod(pictures, views)
-        return shards.camera(frames, view, rng.random(batch) < ALONE), [targets[picture] for picture in pictures], frames
+        tensors, cells = shards.camera(frames, view, rng.random(batch) < ALONE), [targets[picture] for picture in pictures]
+        if side < 0:
+            tensors |= {key: tensors[key].flip(-1) for key in ("now", "before")}
+            cells = [mirrored(target, encoder.columns) for target in cells]
+        return tensors, cells, frames, side
 
     _train_reader("camera", Reader(encoder), shards, draw, schedule, folder, seed)
 
 
 def train_lidar(shards: Shards, encoder: LidarEncoder, schedule: Schedule, batch: int, folder: Path, seed: int) -> None:
-    """Train on `batch` sweeps a step."""
-    targets = [lidar_targets(truth, shards.rig.lidar, encoder.rows, encoder.columns) for truth in shards.truths]
+    """Train on `batch` sweeps a step, each step turned by an angle of its own, half of them mirrored."""
+    motions = _motions(shards, encoder, folder)
+    worth = _worth([sum(item.clear_returns >= MIN_RETURNS for item in truth.objects) for truth in shards.truths])
 
-    worth = _worth(targets)
-
-    def draw(rng: np.random.Generator) -> tuple[dict[str, Tensor], list[CellTargets], np.ndarray]:
-        frames = rng.choice(len(targets), size=batch, p=worth)
-        return shards.lidar(frames, rng.random(batch) < ALONE), [targets[frame] for frame in frames], frames
+    def draw(rng: np.random.Generator) -> tuple[dict[str, Tensor], list[CellTargets], np.ndarray, float]:
+        frames, side = rng.choice(len(shards), size=batch, p=worth), rng.choice([-1.0, 1.0])
+        angle = rng.uniform(-math.pi, math.pi)
+        view = np.array([[math.cos(angle), -math.sin(angle) * side], [math.sin(angle), math.cos(angle) * side]])
+        alone = rng.random(batch) < ALONE
+        tensors = shards.lidar(frames, alone)
+        tensors["motion"] = torch.where(torch.from_numpy(alone)[:, None], UNMOVED, motions[frames])
+        tensors["view"] = torch.from_numpy(view).float().expand(batch, -1, -1)
+        # What scan matching finds is told as it was measured, so the ego motion is not mirrored.
+        return tensors, [lidar_targets(shards.truths[frame], encoder.side, view) for frame in frames], frames, 1.0
 
     _train_reader("lidar", Reader(encoder), shards, draw, schedule, folder, seed)
 
 
-def _worth(targets: Sequence[CellTargets]) -> np.ndarray:
-    """How likely each picture is to be drawn: most have few objects, or none, and teach little."""
-    worth = np.array([EMPTY + target.centre.sum() for target in targets])
+def _motions(shards: Shards, encoder: LidarEncoder, folder: Path) -> Tensor:
+    """What scan matching finds for every frame [frames, 3], which takes longer than to read the map; kept in `folder`."""
+    path = folder / f"motions-{len(shards)}.safetensors"
+    if not path.is_file():
+        parts = np.array_split(np.arange(len(shards)), -(-len(shards) // 16))
+        found = [encoder.motion(shards.lidar(part, np.zeros(len(part), bool))) for part in track(parts, "match sweeps")]
+        folder.mkdir(parents=True, exist_ok=True)
+        save_file({"motions": torch.cat(found)}, path)
+    return load_file(path)["motions"]
+
+
+def _worth(objects: Sequence[int]) -> np.ndarray:
+    """How likely each picture is to be drawn, by how many objects it shows: most have few, or none, and teach little."""
+    worth = EMPTY + np.array(objects)
     return worth / worth.sum()
 
 
@@ -123,13 +149,8 @@ def _train_reader(name: str, reader: Reader, shards: Shards, draw: Callable, sch
     ego = torch.tensor([ego_targets(truth.ego) for truth in shards.truths])
 
     def loss(rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
-        tensors, cells, frames = draw(rng)
-        motion = ego[torch.from_numpy(frames)]
-        if rng.random() < 0.5:
-            tensors |= {key: tensors[key].flip(-1) for key in ("now", "before")}
-            cells = [mirrored(target, reader.encoder.columns) for target in cells]
-            motion = motion * torch.tensor([1.0, -1.0, 1.0])
-        return reader.loss(tensors, cells, motion)
+        tensors, cells, frames, side = draw(rng)
+        return reader.loss(tensors, cells, ego[torch.from_numpy(frames)] * torch.tensor([1.0, side, 1.0]))
 
     fit(name, reader, loss, schedule, folder, seed)
 
@@ -152,10 +173,16 @@ TRAINED = {"camera": train_camera, "lidar": train_lidar, "imu": train_imu}
 
 
 def train_encoder(
-    modality: str, shards: Shards, shape: Mapping[str, int], schedule: Schedule, batch: int, folder: Path, seed: int, out: Path
+    modality: str, shards: Shards, shape: Mapping[str, Any], schedule: Schedule, batch: int, folder: Path, seed: int, out: Path
 ) -> None:
-    """Train the encoder of `modality`, of the usual shape but for `shape`, and save it, frozen and in 16 bits, into `out`."""
+    """Train the encoder of `modality`, of the usual shape but for `shape`, and save it, frozen and in 16 bits, into `out`.
+
+    `start` in the shape is the folder of an encoder to go on from.
+    """
     torch.manual_seed(seed)
-    encoder = make_encoder(modality, shards.rig, shape)
-    TRAINED[modality](shards, encoder, schedule, batch, folder, seed)
+    shape = dict(shape)
+    start = shape.pop("start", None)
+    encoder = load_encoder(Path(start), shards.rig, "cpu") if start else make_encoder(modality, shards.rig, shape)
+    if schedule.steps:
+        TRAINED[modality](shards, encoder, schedule, batch, folder, seed)
     once(lambda: encoder.save(out))

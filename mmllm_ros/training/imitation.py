@@ -8,7 +8,6 @@ keys and values of that object's phrase in every linked block; a token that show
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from ..latent.decoder import FrozenProjections, decoder_blocks
+from ..latent.votes import BEARING_UNIT, RANGE_UNIT
 from ..model import Model
 from ..rig import Rig
 from ..simulator.description import light_phrase, motion_facts, object_phrase
@@ -26,11 +26,10 @@ from ..simulator.scene_graph import SceneGraph
 from ..simulator.truth import SceneTruth
 from .connectors import TokenTable
 from .loop import Schedule, fit
-from .packing import padded
+from .phrases import phrase_states
 
-BEARING_UNIT, RANGE_UNIT = math.radians(4.0), 0.25
-"""A token this far [rad, natural logarithm] from an object is as good a match as one a unit away in the other."""
 FARTHEST_MATCH = 2.0
+"""How many units of votes.py a token may be away from what it shows."""
 GATE_SHARE = 0.5
 """Weight of the gates' loss beside that of keys and values."""
 
@@ -86,13 +85,12 @@ def nearest_matches(positions: Sequence[tuple[float, float, float]], places: np.
 def phrase_latents(model: Model, phrases: Sequence[str]) -> dict[int, tuple[Tensor, Tensor]]:
     """Keys and values [phrases, H, K] of each phrase's last token, by linked block."""
     ids = [model.tokenizer(phrase, add_special_tokens=False)["input_ids"] for phrase in phrases]
-    ends = torch.tensor([len(phrase) - 1 for phrase in ids])
-    states = model.llm.model(padded(ids, model.tokenizer.pad_token_id), output_hidden_states=True, use_cache=False).hidden_states
+    states = phrase_states(model.llm, ids, model.tokenizer.pad_token_id)
     first = model.llm.config.num_hidden_layers - model.linked_blocks
     latents = {}
     for index, block in enumerate(decoder_blocks(model.llm)):
         if index >= first:
-            heard = states[index][torch.arange(len(ids)), ends][:, None]
+            heard = states[index][:, None]
             key, value = FrozenProjections.of(block)(heard, heard.new_zeros(()), heard.new_zeros(()))
             latents[index] = key[:, :, 0], value[:, :, 0]
     return latents

@@ -28,21 +28,24 @@ from torch.nn.parallel import DistributedDataParallel
 
 from ..datatypes import BadInput
 from . import processes
+from .muon import Muon
 
 matplotlib.use("Agg")
 from matplotlib import pyplot
 
 Loss = Callable[[np.random.Generator], tuple[Tensor, dict[str, float]]]
 """Draws a batch with the generator, returns its loss and the numbers worth plotting."""
+CURVE_EVERY = 10
 Watch = Callable[[int, dict[str, float]], None]
 """Called after each step with the steps done and that step's numbers; may add to them, and ends the training by raising."""
 
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """How long and how fast: AdamW, linear warm-up, cosine to zero, gradients clipped to norm 1.
+    """How long and how fast: linear warm-up, cosine to zero, gradients clipped to norm 1.
 
-    A step draws `shares` batches. There is one process, or there are as many as shares.
+    Matrices learn by Muon with `matrix_rate` as their learning rate, the rest (all of it where that is 0) by AdamW. A step draws
+    `shares` batches. There is one process, or there are as many as shares.
     """
 
     steps: int
@@ -51,6 +54,7 @@ class Schedule:
     weight_decay: float = 0.02
     checkpoint_every: int = 250
     shares: int = 1
+    matrix_rate: float = 0.0
 
     def rate(self, step: int) -> float:
         """Share of the learning rate at `step`."""
@@ -65,12 +69,9 @@ def fit(
     """Train what requires a gradient in `module`, in place. Writes checkpoint, CSV and PNG named `name` into `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     trained = {key: value for key, value in module.named_parameters() if value.requires_grad}
-    decayed = [value for value in trained.values() if value.ndim >= 2]
-    plain = [value for value in trained.values() if value.ndim < 2]
-    groups = [{"params": decayed}, {"params": plain, "weight_decay": 0.0}]
-    optimizer = torch.optim.AdamW(groups, lr=schedule.learning_rate, weight_decay=schedule.weight_decay, betas=(0.9, 0.98))
+    optimizers = _optimizers(module, trained, schedule)
     checkpoint = folder / f"{name}.safetensors"
-    start = _resume(checkpoint, trained, optimizer)
+    start = _resume(checkpoint, trained, optimizers)
     rows = _kept_rows(folder / f"{name}.csv", start)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     module.train()
@@ -79,9 +80,10 @@ def fit(
     with Progress(*columns, disable=processes.number() > 0) as progress:
         bar = progress.add_task(name, total=schedule.steps, completed=start)
         for step in range(start, schedule.steps):
-            for group in optimizer.param_groups:
-                group["lr"] = schedule.learning_rate * schedule.rate(step)
-            optimizer.zero_grad(set_to_none=True)
+            for group in (group for optimizer in optimizers for group in optimizer.param_groups):
+                group["lr"] = group["peak"] * schedule.rate(step)
+            for value in trained.values():
+                value.grad = None
             drawn = []
             for index in share.mine:
                 value, numbers = compute(step, index)
@@ -92,17 +94,35 @@ def fit(
                 (value / len(share.mine)).backward()
                 drawn.append({"loss": value.item(), **numbers})
             nn.utils.clip_grad_norm_(trained.values(), 1.0)
-            optimizer.step()
+            for optimizer in optimizers:
+                optimizer.step()
             rows.append({"step": step, **{key: sum(one[key] for one in drawn) / len(drawn) for key in drawn[0]}})
             if watch:
                 watch(step + 1, rows[-1])
             progress.update(bar, advance=1, description=f"{name} loss {np.mean([r['loss'] for r in rows[-50:]]):.3f}")
             due = (step + 1) % schedule.checkpoint_every == 0 or step + 1 == schedule.steps
-            if due and processes.number() == 0:
-                _checkpoint(checkpoint, step + 1, trained, optimizer)
+            if processes.number() == 0 and (due or (step + 1) % CURVE_EVERY == 0):
                 _write_rows(folder / f"{name}.csv", rows)
+            if processes.number() == 0 and due:
+                _checkpoint(checkpoint, step + 1, trained, optimizers)
     processes.once(lambda: plot_curves(folder / f"{name}.png", rows))
     module.eval()
+
+
+def _optimizers(module: nn.Module, trained: dict[str, nn.Parameter], schedule: Schedule) -> list[torch.optim.Optimizer]:
+    """AdamW, and Muon for what is a map from vectors to vectors: an embedding is a table of them and no map."""
+    tables = {id(part.weight) for part in module.modules() if isinstance(part, nn.Embedding)}
+    maps = [value for value in trained.values() if value.ndim >= 2 and id(value) not in tables and schedule.matrix_rate]
+    rest = [value for value in trained.values() if not any(value is one for one in maps)]
+    decay = schedule.weight_decay
+    groups = [
+        {"params": [value for value in rest if value.ndim >= 2], "weight_decay": decay, "peak": schedule.learning_rate},
+        {"params": [value for value in rest if value.ndim < 2], "weight_decay": 0.0, "peak": schedule.learning_rate},
+    ]
+    optimizers = [torch.optim.AdamW(groups, lr=schedule.learning_rate, betas=(0.9, 0.98))]
+    if maps:
+        optimizers.append(Muon([{"params": maps, "peak": schedule.matrix_rate}], schedule.matrix_rate, decay))
+    return optimizers
 
 
 class _Share(nn.Module):
@@ -123,42 +143,44 @@ class _Share(nn.Module):
 
 @contextlib.contextmanager
 def fast(device: torch.device) -> Iterator[None]:
-    """16-bit products; on a CPU also plain attention, whose gradient is several times quicker there for short sequences."""
-    backends = (
-        [SDPBackend.MATH]
-        if device.type == "cpu"
-        else [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
-    )
-    with torch.autocast(device.type, torch.bfloat16), sdpa_kernel(backends):
+    """16-bit products where the device has them; on a CPU also plain attention, whose gradient is several times quicker there for
+    short sequences."""
+    cpu = device.type == "cpu"
+    backends = [SDPBackend.MATH] if cpu else [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
+    with torch.autocast(device.type, torch.bfloat16, enabled=not cpu or half_products()), sdpa_kernel(backends):
         yield
 
 
-_MOMENTS = ("step", "exp_avg", "exp_avg_sq")
-"""Of AdamW, each weight's own: one without a gradient in some step (an unlinked block's) has made fewer updates than steps."""
+def half_products() -> bool:
+    """Whether this CPU multiplies 16-bit numbers itself; one that does not takes twenty times as long as with 32 bits."""
+    able = torch.cpu.get_capabilities()
+    return able.get("avx512_bf16", False) or able.get("amx_bf16", False)
 
 
-def _checkpoint(path: Path, step: int, trained: dict[str, nn.Parameter], optimizer: torch.optim.AdamW) -> None:
+def _checkpoint(path: Path, step: int, trained: dict[str, nn.Parameter], optimizers: list[torch.optim.Optimizer]) -> None:
+    """Weights, and what the optimizers remember of each: AdamW counts steps by weight, one may have no gradient in some step."""
     tensors = {f"weight.{key}": value.detach() for key, value in trained.items()}
     for key, value in trained.items():
-        state = optimizer.state.get(value)
-        if state:
-            tensors |= {f"{part}.{key}": state[part] for part in _MOMENTS}
+        for optimizer in optimizers:
+            tensors |= {f"{part}.{key}": kept for part, kept in optimizer.state.get(value, {}).items()}
     part = path.with_suffix(".part")
     save_file({key: value.contiguous() for key, value in tensors.items()}, part, {"step": str(step)})
     part.replace(path)
 
 
-def _resume(path: Path, trained: dict[str, nn.Parameter], optimizer: torch.optim.AdamW) -> int:
+def _resume(path: Path, trained: dict[str, nn.Parameter], optimizers: list[torch.optim.Optimizer]) -> int:
     if not path.is_file():
         return 0
+    holder = {id(value): o for o in optimizers for group in o.param_groups for value in group["params"]}
     with safe_open(path, "pt") as file, torch.no_grad():
-        step = int(file.metadata()["step"])
-        keys = set(file.keys())
-        for key, value in trained.items():
-            value.copy_(file.get_tensor(f"weight.{key}"))
-            if f"step.{key}" in keys:
-                optimizer.state[value] = {part: file.get_tensor(f"{part}.{key}") for part in _MOMENTS}
-    return step
+        for name in file.keys():  # noqa: SIM118, a safetensors file is no mapping
+            part, key = name.split(".", 1)
+            value = trained[key]
+            if part == "weight":
+                value.copy_(file.get_tensor(name))
+            else:
+                holder[id(value)].state[value][part] = file.get_tensor(name)
+        return int(file.metadata()["step"])
 
 
 def _kept_rows(path: Path, steps: int) -> list[dict[str, float]]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..encoders.proposals import CLASSES, COLOURS, STATUSES
-from ..rig import CameraMount, LidarMount
+from ..rig import CameraMount
 from ..simulator.truth import EgoMotion, SceneObject, SceneTruth
 
 ABSENT = -1
@@ -24,7 +24,8 @@ MIN_PIXELS, MIN_LIGHT_PIXELS, MIN_RETURNS = 8, 2, 4
 class CellTargets:
     """One row per cell that shows an object: what it is (`ABSENT` where that does not apply) and where, from that cell.
 
-    `centre` marks the one cell of each object in which the object's middle lies.
+    `centre` marks the one cell of each object in which the object's middle lies; `place` [n, 2] is what the encoder's two numbers
+    of a place should be.
     """
 
     cell: np.ndarray
@@ -32,8 +33,19 @@ class CellTargets:
     kind: np.ndarray
     status: np.ndarray
     colour: np.ndarray
-    offset: np.ndarray
-    log_range: np.ndarray
+    place: np.ndarray
+
+    @classmethod
+    def of(cls, rows: Sequence[tuple]) -> CellTargets:
+        """From (cell, centre, category, status, colour, place) each."""
+        return cls(
+            cell=np.array([row[0] for row in rows], dtype=np.int64),
+            centre=np.array([row[1] for row in rows], dtype=bool),
+            kind=np.array([_index(CLASSES, row[2]) for row in rows], dtype=np.int64),
+            status=np.array([_index(STATUSES, row[3]) for row in rows], dtype=np.int64),
+            colour=np.array([_index(COLOURS, row[4]) for row in rows], dtype=np.int64),
+            place=np.array([row[5] for row in rows], dtype=np.float32).reshape(-1, 2),
+        )
 
 
 def _index(names: tuple[str, ...], name: str) -> int:
@@ -59,7 +71,7 @@ class _Seen:
 
 def camera_targets(truth: SceneTruth, mount: CameraMount, rows: int, columns: int, aspect: float) -> CellTargets:
     """Objects and the traffic light in one view; `aspect` is image height over width. Bearings relative to the mount's."""
-    seen = _boxes([o for o in truth.objects if o.clear_pixels.get(mount.name, 0) >= MIN_PIXELS], mount.position, True)
+    seen = _boxes([o for o in truth.objects if o.clear_pixels.get(mount.name, 0) >= MIN_PIXELS], mount.position)
     light = truth.traffic_light
     if light and light.clear_pixels.get(mount.name, 0) >= MIN_LIGHT_PIXELS:
         seen.append(_Seen((f"{light.state} light", "", ""), tuple(np.subtract(light.position, mount.position))))
@@ -73,68 +85,50 @@ def camera_targets(truth: SceneTruth, mount: CameraMount, rows: int, columns: in
         down = np.tan(elevation) / np.maximum(np.cos(bearing), 0.05) / (half * aspect)
         return bearing, (1 - side) / 2 * columns, (1 - down) / 2 * rows
 
-    return _cells(seen, across, rows, columns, lambda item, bearing, column: (bearing - centres[column], item.position))
+    return _cells(seen, across, rows, columns, centres)
 
 
-def lidar_targets(truth: SceneTruth, mount: LidarMount, rows: int, columns: int) -> CellTargets:
-    """Objects in one sweep; offsets and ranges are from the base frame's origin, as places are."""
-    seen = _boxes([o for o in truth.objects if o.clear_returns >= MIN_RETURNS], mount.position, False)
-    centres = math.pi - (np.arange(columns) + 0.5) / columns * 2 * math.pi
+def lidar_targets(truth: SceneTruth, side: int, view: np.ndarray) -> CellTargets:
+    """Objects in one sweep seen from above, on a map of `side` cells a side of one metre each, after `view` [2, 2] turns it.
 
-    def across(points: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        bearing = np.arctan2(points[:, 1], points[:, 0])
-        elevation = np.arctan2(points[:, 2], np.hypot(points[:, 0], points[:, 1]))
-        # An object behind may straddle the seam: its columns run on beyond the last one.
-        middle = (math.pi - bearing[0]) / (2 * math.pi) * columns
-        column = middle - (np.remainder(bearing - bearing[0] + math.pi, 2 * math.pi) - math.pi) / (2 * math.pi) * columns
-        return bearing, column, (mount.fov_up - elevation) / (mount.fov_up - mount.fov_down) * rows
-
-    def place(item: _Seen, bearing: float, column: int) -> tuple[float, np.ndarray]:
-        base = np.add(item.position, mount.position)
-        return math.remainder(math.atan2(base[1], base[0]) - centres[column], 2 * math.pi), base
-
-    return _cells(seen, across, rows, columns, place, circular=True)
+    The cells around an object's middle show it too.
+    """
+    taken: dict[int, tuple] = {}
+    for item in (o for o in truth.objects if o.clear_returns >= MIN_RETURNS):
+        x, y = view @ np.array(item.position[:2]) + side / 2
+        row, column = math.floor(x), math.floor(y)
+        for cell_row, cell_column in sorted(_around(row, column), key=lambda cell: cell != (row, column)):
+            if 0 <= cell_row < side and 0 <= cell_column < side:
+                cell, middle = cell_row * side + cell_column, (cell_row, cell_column) == (row, column)
+                place = (x - cell_row - 0.5, y - cell_column - 0.5)
+                if middle or cell not in taken:
+                    taken[cell] = (cell, middle, item.category, item.status, "", place)
+    return CellTargets.of(list(taken.values()))
 
 
-def _boxes(objects: Sequence[SceneObject], origin: tuple[float, float, float], coloured: bool) -> list[_Seen]:
-    return [
-        _Seen((o.category, o.status, o.colour if coloured else ""), tuple(np.subtract(o.position, origin)), o.size, o.yaw)
-        for o in objects
-    ]
+def _around(row: int, column: int) -> list[tuple[int, int]]:
+    return [(row + down, column + right) for down in (-1, 0, 1) for right in (-1, 0, 1)]
 
 
-def _cells(
-    seen: Sequence[_Seen], across: Callable, rows: int, columns: int, place: Callable, circular: bool = False
-) -> CellTargets:
+def _boxes(objects: Sequence[SceneObject], origin: tuple[float, float, float]) -> list[_Seen]:
+    return [_Seen((o.category, o.status, o.colour), tuple(np.subtract(o.position, origin)), o.size, o.yaw) for o in objects]
+
+
+def _cells(seen: Sequence[_Seen], across: Callable, rows: int, columns: int, centres: np.ndarray) -> CellTargets:
     """Every cell that an object covers, as far as no nearer one does: its middle's cell first."""
     taken: dict[int, tuple] = {}
     for item in sorted(seen, key=lambda item: math.hypot(*item.position[:2])):
         bearing, column, row = across(item.corners())
-        middle = int(np.clip(row[0], 0, rows - 1)) * columns + _wrapped(column[0], columns, circular)
+        middle = int(np.clip(row[0], 0, rows - 1)) * columns + int(np.clip(math.floor(column[0]), 0, columns - 1))
         box = [
-            r * columns + _wrapped(c, columns, circular)
+            r * columns + c
             for r in range(int(np.clip(row.min(), 0, rows - 1)), int(np.clip(row.max(), 0, rows - 1)) + 1)
-            for c in range(math.floor(column.min()), math.floor(column.max()) + 1)
-            if circular or 0 <= c < columns
+            for c in range(max(0, math.floor(column.min())), min(columns - 1, math.floor(column.max())) + 1)
         ]
+        log_range = math.log(max(math.hypot(*item.position[:2]), 0.5))
         for cell in dict.fromkeys([middle, *(box if np.ptp(column) < columns / 2 else [])]):
-            offset, position = place(item, bearing[0], cell % columns)
-            taken.setdefault(cell, (cell, cell == middle, *item.names, offset, math.hypot(*position[:2])))
-    kept = list(taken.values())
-    return CellTargets(
-        cell=np.array([item[0] for item in kept], dtype=np.int64),
-        centre=np.array([item[1] for item in kept], dtype=bool),
-        kind=np.array([_index(CLASSES, item[2]) for item in kept], dtype=np.int64),
-        status=np.array([_index(STATUSES, item[3]) for item in kept], dtype=np.int64),
-        colour=np.array([_index(COLOURS, item[4]) for item in kept], dtype=np.int64),
-        offset=np.array([item[5] for item in kept], dtype=np.float32),
-        log_range=np.array([math.log(max(item[6], 0.5)) for item in kept], dtype=np.float32),
-    )
-
-
-def _wrapped(column: float, columns: int, circular: bool) -> int:
-    whole = math.floor(column)
-    return whole % columns if circular else min(columns - 1, max(0, whole))
+            taken.setdefault(cell, (cell, cell == middle, *item.names, (bearing[0] - centres[cell % columns], log_range)))
+    return CellTargets.of(list(taken.values()))
 
 
 def ego_targets(ego: EgoMotion) -> tuple[float, float, float]:

@@ -19,17 +19,24 @@ from ..model import Model
 from ..question_sets import simulated
 from ..rig import Rig, load_rig
 from ..simulator.questions import ANSWERS
+from . import processes
 from .calibration import calibrate
 from .connectors import encode_all, train_connectors
 from .encoders import train_encoder
 from .imitation import train_imitation
+from .loop import Schedule
+from .parts import side_by_side
 from .processes import first_alone, joined, once
 from .render import render
 from .settings import TrainSettings
 from .shards import Shards
 from .text import make_llm, make_tokenizer, save_llm, train_text
 
-ENCODERS = ("camera", "lidar", "imu")
+ENCODERS = ("lidar", "camera", "imu")
+TOGETHER = ("imitation", "connectors")
+"""The stages that need the encoders and the LLM."""
+NOT_TRAINED = Schedule(0, 0.0)
+"""Of an encoder that has no stage: it stays as it starts."""
 
 
 @joined()
@@ -41,15 +48,13 @@ def train(settings: TrainSettings, work: Path, out: Path) -> Model:
     rig = load_rig(settings.rig)
     with first_alone():
         frames = Shards(render(work / "frames", settings.frames, settings.rig), rig)
-    for modality in ENCODERS:
-        shape, place = settings.encoders.get(modality, {}), out / "encoders" / modality
-        if "name" in shape:
-            once(partial(PretrainedCamera(rig, **shape).save, place))
-        elif not (place / "model.safetensors").is_file():
-            stage = settings.schedules[modality], settings.batches[modality][0]
-            train_encoder(modality, frames, shape, *stage, work, settings.seed, place)
-    if not isinstance(settings.llm, str) and not (out / LLM_FOLDER / "model.safetensors").is_file():
-        _train_llm(settings, frames, work, out / LLM_FOLDER)
+    parts = {name: partial(_train_part, name, settings, work, out) for name in (*ENCODERS, "llm")}
+    if processes.count() > 1:
+        for part in parts.values():
+            part()
+    else:
+        steps = {stage: schedule.steps for stage, schedule in settings.schedules.items() if stage not in TOGETHER}
+        side_by_side(parts, steps, work)
     model = connected(settings, rig, out)
     encoders = {modality: load_encoder(out / "encoders" / modality, rig) for modality in ENCODERS}
     data = encode_all(frames, encoders, work), frames.truths, rig
@@ -59,6 +64,22 @@ def train(settings: TrainSettings, work: Path, out: Path) -> Model:
     calibrate(model, simulated(encoders, rig, "val", settings.calibration_scenes, settings.seed))
     once(lambda: model.save(out))
     return model
+
+
+def _train_part(name: str, settings: TrainSettings, work: Path, out: Path) -> None:
+    """Make what model folder `out` lacks of one encoder or of the LLM."""
+    rig, place = load_rig(settings.rig), out / (LLM_FOLDER if name == "llm" else f"encoders/{name}")
+    frames = Shards(render(work / "frames", settings.frames, settings.rig), rig)
+    shape = settings.encoders.get(name, {})
+    if (place / "model.safetensors").is_file() or (name == "llm" and isinstance(settings.llm, str)):
+        return
+    if name == "llm":
+        _train_llm(settings, frames, work, place)
+    elif "name" in shape:
+        once(partial(PretrainedCamera(rig, **shape).save, place))
+    else:
+        stage = settings.schedules.get(name, NOT_TRAINED), settings.batches.get(name, (1,))[0]
+        train_encoder(name, frames, shape, *stage, work, settings.seed, place)
 
 
 def _train_llm(settings: TrainSettings, frames: Shards, work: Path, out: Path) -> None:

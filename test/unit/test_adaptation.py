@@ -18,7 +18,7 @@ from tiny_model import make_tiny_model
 from torch import nn
 
 from mmllm_ros.adaptation import budget
-from mmllm_ros.adaptation.adapt import Request, adapt
+from mmllm_ros.adaptation.adapt import Request, adapt, beyond_chance
 from mmllm_ros.adaptation.budget import Budget
 from mmllm_ros.adaptation.buffer import ReplayBuffer
 from mmllm_ros.adaptation.inherit import fresh, heir
@@ -317,3 +317,17 @@ def test_a_request_names_modalities_and_a_margin_that_can_be():
         Request(("lidar",), margin=2.0)
     with pytest.raises(BadInput, match=r"seconds is -1\.0"):
         Budget(seconds=-1.0)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "sure"),
+    [
+        ("1100", "1111", True),  # two gained, none lost: 2 > sqrt(2)
+        ("1100", "1101", False),  # one more right answer may be luck
+        ("111100", "110111", False),  # two gained, one lost: 1 < sqrt(3)
+        ("11", "11", False),
+        ("1111", "0000", False),
+    ],
+)
+def test_a_gain_counts_when_it_is_more_than_chance(before, after, sure):
+    assert beyond_chance(*([mark == "1" for mark in row] for row in (before, after))) is sure

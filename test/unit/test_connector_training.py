@@ -54,7 +54,9 @@ def token_tables() -> dict[str, training.TokenTable]:
     generator = torch.Generator().manual_seed(1)
     return {
         modality: training.TokenTable(
-            torch.randn((FRAMES, 4, width), generator=generator).half(), torch.randn((FRAMES, 4, 3), generator=generator)
+            torch.randn((FRAMES, 4, width), generator=generator).half(),
+            torch.randn((FRAMES, 4, 3), generator=generator),
+            torch.tensor([0, 0, 1, 1]),
         )
         for modality, width in WIDTHS.items()
     }
@@ -82,7 +84,7 @@ def test_packed_questions_with_kept_states_give_the_losses_and_gradients_of_each
     for index, (pair, row) in enumerate(zip(PAIRS, ROWS, strict=True)):
         frame = frames[row][None]
         banks = {
-            modality: model.connectors[modality](table.values[frame].float(), table.places[frame])
+            modality: model.connectors[modality](table.values[frame].float(), table.places[frame], sources=table.sources)
             for modality, table in tables.items()
             if SEEN[modality][index]
         }

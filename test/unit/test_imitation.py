@@ -17,6 +17,7 @@ from mmllm_ros.latent.manifest import Manifest
 from mmllm_ros.latent.prompt import Prompt
 from mmllm_ros.model import Model
 from mmllm_ros.rig import load_rig
+from mmllm_ros.simulator.description import describe
 from mmllm_ros.simulator.questions import ANSWERS
 from mmllm_ros.simulator.truth import EgoMotion
 from mmllm_ros.training import text
@@ -59,11 +60,13 @@ def test_a_lidar_token_says_no_colour_and_a_pooled_one_whether_the_vehicle_moves
     truth = scenes.scene(scenes.thing("car", 12.0, 0.0, "moving", "red"), ego=EgoMotion(5.0, 0.0, 0.0))
     tokens = places((0, 12), (90, 7), (0, 0), (60, 0))
     camera, lidar = (sayings(truth, RIG, modality, tokens) for modality in ("camera", "lidar"))
+    # Along 60 degrees, 12 m ahead is 12 cos 60 = 6 m; along 120 and 150 degrees it is behind.
+    place = "ahead12 along30x10 along60x6 left0 against120x6 against150x10"
     assert dict(zip(camera.tokens, camera.phrases, strict=True)) == {
-        0: "moving red car front 12m ahead12 left0 camera", 2: "ego moving camera"
+        0: f"moving red car front 12m {place} camera", 2: "ego moving camera"
     }  # fmt: skip
     assert dict(zip(lidar.tokens, lidar.phrases, strict=True)) == {
-        0: "moving car front 12m ahead12 left0 lidar", 2: "ego moving lidar"
+        0: f"moving car front 12m {place} lidar", 2: "ego moving lidar"
     }  # fmt: skip
 
 
@@ -83,7 +86,7 @@ def test_imitation_teaches_what_to_say_and_when_to_be_silent():
     model = Model(llm, prompt.tokenizer, manifest, {"lidar": connector})
     truth = scenes.scene(scenes.thing("car", 12.0, 0.0, "moving"), ego=EgoMotion(0.5, 0.0, 0.0))
     spots = places((0, 12), (90, 7), (0, 0))
-    tables = {"lidar": TokenTable(torch.randn(1, 3, 8), torch.from_numpy(spots)[None])}
+    tables = {"lidar": TokenTable(torch.randn(1, 3, 8), torch.from_numpy(spots)[None], torch.zeros(3))}
     said = {"lidar": [sayings(truth, RIG, "lidar", spots)]}
     model.connectors.requires_grad_(True)
     optimizer = torch.optim.Adam(model.connectors.parameters(), lr=1e-2)
@@ -102,6 +105,6 @@ def test_imitation_teaches_what_to_say_and_when_to_be_silent():
 
 def test_the_phrases_of_a_scene_and_what_its_tokens_say_are_the_same_words():
     truth = scenes.scene(scenes.thing("bus", -9.0, 4.0, "parked"))
-    told = {phrase.text for phrase in text.describe(truth, RIG, np.random.default_rng(0)) if phrase.observer == "lidar"}
+    told = {phrase.text for phrase in describe(truth, RIG, np.random.default_rng(0)) if phrase.observer == "lidar"}
     said = sayings(truth, RIG, "lidar", places((math.degrees(math.atan2(4.0, -9.0)), math.hypot(9.0, 4.0)), (0, 0)))
     assert set(said.phrases) == told

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from pathlib import Path
 
@@ -15,19 +16,26 @@ from teacher_forcing import answer_loss, lay_out
 from torch import nn
 from torch.nn import functional
 
-from mmllm_ros.datatypes import BadInput
+from mmllm_ros.datatypes import BadInput, LidarScan
 from mmllm_ros.encoders import CameraEncoder, LidarEncoder
+from mmllm_ros.encoders.birds_eye import REACH, SIDE, SLICES, birds_eye
 from mmllm_ros.encoders.proposals import CLASSES
+from mmllm_ros.encoders.scan_matching import Sweeps
 from mmllm_ros.latent.lower import lower_states, upper
+from mmllm_ros.latent.port import Latent
 from mmllm_ros.latent.prompt import Prompt
 from mmllm_ros.rig import load_rig
 from mmllm_ros.simulator.description import OBSERVERS
+from mmllm_ros.simulator.programs import looked_at, parse
+from mmllm_ros.simulator.programs import text as program_text
 from mmllm_ros.simulator.questions import vocabulary
-from mmllm_ros.training import text
+from mmllm_ros.simulator.scene_graph import SceneGraph
+from mmllm_ros.training import phrases, text
 from mmllm_ros.training.calibration import best_temperature
 from mmllm_ros.training.encoders import mirrored
 from mmllm_ros.training.imagined import imagine_scene
-from mmllm_ros.training.loop import Schedule, fit
+from mmllm_ros.training.loop import Schedule, _optimizers, fit
+from mmllm_ros.training.muon import orthogonal
 from mmllm_ros.training.settings import read_settings
 from mmllm_ros.training.targets import camera_targets, lidar_targets
 
@@ -49,7 +57,7 @@ def test_a_car_straight_ahead_is_in_the_middle_of_the_front_view_and_its_range_i
     row, column = divmod(int(targets.cell[targets.centre][0]), encoder.columns)
     # Twenty columns: the axis lies between the tenth and the eleventh; right of it is the eleventh.
     assert (row, column) == (encoder.rows // 2, 10) and CLASSES[targets.kind[0]] == "car"
-    assert math.exp(targets.log_range[0]) == pytest.approx(10.0, abs=0.01)
+    assert math.exp(targets.place[0, 1]) == pytest.approx(10.0, abs=0.01)
 
 
 def test_the_cell_of_a_target_looks_at_it():
@@ -60,48 +68,73 @@ def test_the_cell_of_a_target_looks_at_it():
     angle, distance = mount.bearing - 0.4, 15.0
     x, y = mount.position[0] + distance * math.cos(angle), mount.position[1] + distance * math.sin(angle)
     targets = camera_targets(scenes.scene(seen_by("back_left", "bus", x, y)), mount, encoder.rows, encoder.columns, 0.5)
-    assert bearings[targets.cell].numpy() + targets.offset == pytest.approx(angle, abs=1e-5)
+    assert bearings[targets.cell].numpy() + targets.place[:, 0] == pytest.approx(angle, abs=1e-5)
     assert targets.centre.sum() == 1 and len(targets.cell) > 1
 
 
-def test_the_cell_of_a_lidar_target_looks_at_it_all_around():
-    encoder = LidarEncoder(RIG, width=32, depth=1, heads=2)
-    mount = RIG.lidar
-    batch = torch.tensor([[mount.fov_up, mount.fov_down, *mount.position]])
-    bearings = encoder.rays(batch)[0][0]
+def turned(angle: float, side: float = 1.0) -> np.ndarray:
+    """A view that turns by `angle` [rad], after exchanging left and right where `side` is -1."""
+    return np.array([[math.cos(angle), -math.sin(angle) * side], [math.sin(angle), math.cos(angle) * side]])
+
+
+@pytest.mark.parametrize("side", [1.0, -1.0])
+def test_the_cells_of_a_lidar_target_lead_to_it_from_any_view(side):
+    encoder = LidarEncoder(RIG, width=16)
+    forward, left = (part.numpy() for part in encoder.middles(torch.device("cpu")))
     for angle in np.linspace(-3.1, 3.1, 17):
-        truth = scenes.scene(scenes.thing("truck", 12 * math.cos(angle), 12 * math.sin(angle)))
-        targets = lidar_targets(truth, mount, encoder.rows, encoder.columns)
-        away = bearings[targets.cell].numpy() + targets.offset - angle
-        assert np.angle(np.exp(1j * away)) == pytest.approx(0.0, abs=1e-5)
-        assert targets.centre.sum() == 1 and len(targets.cell) > 1
+        targets = lidar_targets(scenes.scene(scenes.thing("truck", 12.0, 5.0)), encoder.side, turned(angle, side))
+        led = np.stack([forward, left], 1)[targets.cell] + targets.place
+        np.testing.assert_allclose(led, np.tile(turned(angle, side) @ [12.0, 5.0], (9, 1)), atol=1e-5)
+        assert targets.centre.sum() == 1 and np.abs(targets.place[targets.centre]).max() <= 0.5
 
 
-def test_an_object_hides_the_cells_of_the_one_behind_it_but_for_its_own_middle():
-    encoder = LidarEncoder(RIG, width=32, depth=1, heads=2)
-    truth = scenes.scene(scenes.thing("car", 8.0, 0.0), scenes.thing("bus", 25.0, 4.0))
-    targets = lidar_targets(truth, RIG.lidar, encoder.rows, encoder.columns)
-    assert sorted(CLASSES[kind] for kind in targets.kind[targets.centre]) == ["bus", "car"]
+def test_the_middle_of_an_object_keeps_its_cell_beside_another_one():
+    encoder = LidarEncoder(RIG, width=16)
+    truth = scenes.scene(scenes.thing("pedestrian", 8.4, 0.4), scenes.thing("bicycle", 9.6, 0.4))
+    targets = lidar_targets(truth, encoder.side, np.eye(2))
+    assert sorted(CLASSES[kind] for kind in targets.kind[targets.centre]) == ["bicycle", "pedestrian"]
     assert len(set(targets.cell)) == len(targets.cell)
 
 
+def test_a_view_turns_the_map_as_it_turns_the_targets():
+    torch.manual_seed(0)
+    encoder = LidarEncoder(RIG, width=16).eval()
+    points = np.array([[10.0 + 0.1 * i, 4.0, 0.1 * j - 1.0, 0.5] for i in range(12) for j in range(9)], np.float32)
+    batch = {key: value[None] for key, value in encoder.prepare(LidarScan(0, "lidar", points), None).items()}
+
+    def middle_of_mass(view: np.ndarray) -> np.ndarray:
+        motion = torch.zeros(1, 2)
+        now = Sweeps.of(batch["now"], batch["mount"])
+        seen = torch.from_numpy(view).float()[None]
+        counted = birds_eye(now, now, motion, batch["now"][:, 2].float(), batch["mount"], seen)[0, 1:SLICES].sum(0)
+        cells = torch.linspace(-REACH, REACH, 2 * SIDE + 1)[1::2]
+        return np.array([(counted.sum(1) @ cells / counted.sum()).item(), (counted.sum(0) @ cells / counted.sum()).item()])
+
+    straight = middle_of_mass(np.eye(2))
+    assert straight == pytest.approx([10.55, 4.0], abs=0.2)
+    for view in (turned(2.0), turned(-0.7, -1.0)):
+        assert middle_of_mass(view) == pytest.approx(view @ straight, abs=0.2)
+
+
 def test_mirrored_targets_are_the_targets_of_the_mirrored_scene():
-    encoder = LidarEncoder(RIG, width=32, depth=1, heads=2)
+    encoder = CameraEncoder(RIG, width=32, depth=1, heads=2)
     left, right = (
-        lidar_targets(scenes.scene(scenes.thing("car", 9.0, side * 4.0)), RIG.lidar, encoder.rows, encoder.columns)
+        camera_targets(
+            scenes.scene(seen_by("front", "car", 12.0, side * 2.0)), RIG.camera("front"), encoder.rows, encoder.columns, 0.5
+        )
         for side in (1, -1)
     )
     flipped = mirrored(left, encoder.columns)
-    assert dict(zip(flipped.cell, flipped.offset, strict=True)) == pytest.approx(
-        dict(zip(right.cell, right.offset, strict=True)), abs=1e-6
+    assert dict(zip(flipped.cell, flipped.place[:, 0], strict=True)) == pytest.approx(
+        dict(zip(right.cell, right.place[:, 0], strict=True)), abs=1e-6
     )
 
 
 @pytest.fixture(scope="module")
-def written() -> tuple[Prompt, list[text.TextScene]]:
+def written() -> tuple[Prompt, list[phrases.TextScene]]:
     prompt = Prompt(text.make_tokenizer("{question}"), "{question}")
     rng = np.random.default_rng(0)
-    drawn = (text.write_scene(imagine_scene(rng, RIG, 14), RIG, prompt, 6, rng) for _ in range(40))
+    drawn = (phrases.write_scene(imagine_scene(rng, RIG, 14), RIG, prompt, 6, rng) for _ in range(40))
     return prompt, [scene for scene in drawn if scene.phrases and scene.questions][:8]
 
 
@@ -111,7 +144,7 @@ def test_the_tokenizer_knows_every_word_of_the_language_in_any_case():
     assert tokenizer.unk_token_id in tokenizer("are there any zebras ?")["input_ids"]
 
 
-def heard_by(scenes: list[text.TextScene], all_of_them: bool) -> torch.Tensor:
+def heard_by(scenes: list[phrases.TextScene], all_of_them: bool) -> torch.Tensor:
     return torch.full((sum(len(scene.questions) for scene in scenes), len(OBSERVERS)), all_of_them)
 
 
@@ -119,10 +152,10 @@ def test_a_question_that_hears_nobody_is_answered_as_if_there_were_no_scene(writ
     prompt, some = written
     torch.manual_seed(0)
     llm = text.make_llm(prompt.tokenizer, SHAPE).eval()
-    value, _ = text.text_loss(llm, some, heard_by(some, False), 2, prompt.tokenizer.pad_token_id)
+    _, parts = text.text_loss(llm, some, heard_by(some, False), 2, prompt.tokenizer.pad_token_id)
     asked = lay_out([question for scene in some for question in scene.questions], prompt.tokenizer.pad_token_id)
     bare = upper(llm, lower_states(llm, asked.ids, first_block=2), {}, first_block=2, positions=asked.places)
-    torch.testing.assert_close(value, answer_loss(bare, asked.targets)[0])
+    assert parts["answers"] == pytest.approx(answer_loss(bare, asked.targets)[0].item(), rel=1e-5) and parts["looking"] == 0
 
 
 def test_what_an_observer_says_reaches_only_the_questions_that_hear_it(written):
@@ -131,22 +164,66 @@ def test_what_an_observer_says_reaches_only_the_questions_that_hear_it(written):
     llm = text.make_llm(prompt.tokenizer, SHAPE).eval()
     camera = torch.tensor([observer == "camera" for observer in OBSERVERS]).expand_as(heard_by(some, True))
     spoken = [
-        text.TextScene(
-            *zip(*((p, o) for p, o in zip(s.phrases, s.observers, strict=True) if OBSERVERS[o] == "camera")), s.questions
+        phrases.TextScene(
+            *zip(
+                *(told for told in zip(s.phrases, s.names, s.observers, s.things, strict=True) if OBSERVERS[told[2]] == "camera")
+            ),
+            s.questions,
+            s.looks,
         )
         for s in some
     ]
-    values = [text.text_loss(llm, s, camera, 1, prompt.tokenizer.pad_token_id)[0] for s in (some, spoken)]
-    torch.testing.assert_close(*values)
+    values = [text.text_loss(llm, s, camera, 1, prompt.tokenizer.pad_token_id)[1]["answers"] for s in (some, spoken)]
+    assert values[0] == pytest.approx(values[1], rel=1e-5)
 
 
 def test_the_order_of_phrases_does_not_matter(written):
     prompt, some = written
     torch.manual_seed(0)
     llm = text.make_llm(prompt.tokenizer, SHAPE).eval()
-    turned = [text.TextScene(scene.phrases[::-1], scene.observers[::-1], scene.questions) for scene in some]
-    values = [text.text_loss(llm, s, heard_by(s, True), 1, prompt.tokenizer.pad_token_id)[0] for s in (some, turned)]
+    backwards = [
+        dataclasses.replace(s, phrases=s.phrases[::-1], names=s.names[::-1], observers=s.observers[::-1], things=s.things[::-1])
+        for s in some
+    ]
+    values = [text.text_loss(llm, s, heard_by(s, True), 1, prompt.tokenizer.pad_token_id)[0] for s in (some, backwards)]
     torch.testing.assert_close(*values)
+
+
+def test_what_two_observers_tell_of_one_thing_weighs_as_much_as_what_one_tells():
+    told = phrases.TextScene([[1], [2], [3]], [], [0, 2, 0], [7, 7, None], [([1], [2])] * 3, [])
+    heard = torch.tensor([[True, True, True], [True, True, False], [False, True, False]])
+    gates = phrases.phrase_gates([told], heard)
+    # Camera and lidar tell of thing 7: a half each where both are heard.
+    assert gates.exp().tolist() == [pytest.approx([0.5, 0.5, 1]), pytest.approx([1, 0, 1]), [0, 0, 0]]
+
+
+def test_the_shown_heads_are_told_to_look_at_the_reference_and_then_at_what_is_counted():
+    truth = scenes.scene(scenes.thing("bus", 10.0, 0.0), scenes.thing("car", 20.0, 0.0), scenes.thing("car", -9.0, 0.0))
+    program = parse("count(pick(any, car, toward(front, the(pick(any, bus)))))")
+    assert looked_at(program, SceneGraph(truth, RIG)) == ([0b001], [0b010])
+    same = parse("same(the(pick(any, bus)), the(pick(any, car, toward(back, me()))))")
+    assert looked_at(same, SceneGraph(truth, RIG)) == ([], [0b001, 0b100])
+
+
+@pytest.mark.parametrize("readable", ["moving()", "is(light(), red)", "distance(nearest(pick(any, construction vehicle)))"])
+def test_a_program_is_read_back_from_its_text(readable):
+    assert program_text(parse(readable)) == readable
+
+
+def test_a_head_that_looks_where_it_should_has_nothing_to_lose(written):
+    prompt, some = written
+    llm = text.make_llm(prompt.tokenizer, SHAPE)
+    wanted = phrases.wanted_looks(some)
+    keys = torch.zeros(len(some), 2, wanted.shape[-1], 8)
+    gates = torch.where(wanted[:: len(some[0].questions)][: len(some), 2], 0.0, -40.0)
+    told = {2: Latent(keys, keys, gates)}
+    rows = gates.exp().sum(-1) > 0.5
+    asked = {2: torch.zeros(len(some), 4, 3, 8)}
+    looks = torch.zeros(len(some), 2 * phrases.LOOKS, wanted.shape[-1], dtype=torch.bool)
+    looks[:, 2] = (gates > -1) & rows[:, None]
+    loss = text.looking_loss(llm, asked, told, looks, torch.zeros(len(some), dtype=torch.long))
+    entropy = looks[:, 2].sum(-1).clamp(min=1).float().log().sum()
+    torch.testing.assert_close(loss, entropy)
 
 
 def test_phrases_are_heard_by_a_question(written):
@@ -185,9 +262,11 @@ def regression(seed: int) -> tuple[nn.Module, callable]:
     return module, loss
 
 
-def test_a_training_cut_off_and_resumed_gives_the_same_weights_bit_for_bit(tmp_path):
+@pytest.mark.parametrize("matrix_rate", [0.0, 1e-2])
+def test_a_training_cut_off_and_resumed_gives_the_same_weights_bit_for_bit(tmp_path, matrix_rate):
+    schedule = Schedule(12, 1e-2, warmup=3, checkpoint_every=4, matrix_rate=matrix_rate)
     whole, loss = regression(0)
-    fit("whole", whole, loss, Schedule(12, 1e-2, warmup=3, checkpoint_every=4), tmp_path, seed=5)
+    fit("whole", whole, loss, schedule, tmp_path, seed=5)
     cut, loss = regression(0)
 
     class Cut(Exception):
@@ -201,13 +280,27 @@ def test_a_training_cut_off_and_resumed_gives_the_same_weights_bit_for_bit(tmp_p
         return loss(rng)
 
     with pytest.raises(Cut):
-        fit("cut", cut, cut_loss, Schedule(12, 1e-2, warmup=3, checkpoint_every=4), tmp_path, seed=5)
+        fit("cut", cut, cut_loss, schedule, tmp_path, seed=5)
     resumed, loss = regression(1)
-    fit("cut", resumed, loss, Schedule(12, 1e-2, warmup=3, checkpoint_every=4), tmp_path, seed=5)
+    fit("cut", resumed, loss, schedule, tmp_path, seed=5)
     for one, other in zip(whole.parameters(), resumed.parameters(), strict=True):
         assert torch.equal(one, other)
     assert (tmp_path / "cut.png").stat().st_size > 1000
     assert (tmp_path / "cut.csv").read_text() == (tmp_path / "whole.csv").read_text()
+
+
+@pytest.mark.parametrize("shape", [(4, 6, 6), (1, 8, 5), (2, 5, 8)])
+def test_muon_moves_a_matrix_by_about_the_same_in_every_direction(shape):
+    torch.manual_seed(0)
+    values = torch.linalg.svdvals(orthogonal(torch.randn(shape)))
+    assert values.min() > 0.5 and values.max() < 1.3
+
+
+def test_muon_leaves_embeddings_and_vectors_to_adamw():
+    module = nn.Sequential(nn.Embedding(5, 4), nn.Linear(4, 3), nn.Conv2d(2, 3, 3))
+    adamw, muon = _optimizers(module, dict(module.named_parameters()), Schedule(1, 1e-3, matrix_rate=1e-2))
+    assert [tuple(v.shape) for group in muon.param_groups for v in group["params"]] == [(3, 4), (3, 2, 3, 3)]
+    assert [tuple(v.shape) for group in adamw.param_groups for v in group["params"]] == [(5, 4), (3,), (3,)]
 
 
 def test_a_loss_that_is_not_a_number_stops_the_training_and_names_the_checkpoint(tmp_path):
@@ -229,7 +322,7 @@ def test_the_shipped_training_configuration_reads():
 
 @pytest.mark.parametrize(
     ("change", "complaint"),
-    [(("seed: 1", "sede: 1"), "sede"), (("  words:", "  wrods:"), "wrods"), (("steps: 500", "stpes: 500"), "stpes")],
+    [(("seed: 1", "sede: 1"), "sede"), (("  words:", "  wrods:"), "wrods"), (("steps: 450", "stpes: 450"), "stpes")],
 )
 def test_a_misspelt_entry_of_a_training_configuration_is_named(tmp_path, change, complaint):
     shipped = Path(__file__).parents[2] / "config" / "train" / "drive_tiny.yaml"

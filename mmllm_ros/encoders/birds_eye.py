@@ -1,0 +1,94 @@
+# Copyright 2026 The mmllm_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Two sweeps seen from above, the older one from where the newer was taken: how much stands in each half metre, at which height.
+
+From above an object looks the same wherever it is, and what moved by itself lies beside where it was.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from .scan_matching import Sweeps, move
+
+REACH, CELL = 36.0, 0.5
+"""Half the side of the map [m], with the base frame's origin in its middle, and the side of one of its cells [m]."""
+SIDE = round(2 * REACH / CELL)
+EDGES = (-0.3, 0.15, 0.5, 0.9, 1.3, 1.8, 2.6, 4.0)
+"""Heights over the ground [m] between which returns are counted; the lowest slice is the ground itself."""
+SLICES = len(EDGES) - 1
+CHANNELS = SLICES + 2 + SLICES - 1 + 1
+
+
+def birds_eye(
+    now: Sweeps, before: Sweeps, motion: Tensor, intensity: Tensor, mount: Tensor, view: Tensor | None = None
+) -> Tensor:
+    """Two sweeps as one map: [B, CHANNELS, SIDE, SIDE], first forward, then left.
+
+    Of the newer sweep the returns in each slice (logarithmic) and the mean intensity of ground and of what stands on it, of the
+    older one the slices above the ground, and how far away a cell is.
+
+    Args:
+        now, before: the sweeps.
+        motion: [B, 2], from the older to the newer sweep, as scan_matching.match finds it.
+        intensity: [B, rows, columns] of the newer sweep.
+        mount: [B, 5], of which the last three are the lidar's position.
+        view: [B, 2, 2], turns or mirrors what is seen.
+    """
+    bearing = now.bearings()[None, None, :]
+    height = mount[:, 4, None, None]
+    x, y = now.reach * bearing.cos(), now.reach * bearing.sin()
+    old_x, old_y = move(before.reach * bearing.cos(), before.reach * bearing.sin(), *motion[:, :, None, None].unbind(1))
+    new = _counted(x, y, now.z + height, now.reach > 0, mount, view, intensity)
+    old = _counted(old_x, old_y, before.z + height, before.reach > 0, mount, view)
+    shine = new[:, SLICES:] / torch.stack([new[:, 0], new[:, 1:SLICES].sum(1)], 1).clamp(min=1.0)
+    middle = torch.linspace(-REACH, REACH, 2 * SIDE + 1, device=x.device)[1::2]
+    away = torch.hypot(middle[:, None], middle[None, :]).expand(len(x), 1, -1, -1) / REACH
+    return torch.cat([new[:, :SLICES].log1p(), shine, old[:, 1:SLICES].log1p(), away], dim=1)
+
+
+def _counted(
+    x: Tensor, y: Tensor, height: Tensor, there: Tensor, mount: Tensor, view: Tensor | None, intensity: Tensor | None = None
+) -> Tensor:
+    """Returns by slice, and with `intensity` its sums on the ground and above it: [B, channels, SIDE, SIDE].
+
+    A return is shared by the four cells around it, so that a motion of less than a cell shows.
+    """
+    batch, channels = len(x), SLICES + 2 * (intensity is not None)
+    x, y = x + mount[:, 2, None, None], y + mount[:, 3, None, None]
+    if view is not None:
+        x, y = torch.einsum("bij,jbrc->ibrc", view, torch.stack([x, y])).unbind(0)
+    row, column = (x + REACH) / CELL - 0.5, (y + REACH) / CELL - 0.5
+    level = torch.bucketize(height, height.new_tensor(EDGES)) - 1
+    kept = there & (level >= 0) & (level < SLICES) & (row >= 0) & (row < SIDE - 1) & (column >= 0) & (column < SIDE - 1)
+    number = torch.arange(batch, device=x.device)[:, None, None].expand_as(row)[kept]
+    row, column, level = row[kept], column[kept], level[kept]
+    shine = intensity[kept] if intensity is not None else None
+    first_row, first_column = row.floor(), column.floor()
+    right, down = column - first_column, row - first_row
+    cell = first_row.long() * SIDE + first_column.long()
+    counted = x.new_zeros(batch * channels * SIDE * SIDE)
+    for step, share in (
+        (0, (1 - down) * (1 - right)),
+        (1, (1 - down) * right),
+        (SIDE, down * (1 - right)),
+        (SIDE + 1, down * right),
+    ):
+        counted.index_add_(0, (number * channels + level) * SIDE * SIDE + cell + step, share)
+        if shine is not None:
+            channel = SLICES + (level > 0).long()
+            counted.index_add_(0, (number * channels + channel) * SIDE * SIDE + cell + step, share * shine)
+    return counted.view(batch, channels, SIDE, SIDE)
+
+
+def bearings_and_ranges(x: Tensor, y: Tensor) -> Tensor:
+    """Places [..., 3] of points of the base frame's ground: bearing [rad], elevation 0, range [m]."""
+    return torch.stack([torch.atan2(y, x), torch.zeros_like(x), torch.hypot(x, y).clamp(min=0.5)], dim=-1)
+
+
+def sector_numbers(x: Tensor, y: Tensor, sectors: int) -> Tensor:
+    """Which of `sectors` points lie in, counted from bearing +pi down, as columns of a range image are."""
+    return ((math.pi - torch.atan2(y, x)) / (2 * math.pi) * sectors).long().clamp(0, sectors - 1)
