@@ -137,6 +137,8 @@ class NuScenes:
         return times[order], np.concatenate([force, rate], axis=1)[order]
 
     def _scene(self, token: str) -> dict:
+        if token not in self._samples:
+            raise BadInput(f"{self._tables / 'sample.json'}: a sample follows {token!r}, which it lacks")
         scene = self._samples[token]["scene_token"]
         if scene not in self._scenes:
             raise BadInput(f"{self._tables / 'sample.json'}: sample {token} is of scene {scene!r}, which scene.json lacks")

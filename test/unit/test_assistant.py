@@ -147,8 +147,8 @@ def test_linked_blocks_come_from_the_operator_then_the_plan_then_the_model(model
 
 def test_a_second_question_on_the_same_frame_makes_no_latents_again(assistant, model, monkeypatch):
     made = []
-    original = model.latents
-    monkeypatch.setattr(model, "latents", lambda tokens, n: made.append(tokens[0].modality) or original(tokens, n))
+    original = model.banks
+    monkeypatch.setattr(model, "banks", lambda tokens, n: made.append(tokens[0].modality) or original(tokens, n))
     for modality in ("camera", "imu"):
         assistant.put(reading(model, modality))
     first = assistant.ask(QUESTION)

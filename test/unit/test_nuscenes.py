@@ -9,7 +9,7 @@ import shutil
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from nuscenes_folder import write_folder
 
@@ -159,6 +159,7 @@ def write_two_moments(keyframes):
     field=st.sampled_from(["token", "name", "timestamp", "prev", "scene_token", "filename", "is_key_frame", "channel"]),
     value=st.none() | st.integers() | st.text(max_size=4) | st.lists(st.integers(), max_size=2),
 )
+@example(table="sample", field="prev", value="0")
 def test_any_value_in_a_table_is_used_or_refused_in_one_line(tmp_path, write_two_moments, table, field, value):
     write_two_moments(tmp_path)
     _tables(tmp_path, table, lambda records: records[-1].update({field: value}))

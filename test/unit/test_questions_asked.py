@@ -111,17 +111,19 @@ def test_the_description_says_where_what_and_which_colour_and_who_says_so():
     truth = scene(thing("car", 12.2, 5.1, "moving", "red"), thing("barrier", -3, -4), ego=EgoMotion(6, 0.2, -2), light="red")
     phrases = describe(truth, AROUND, np.random.default_rng(0))
     assert all(phrase.text.endswith(f" {phrase.observer}") for phrase in phrases)
+    # Along an axis at 30 degrees, (-3, -4) lies at -3 cos 30 - 4 sin 30 = -4.6 m, and (12.2, 5.1) at 13.1 m.
+    barrier, car = "behind3 against30x5 against60x5 right4 against120x2 along150x1", "ahead12 along30x13 along60x11 left5"
     assert sorted(phrase.text for phrase in phrases) == [
-        "barrier back right 5m behind3 right4 camera",
-        "barrier back right 5m behind3 right4 lidar",
+        f"barrier back right 5m {barrier} camera",
+        f"barrier back right 5m {barrier} lidar",
         "ego braking imu",
         "ego moving camera",
         "ego moving imu",
         "ego moving lidar",
         "ego not accelerating imu",
         "ego turning left imu",
-        "moving car front 13m ahead12 left5 lidar",
-        "moving red car front 13m ahead12 left5 camera",
+        f"moving car front 13m {car} against120x2 against150x8 lidar",
+        f"moving red car front 13m {car} against120x2 against150x8 camera",
         "traffic light red camera",
     ]
 
