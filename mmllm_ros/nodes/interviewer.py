@@ -29,6 +29,9 @@ FRESH = NANOSECONDS
 PASSES = 2
 """After so many times through the bag a question waits only for the most modalities that ever were there together."""
 
+SPARED = ("healthy, but", "not needed")
+"""How the reason begins for which a sensor that works is left out: nobody needs to wait for it."""
+
 READY = 30.0
 """The bag starts when every encoder is configured, or after so many seconds."""
 
@@ -36,7 +39,8 @@ READY = 30.0
 class Interviewer(Node):
     """Asks each question once all `modalities` are plugged and fresh, hands each answer to `on_answer`, and ends the spinning.
 
-    An answer that still lacks one of them, because a sensor fell silent meanwhile, is asked for again.
+    An answer that still lacks one of them, because a sensor fell silent meanwhile, is asked for again. One that the plan, or
+    the question, leaves out although it works is not missed.
     """
 
     def __init__(
@@ -58,6 +62,7 @@ class Interviewer(Node):
         self._configured: set[str] = set()
         self._plan: ModalityPlan | None = None
         self._plugged: set[str] = set()
+        self._spared: set[str] = set()
         self._tokens: dict[str, int] = {}
         self._most: set[str] = set()
         self._began = time.monotonic()
@@ -75,6 +80,8 @@ class Interviewer(Node):
     def _on_plan(self, plan: ModalityPlan) -> None:
         self._plan = plan
         self._plugged = {modality for modality, on in zip(plan.modalities, plan.plugged, strict=True) if on}
+        reasons = dict(zip(plan.modalities, plan.reasons, strict=True))
+        self._spared = {name for name, reason in reasons.items() if name not in self._plugged and reason.startswith(SPARED)}
 
     def _on_tokens(self, message: SensorTokens) -> None:
         self._tokens[message.modality] = message.header.stamp.sec * NANOSECONDS + message.header.stamp.nanosec
@@ -87,7 +94,7 @@ class Interviewer(Node):
         if not self.ready.is_set():
             if self._modalities <= self._configured or time.monotonic() - self._began > READY:
                 self.ready.set()
-        elif not self._asking and self._wanted() <= self._live() and self._client.server_is_ready():
+        elif not self._asking and self._wanted() - self._spared <= self._live() and self._client.server_is_ready():
             self._asking = True
             self._views.look()
             goal = AskQuestion.Goal(question=self._waiting[0])
@@ -112,7 +119,9 @@ class Interviewer(Node):
             self.get_logger().warning(result.message, throttle_duration_sec=2.0)
             return
         answer = answer_from_message(result.answer)
-        if self._wanted() <= {item.modality for item in answer.evidence} or self._passes >= 2 * PASSES:
+        missing = self._wanted() - {item.modality for item in answer.evidence}
+        spared = {name for name, reason in answer.unplugged.items() if reason.startswith(SPARED)}
+        if missing <= spared or self._passes >= 2 * PASSES:
             context = self._plan.context if self._plan else ""
             self._on_answer(Moment(dict(self._views.images), self._views.points, answer, context=context))
             self._waiting.pop(0)
