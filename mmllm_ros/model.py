@@ -7,7 +7,7 @@ from __future__ import annotations
 import copy
 import shutil
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
@@ -181,12 +181,12 @@ class Model:
             raise BadInput(f"linked_blocks is {count}, not between 1 and {self.linked_blocks}")
         device, banks = self.llm.device, {}
         for modality in sorted({item.modality for item in tokens}):
-            kept = sorted((item for item in tokens if item.modality == modality), key=lambda item: item.source)
-            values, places = (torch.from_numpy(np.concatenate([getattr(t, n) for t in kept]))[None] for n in ("values", "places"))
-            sources = torch.repeat_interleave(torch.arange(len(kept)), torch.tensor([len(item.values) for item in kept]))
+            values, places, sources = (
+                part[None].to(device) for part in joined(item for item in tokens if item.modality == modality)
+            )
             connector = self.connectors[modality]
             reach = min(count, len(connector.heads))
-            banks[modality] = connector(values.to(device), places.to(device), linked_blocks=reach, sources=sources.to(device))
+            banks[modality] = connector(values, places, linked_blocks=reach, sources=sources)
         return banks
 
     @torch.inference_mode()
@@ -276,6 +276,15 @@ class Model:
             while len(self._lower) > KEPT_TEXTS:
                 self._lower.popitem(last=False)
         return upper(self.llm, hidden, bank, mask, first_block=first, positions=positions, position_ids=places)[0]
+
+
+def joined(tokens: Iterable[Tokens]) -> tuple[Tensor, Tensor, Tensor]:
+    """Tokens of one modality, source by source in order: values [T, D], places [T, 3], the number of each one's source [T]."""
+    ordered = sorted(tokens, key=lambda item: item.source)
+    values, places = (
+        torch.from_numpy(np.concatenate(part)) for part in zip(*((t.values, t.places) for t in ordered), strict=True)
+    )
+    return values, places, torch.arange(len(ordered)).repeat_interleave(torch.tensor([len(t.values) for t in ordered]))
 
 
 def _connectors(manifest: Manifest, folder: Path, llm: nn.Module) -> nn.ModuleDict:

@@ -14,7 +14,7 @@ from ..latent.connector import Connector
 from ..latent.decoder import decoder_blocks
 from ..latent.lower import can_split
 from ..latent.port import Bank
-from ..model import Model
+from ..model import Model, joined
 from ..training.connectors import packed_bank
 from ..training.lower_cache import LowerCache
 from ..training.packing import pack, packed_loss, read_text
@@ -123,17 +123,15 @@ def _there(moments: Sequence[tuple], modality: str) -> bool:
 def _padded(moments: Sequence[tuple], modality: str) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Values [M, T, D], places [M, T, 3], which of them are there, bool [M, T], and the numbers of their sources, int64 [M, T];
     sources in order, as the model reads them."""
-    kept = [sorted((t for t in moment if t.modality == modality), key=lambda t: t.source) for moment in moments]
+    kept = [[t for t in moment if t.modality == modality] for moment in moments]
     size = max(sum(len(t.values) for t in tokens) for tokens in kept)
     width = next(t.values.shape[1] for tokens in kept for t in tokens)
     values, places = torch.zeros(len(kept), size, width), torch.zeros(len(kept), size, 3)
     valid, sources = torch.zeros(len(kept), size, dtype=torch.bool), torch.zeros(len(kept), size, dtype=torch.int64)
     for index, tokens in enumerate(kept):
         if tokens:
-            count = sum(len(t.values) for t in tokens)
-            values[index, :count] = torch.from_numpy(np.concatenate([t.values for t in tokens]))
-            places[index, :count] = torch.from_numpy(np.concatenate([t.places for t in tokens]))
-            valid[index, :count] = True
-            lengths = torch.tensor([len(t.values) for t in tokens])
-            sources[index, :count] = torch.repeat_interleave(torch.arange(len(tokens)), lengths)
+            parts = joined(tokens)
+            for table, part in zip((values, places, sources), parts, strict=True):
+                table[index, : len(part)] = part
+            valid[index, : len(parts[0])] = True
     return values, places, valid, sources

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 from .table import Option, PlanTable, listed
 
+LEFT_OUT = "healthy, but"
+"""How the reason begins for which a modality that works is not used."""
 SAME_COST = 1.05
 """Ways whose costs differ by less than this factor cost the same, and the one that is right more often is taken."""
 
@@ -110,11 +112,11 @@ class _Way:
 def _why_not(modality: str, chosen: _Way, ways: list[_Way], situation: Situation, affordable: list[_Way]) -> str:
     with_it = [way for way in affordable if modality in way.option.modalities]
     if not with_it:
-        return "healthy, but the budget has no room for it now"
+        return f"{LEFT_OUT} the budget has no room for it now"
     other = max(with_it, key=lambda way: way.accuracy)
     what = next(iter(situation.kinds)) if len(situation.kinds) == 1 else "usual"
     alone = "alone " if len(chosen.option.modalities) == 1 else ""
     return (
-        f"healthy, but not needed: {listed(chosen.option.modalities)} {alone}answer{'s' if alone else ''} "
+        f"{LEFT_OUT} not needed: {listed(chosen.option.modalities)} {alone}answer{'s' if alone else ''} "
         f"{100 * chosen.accuracy:.0f} % of the {what} questions ({situation.context}), with it {100 * other.accuracy:.0f} %"
     )

@@ -8,7 +8,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from ..datatypes import Plan
-from .choice import Budget, Choice, Situation, choose
+from .choice import LEFT_OUT, Budget, Choice, Situation, choose
 from .demand import demand
 from .table import PlanTable
 
@@ -31,7 +31,7 @@ class PerQuestion:
             return Choice(plan.available, plan.linked_blocks, 0.0, 0.0, 0.0, {})
         situation = Situation({kind: 1.0}, plan.context.partition(",")[0], able, ready, most_blocks=plan.linked_blocks)
         choice = choose(self.table, situation, Budget(plan.budget, plan.flops_budget), epsilon)
-        unable = {m: f"healthy, but a question of type {asked.type} is none for it" for m in plan.available if m not in able}
+        unable = {m: f"{LEFT_OUT} a question of type {asked.type} is none for it" for m in plan.available if m not in able}
         return Choice(
             choice.modalities, choice.linked_blocks, choice.accuracy, choice.seconds, choice.flops, {**choice.reasons, **unable}
         )

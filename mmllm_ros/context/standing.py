@@ -7,7 +7,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 
-from .choice import Budget, Choice, Situation, choose
+from .choice import LEFT_OUT, Budget, Choice, Situation, choose
 from .table import PlanTable
 
 NEEDED = 0.3
@@ -41,4 +41,4 @@ def _most(shares: Mapping[str, float]) -> tuple[str, ...]:
 
 
 def _sentence(share: float, context: str) -> str:
-    return f"healthy, but {100 * share:.0f} % of the usual questions ({context}) need it: it is encoded when they ask"
+    return f"{LEFT_OUT} {100 * share:.0f} % of the usual questions ({context}) need it: it is encoded when they ask"

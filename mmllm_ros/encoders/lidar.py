@@ -97,8 +97,8 @@ class LidarEncoder(Encoder):
         A `view` [B, 2, 2] in the batch turns or mirrors the scene; a `motion` [B, 3] is what `motion` finds, where that is known.
         """
         mount = batch["mount"]
-        now, before = (Sweeps.of(batch[name], mount) for name in ("now", "before"))
-        motion = batch["motion"] if "motion" in batch else self.motion(batch)
+        now, before = _sweeps(batch)
+        motion = batch["motion"] if "motion" in batch else _motion(now, before, mount)
         near = self.near(birds_eye(now, before, motion[:, :2], batch["now"][:, 2].float(), mount, batch.get("view")))
         middle = self.middle(near)
         wide = self.from_middle(middle) + functional.interpolate(self.from_far(self.far(middle)), scale_factor=2.0)
@@ -109,9 +109,7 @@ class LidarEncoder(Encoder):
     @staticmethod
     def motion(batch: dict[str, Tensor]) -> Tensor:
         """How the vehicle moved between the sweeps: forward [m], yaw [rad], and how well that fits them, 0 to 1: [B, 3]."""
-        now, before = (Sweeps.of(batch[name], batch["mount"]) for name in ("now", "before"))
-        found, fit = match(now, before, batch["mount"][:, 4])
-        return torch.cat([found, fit[:, None]], dim=1)
+        return _motion(*_sweeps(batch), batch["mount"])
 
     def forward(self, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
         cells = self.cells(batch)
@@ -131,3 +129,13 @@ class LidarEncoder(Encoder):
     def strongest(self, cells: Tensor) -> Tensor:
         """The largest number of each cell and the eight around it: [B, C] -> [B, C]."""
         return functional.max_pool2d(cells.unflatten(1, (self.side, self.side)), 3, 1, 1).flatten(1)
+
+
+def _sweeps(batch: dict[str, Tensor]) -> tuple[Sweeps, Sweeps]:
+    """The newer and the older one."""
+    return Sweeps.of(batch["now"], batch["mount"]), Sweeps.of(batch["before"], batch["mount"])
+
+
+def _motion(now: Sweeps, before: Sweeps, mount: Tensor) -> Tensor:
+    found, fit = match(now, before, mount[:, 4])
+    return torch.cat([found, fit[:, None]], dim=1)

@@ -172,13 +172,16 @@ def merge(banks: Mapping[str, Bank]) -> dict[int, Latent]:
 
     What several sources show of one thing shares its weight (votes.py).
     """
-    ordered = [banks[name] for name in sorted(banks)]
-    merged = {}
-    for block in sorted({block for bank in ordered for block in bank}):
-        latents = [bank[block] for bank in ordered if block in bank]
+    merged, shares = {}, {}
+    for block in sorted({block for bank in banks.values() for block in bank}):
+        linked = tuple(name for name in sorted(banks) if block in banks[name])
+        latents = [banks[name][block] for name in linked]
         gate = torch.cat([latent.log_gate for latent in latents], dim=-1)
         if all(latent.claims is not None for latent in latents):
-            gate = gate + log_share(torch.cat(_claims_apart(latents), dim=1), ~torch.isneginf(gate))
+            # Blocks that link the same modalities hear the same tokens, and so share alike.
+            if linked not in shares:
+                shares[linked] = log_share(torch.cat(_claims_apart(latents), dim=1), ~torch.isneginf(gate))
+            gate = gate + shares[linked]
         merged[block] = Latent(
             torch.cat([latent.key for latent in latents], dim=2),
             torch.cat([latent.value for latent in latents], dim=2),

@@ -14,6 +14,7 @@ from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 
 from ..action import AskQuestion
+from ..context.choice import LEFT_OUT
 from ..datatypes import NANOSECONDS
 from ..drawing import Moment
 from ..msg import ModalityPlan, SensorHealth, SensorTokens
@@ -28,9 +29,6 @@ FRESH = NANOSECONDS
 
 PASSES = 2
 """After so many times through the bag a question waits only for the most modalities that ever were there together."""
-
-SPARED = ("healthy, but", "not needed")
-"""How the reason begins for which a sensor that works is left out: nobody needs to wait for it."""
 
 READY = 30.0
 """The bag starts when every encoder is configured, or after so many seconds."""
@@ -81,7 +79,7 @@ class Interviewer(Node):
         self._plan = plan
         self._plugged = {modality for modality, on in zip(plan.modalities, plan.plugged, strict=True) if on}
         reasons = dict(zip(plan.modalities, plan.reasons, strict=True))
-        self._spared = {name for name, reason in reasons.items() if name not in self._plugged and reason.startswith(SPARED)}
+        self._spared = {name for name, reason in reasons.items() if name not in self._plugged and reason.startswith(LEFT_OUT)}
 
     def _on_tokens(self, message: SensorTokens) -> None:
         self._tokens[message.modality] = message.header.stamp.sec * NANOSECONDS + message.header.stamp.nanosec
@@ -120,7 +118,7 @@ class Interviewer(Node):
             return
         answer = answer_from_message(result.answer)
         missing = self._wanted() - {item.modality for item in answer.evidence}
-        spared = {name for name, reason in answer.unplugged.items() if reason.startswith(SPARED)}
+        spared = {name for name, reason in answer.unplugged.items() if reason.startswith(LEFT_OUT)}
         if missing <= spared or self._passes >= 2 * PASSES:
             context = self._plan.context if self._plan else ""
             self._on_answer(Moment(dict(self._views.images), self._views.points, answer, context=context))

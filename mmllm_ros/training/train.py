@@ -69,10 +69,9 @@ def train(settings: TrainSettings, work: Path, out: Path) -> Model:
 def _train_part(name: str, settings: TrainSettings, work: Path, out: Path) -> None:
     """Make what model folder `out` lacks of one encoder or of the LLM."""
     rig, place = load_rig(settings.rig), out / (LLM_FOLDER if name == "llm" else f"encoders/{name}")
-    frames = Shards(render(work / "frames", settings.frames, settings.rig), rig)
-    shape = settings.encoders.get(name, {})
     if (place / "model.safetensors").is_file() or (name == "llm" and isinstance(settings.llm, str)):
         return
+    frames, shape = Shards(render(work / "frames", settings.frames, settings.rig), rig), settings.encoders.get(name, {})
     if name == "llm":
         _train_llm(settings, frames, work, place)
     elif "name" in shape:
