@@ -64,7 +64,8 @@ def make_tiny_model(folder: Path, seed: int = 0, rig: str = "front") -> Path:
     connectors, revisions = {}, {}
     for encoder in encoders:
         encoder.save(folder / "encoders" / encoder.modality)
-        connectors[encoder.modality] = Connector(encoder.modality, encoder.token_width, llm, linked_blocks=3, trunk=64, rank=8)
+        shape = {"linked_blocks": 3, "trunk": 64, "rank": 8, "readouts": encoder.readouts}
+        connectors[encoder.modality] = Connector(encoder.modality, encoder.token_width, llm, **shape)
         revisions[encoder.modality] = encoder.revision
     manifest = Manifest(name="tiny", answers=ANSWERS, encoder_revisions=revisions)
     Model(llm, tokenizer, manifest, connectors).save(folder)

@@ -151,12 +151,8 @@ def _begin(model: Model, rows: Rows, modality: str, width: int, meter: Meter) ->
     """What the training of `modality` starts from: its own connector, or for a newcomer the best of fresh and heirs."""
     if modality in model.connectors:
         return twin(model, model.connectors[modality])
-    newcomer = fresh(model, modality, width)
-    candidates = [newcomer]
-    for name, donor in model.connectors.items():
-        if name in rows.tokens and can_inherit(donor, newcomer):
-            values, _, valid, _ = rows.tokens[name]
-            candidates.append(heir(model, donor, newcomer, values[valid].to(model.llm.device)))
+    heirs = [heir(model, donor, modality, width) for donor in model.connectors.values() if can_inherit(donor, width)]
+    candidates = [fresh(model, modality, width), *heirs]
     losses = meter.counted(lambda: [rows.examine({modality: one}, len(one.heads), AUDITION)[0] for one in candidates])
     return candidates[losses.index(min(losses))]
 

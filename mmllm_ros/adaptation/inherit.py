@@ -2,18 +2,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """A newcomer's connector does not begin from noise: it inherits from the sibling with which it answers the lessons best.
 
-Tokens of the grid encoders end in the same read-outs (encoders/proposals.py: objectness, class, status, colour), and every token
-has its place. What a trained connector makes of those it hands on; what it makes of its own encoder's features it cannot, so
-their mean effect goes into the bias, and the newcomer's features are not read until training reads them.
+Tokens of the encoders that find objects end in the same read-outs (encoders/proposals.py), and every token has its place. Trained
+connectors were made to speak from those alone (training/connectors.py, MUTED), which is what they hand on. What an encoder's own
+features mean they cannot hand on: a newcomer's are not read until training reads them.
 """
 
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from ..datatypes import BadInput
-from ..encoders.proposals import ATTRIBUTES
 from ..latent.connector import PLACE_WIDTH, Connector
 from ..model import Model
 
@@ -24,7 +23,7 @@ def fresh(model: Model, modality: str, token_width: int) -> Connector:
         raise BadInput(f"model {model.name} has no connector to take the shape of a new one from")
     shapes = [connector.shape for connector in model.connectors.values()]
     shape = max(shapes, key=lambda shape: shape["linked_blocks"])
-    return Connector(modality, llm=model.llm, **{**shape, "token_width": token_width}).to(model.llm.device)
+    return Connector(modality, llm=model.llm, **{**shape, "token_width": token_width, "readouts": 0}).to(model.llm.device)
 
 
 def twin(model: Model, connector: Connector) -> Connector:
@@ -34,30 +33,22 @@ def twin(model: Model, connector: Connector) -> Connector:
     return copy
 
 
-@torch.no_grad()
-def heir(model: Model, donor: Connector, newcomer: Connector, donor_values: Tensor) -> Connector:
-    """A copy of `newcomer` that reads places and read-outs as `donor` does.
+def can_inherit(donor: Connector, token_width: int) -> bool:
+    """Whether tokens of `token_width` can end in the read-outs that `donor` reads."""
+    return 0 < donor.readouts < token_width
 
-    `donor_values` [n, D] are tokens of the donor's encoder, to average over. Both widths must exceed the read-outs.
-    """
-    child = twin(model, newcomer)
+
+@torch.no_grad()
+def heir(model: Model, donor: Connector, modality: str, token_width: int) -> Connector:
+    """A connector for tokens of `token_width` that reads places and read-outs as `donor` does, and nothing else."""
+    child = Connector(modality, llm=model.llm, **{**donor.shape, "token_width": token_width}).to(model.llm.device)
     own = child.state_dict()
     same = {key: value for key, value in donor.state_dict().items() if own[key].shape == value.shape}
     child.load_state_dict({**own, **same})
-    private, width = donor.shape["token_width"] - ATTRIBUTES, newcomer.shape["token_width"]
-    features = donor.normalise(donor_values)[:, :private].mean(0)
-    first, read = child.trunk[0], donor.trunk[0].weight
-    first.weight.zero_()
-    first.weight[:, -(ATTRIBUTES + PLACE_WIDTH) :] = read[:, -(ATTRIBUTES + PLACE_WIDTH) :]
-    first.bias.copy_(donor.trunk[0].bias + read[:, :private] @ features)
     nn.init.ones_(child.normalise.weight)
     nn.init.zeros_(child.normalise.bias)
-    child.normalise.weight[width - ATTRIBUTES :] = donor.normalise.weight[private:]
-    child.normalise.bias[width - ATTRIBUTES :] = donor.normalise.bias[private:]
+    private, read = donor.shape["token_width"] - donor.readouts, donor.trunk[0].weight
+    child.trunk[0].weight.zero_()
+    child.trunk[0].weight[:, -(donor.readouts + PLACE_WIDTH) :] = read[:, private:]
+    child.trunk[0].bias.copy_(donor.trunk[0].bias + read[:, :private] @ donor.normalise.bias)
     return child
-
-
-def can_inherit(donor: Connector, newcomer: Connector) -> bool:
-    """Whether both read tokens that are long enough to end in read-outs, in the same shape of connector."""
-    shapes = [{**connector.shape, "token_width": connector.shape["token_width"] > ATTRIBUTES} for connector in (donor, newcomer)]
-    return shapes[0] == shapes[1] and shapes[0]["token_width"]

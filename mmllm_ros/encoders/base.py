@@ -45,6 +45,8 @@ class Encoder(nn.Module, ABC):
     """Base of the encoders. A subclass states `modality`, takes its shape as keyword arguments and keeps them in `config`."""
 
     modality: ClassVar[str]
+    readouts: ClassVar[int] = 0
+    """So many numbers at the end of each token say what was seen, in the terms of proposals.py."""
 
     def __init__(self, rig: Rig, config: dict) -> None:
         super().__init__()

@@ -35,6 +35,7 @@ class CameraEncoder(Encoder):
     """
 
     modality = "camera"
+    readouts = ATTRIBUTES
     place_scale = (5.0, 2.0)
     """How much an error in the two numbers of a place counts: bearing offset [rad], natural logarithm of the range [m]."""
 
@@ -66,7 +67,7 @@ class CameraEncoder(Encoder):
 
     @property
     def token_width(self) -> int:
-        return self.config["width"] + ATTRIBUTES
+        return self.config["width"] + self.readouts
 
     def sense(self, frame: CameraFrame) -> Tensor:
         """The view as uint8 [3, h, w] at the training size."""

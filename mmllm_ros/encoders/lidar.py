@@ -54,6 +54,7 @@ class LidarEncoder(Encoder):
     """
 
     modality = "lidar"
+    readouts = ATTRIBUTES
     place_scale = (1.0, 1.0)
     """How much an error in the two numbers of a place counts: forward and left of the cell's middle [m]."""
     side = SIDE // 2
@@ -71,11 +72,11 @@ class LidarEncoder(Encoder):
         self.from_near, self.from_middle, self.from_far = (nn.Conv2d(inputs, 48, 1) for inputs in (32, 64, 96))
         self.joined = nn.Conv2d(48, width, 1)
         self.told = nn.Linear(4, width)
-        self.proposals = Proposals(width, objects, sectors)
+        self.proposals = Proposals(width, objects, sectors, unread=("colour",))
 
     @property
     def token_width(self) -> int:
-        return self.config["width"] + ATTRIBUTES
+        return self.config["width"] + self.readouts
 
     @property
     def mount(self) -> LidarMount:

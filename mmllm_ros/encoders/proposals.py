@@ -47,10 +47,12 @@ class Proposals(nn.Module):
         width: feature width of a cell.
         objects: how many object tokens are chosen.
         sectors: how many pooled tokens.
+        unread: groups that this sensor cannot tell; their read-outs say that nothing is known.
     """
 
-    def __init__(self, width: int, objects: int, sectors: int) -> None:
+    def __init__(self, width: int, objects: int, sectors: int, unread: tuple[str, ...] = ()) -> None:
         super().__init__()
+        self.unread = unread
         self.objects, self.sectors = objects, sectors
         self.norm = nn.LayerNorm(width)
         self.heads = nn.Linear(width, sum(GROUPS.values()))
@@ -81,7 +83,7 @@ class Proposals(nn.Module):
         """
         features, outputs = self.read(cells)
         objectness = outputs["object"].sigmoid()
-        kinds = [outputs[group].softmax(-1) for group in ("class", "status", "colour")]
+        kinds = [self._shares(group, outputs[group]) for group in ("class", "status", "colour")]
         values, places = torch.cat([features, objectness, *kinds], dim=-1), locate(outputs["place"])
         # A cell beside a stronger one most likely shows the same object.
         found = objectness.squeeze(-1)
@@ -90,6 +92,9 @@ class Proposals(nn.Module):
         picked = [part.gather(1, chosen.expand(-1, -1, part.shape[-1])) for part in (values, places)]
         pooled = self._pool(features, objectness, kinds, bearings, sector)
         return torch.cat([picked[0], pooled[0]], dim=1), torch.cat([picked[1], pooled[1]], dim=1)
+
+    def _shares(self, group: str, output: Tensor) -> Tensor:
+        return torch.full_like(output, 1 / output.shape[-1]) if group in self.unread else output.softmax(-1)
 
     def _pool(
         self, features: Tensor, objectness: Tensor, kinds: list[Tensor], bearings: Tensor, sector: Tensor

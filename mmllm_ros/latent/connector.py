@@ -76,6 +76,7 @@ class Connector(nn.Module):
     A shared trunk reads token and place; each block adds a head of low rank and one log-gate, and each token a log-gate of its
     own, so that one that shows nothing steps back. The LLM's norm and projections are used by reference: they are no parameters.
     With `lora`, the query and output projections of each linked block change by that rank where it is heard (lora.py).
+    The last `readouts` numbers of a token are read as they are (encoders/base.py), the others normalised.
 
         camera = Connector("camera", token_width=128, llm=llm, linked_blocks=4)
         bank = merge({"camera": camera(values, places), "imu": imu(values2, places2)})
@@ -94,16 +95,19 @@ class Connector(nn.Module):
         rank: int = 32,
         log_gate: float = -1.0,
         lora: int = 0,
+        readouts: int = 0,
     ) -> None:
         super().__init__()
         blocks = decoder_blocks(llm)
         if not 1 <= linked_blocks <= len(blocks):
             raise BadInput(f"{linked_blocks} linked blocks, but the LLM has {len(blocks)}")
-        self.modality = modality
+        if not 0 <= readouts < token_width:
+            raise BadInput(f"{readouts} read-outs in a token of {token_width} numbers")
+        self.modality, self.readouts = modality, readouts
         self.shape = {"token_width": token_width, "linked_blocks": linked_blocks, "trunk": trunk, "rank": rank}
-        self.shape |= {"lora": lora} if lora else {}
+        self.shape |= {name: size for name, size in (("lora", lora), ("readouts", readouts)) if size}
         self.first_block = len(blocks) - linked_blocks
-        self.normalise = nn.LayerNorm(token_width)
+        self.normalise = nn.LayerNorm(token_width - readouts)
         self.trunk = nn.Sequential(nn.Linear(token_width + PLACE_WIDTH, trunk), nn.GELU(), nn.Linear(trunk, trunk), nn.GELU())
         self.hidden = nn.Linear(trunk, llm.config.hidden_size)
         self.heads = nn.ModuleList(BlockHead(block, trunk, llm.config.hidden_size, rank) for block in blocks[self.first_block :])
@@ -158,7 +162,13 @@ class Connector(nn.Module):
 
     def _features(self, values: Tensor, places: Tensor) -> Tensor:
         dtype = self.log_gate.dtype
-        return self.trunk(torch.cat([self.normalise(values.to(dtype)), place_features(places.to(dtype))], dim=-1))
+        features, readouts = values.to(dtype).tensor_split([values.shape[-1] - self.readouts], dim=-1)
+        return self.trunk(torch.cat([self.normalise(features), readouts, place_features(places.to(dtype))], dim=-1))
+
+    def muted(self, values: Tensor, rows: Tensor) -> Tensor:
+        """Tokens [B, T, D] of which, in the `rows` bool [B], nothing but the read-outs speaks; all of them where there are none."""
+        features = torch.arange(values.shape[-1], device=values.device) < values.shape[-1] - self.readouts
+        return values.masked_fill(rows[:, None, None] & features, 0.0) if self.readouts else values
 
     @torch.no_grad()
     def prune(self, below: float) -> int:

@@ -5,8 +5,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from functools import cache
 from random import Random
+from types import MappingProxyType
 
 import numpy as np
 
@@ -49,23 +51,24 @@ def ask(
     quirk: bool = False,
     reader: BlindReader | None = None,
     seed: int = 0,
+    shares: Mapping[str, float] = MappingProxyType(SHARES),
 ) -> list[Question]:
     """At most `count` different questions about what the sensors of `rig` can show; fewer where the scene permits fewer.
 
     `quirk` labels directions as NuScenes-QA does (scene_graph.direction). The test split also uses held-out wordings.
     A `reader` learns as questions are asked and balances a whole data set; without one, the shipped reader balances.
-    `seed` is kept in the questions. Raises BadInput for an unknown split.
+    `seed` is kept in the questions; `shares` says how often each type is asked. Raises BadInput for an unknown split.
     """
     if split not in SPLITS:
         raise BadInput(f"split {split!r} is not one of {list(SPLITS)}")
     graph = SceneGraph(truth, rig, quirk)
     random = Random(int(rng.integers(2**63)))
-    types = list(SHARES)
+    types = list(shares)
     asked: dict[str, Question] = {}
     for _ in range(3 * count):
         if len(asked) >= count:
             break
-        kind = random.choices(types, list(SHARES.values()))[0]
+        kind = random.choices(types, list(shares.values()))[0]
         for _ in range(_TRIES):
             question = _one(random.choice(BY_TYPE[kind]), graph, random, split, reader, seed)
             if question is not None:

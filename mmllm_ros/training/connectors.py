@@ -29,6 +29,7 @@ from ..simulator.truth import SceneTruth
 from .loop import Schedule, fit
 from .lower_cache import LowerCache
 from .packing import Packed, Pair, pack, packed_loss
+from .phrases import LESSONS
 from .processes import first_alone
 from .shards import Shards
 
@@ -36,6 +37,9 @@ EVERYTHING = 0.4
 """Share of questions that see all modalities; the others draw a subset evenly, the empty one included."""
 FULL_DEPTH = 0.6
 """Share of steps that link all blocks."""
+MUTED = 0.2
+"""Share of frames in which of a modality's tokens only the read-outs speak, so that another sensor's can be read likewise
+(adaptation/inherit.py)."""
 ENCODED_AT_ONCE = 16
 
 
@@ -107,12 +111,16 @@ def _for_rows(latent: Latent, packed: Packed, seen: Tensor) -> Latent:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Questions of one step: `frames` are encoded, question i is `pairs[i]` about `frames[row[i]]` and sees where `seen` says."""
+    """Questions of one step: `frames` are encoded, question i is `pairs[i]` about `frames[row[i]]` and sees where `seen` says.
+
+    Of `muted` frames, bool [F], only read-outs speak, each modality's of its own.
+    """
 
     frames: Tensor
     pairs: list[Pair]
     row: list[int]
     seen: dict[str, Tensor]
+    muted: dict[str, Tensor]
 
 
 def draw_batch(
@@ -126,14 +134,20 @@ def draw_batch(
     """`size[0]` frames with at most `size[1]` questions each, every question with a set of modalities of its own."""
     choices = modality_sets(modalities)
     frames = rng.integers(len(truths), size=size[0])
-    asked = [(row, q) for row, frame in enumerate(frames) for q in ask(truths[frame], rig, rng, size[1])]
+    asked = [(row, q) for row, frame in enumerate(frames) for q in ask(truths[frame], rig, rng, size[1], shares=LESSONS)]
     chosen = [choices[-1] if rng.random() < EVERYTHING else choices[rng.integers(len(choices))] for _ in asked]
     return Batch(
         torch.from_numpy(frames),
         [(model.prompt.question_ids(q.question), model.prompt.answer_ids(q.answer)) for _, q in asked],
         [row for row, _ in asked],
         {modality: torch.tensor([modality in subset for subset in chosen]) for modality in modalities},
+        draw_muted(modalities, size[0], rng),
     )
+
+
+def draw_muted(modalities: Sequence[str], frames: int, rng: np.random.Generator) -> dict[str, Tensor]:
+    """Of which frames only read-outs speak: bool [frames] by modality."""
+    return {modality: torch.from_numpy(rng.random(frames) < MUTED) for modality in modalities}
 
 
 def connector_loss(
@@ -143,7 +157,7 @@ def connector_loss(
     device = model.llm.device
     banks = {
         modality: model.connectors[modality](
-            table.values[batch.frames].float().to(device),
+            model.connectors[modality].muted(table.values[batch.frames].float(), batch.muted[modality]).to(device),
             table.places[batch.frames].to(device),
             linked_blocks=min(depth, len(model.connectors[modality].heads)),
             sources=table.sources.to(device),

@@ -30,6 +30,10 @@ from .packing import padded
 
 SUMMED = 2
 """After so many blocks a phrase is summed up in its last token, which goes on alone."""
+LESSONS = {
+    "exist": 0.13, "count": 0.22, "object": 0.10, "status": 0.13, "comparison": 0.07, "ego": 0.06, "distance": 0.07, "light": 0.22
+}  # fmt: skip
+"""How often each type is asked in training: what is learned late, colours and counts, more often than it will be asked."""
 LOOKS = 2
 """How many sets a question may refer to, and be answered from."""
 
@@ -53,7 +57,7 @@ class TextScene:
 def write_scene(truth: SceneTruth, rig: Rig, prompt: Prompt, count: int, rng: np.random.Generator) -> TextScene:
     """One scene as text with at most `count` questions."""
     told = describe(truth, rig, rng, blur=rng.random())
-    graph, asked = SceneGraph(truth, rig), ask(truth, rig, rng, count)
+    graph, asked = SceneGraph(truth, rig), ask(truth, rig, rng, count, shares=LESSONS)
     looks = [[[set(members(part)) for part in sets] for sets in looked_at(parse(q.program), graph)] for q in asked]
     texts, names = [phrase.text for phrase in told], [phrase.name for phrase in told]
     return TextScene(

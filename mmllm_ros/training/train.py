@@ -107,6 +107,7 @@ def connected(settings: TrainSettings, rig: Rig, out: Path) -> Model:
         prompt=settings.prompt,
     )
     connectors = {
-        modality: Connector(modality, encoder.token_width, llm, **settings.connector) for modality, encoder in encoders.items()
+        modality: Connector(modality, encoder.token_width, llm, readouts=encoder.readouts, **settings.connector)
+        for modality, encoder in encoders.items()
     }
     return Model(llm, tokenizer, manifest, connectors)

@@ -45,6 +45,25 @@ def logits(llm, bank) -> torch.Tensor:
         return llm(TEXT, use_cache=False).logits
 
 
+def test_read_outs_are_read_as_they_are_and_alone_where_the_rest_is_muted():
+    connector = Connector("camera", 12, tiny_decoder("llama"), 2, trunk=16, rank=4, readouts=5)
+    values, places = tokens("camera")
+    changed = torch.cat([values[..., :7] + torch.randn_like(values[..., :7]), values[..., 7:]], dim=-1)
+    rows = torch.zeros(len(values), dtype=torch.bool)
+    assert not torch.equal(connector(values, places)[3].key, connector(changed, places)[3].key)
+    assert torch.equal(connector.muted(values, rows), values)
+    muted = [connector(connector.muted(each, ~rows), places)[3].key for each in (values, changed)]
+    assert torch.equal(*muted)
+    louder = torch.cat([values[..., :7], 2 * values[..., 7:]], dim=-1)
+    assert not torch.allclose(connector(louder, places)[3].key, connector(values, places)[3].key)
+
+
+@pytest.mark.parametrize("readouts", [-1, 12])
+def test_a_token_cannot_consist_of_read_outs_alone(readouts):
+    with pytest.raises(BadInput, match="read-outs in a token of 12 numbers"):
+        Connector("camera", 12, tiny_decoder("llama"), 2, readouts=readouts)
+
+
 @families
 def test_the_latents_start_as_the_projections_of_the_block_itself(family):
     llm = tiny_decoder(family)

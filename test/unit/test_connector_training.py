@@ -65,6 +65,7 @@ def token_tables() -> dict[str, training.TokenTable]:
 PAIRS = [([5, 9, 11], [7, 2]), ([4, 8], [2]), ([5, 9, 11, 20, 6], [7, 9, 2]), ([3, 3, 4, 9], [10, 2]), ([8], [4, 2])]
 ROWS = [0, 2, 0, 1, 2]
 SEEN = {"camera": torch.tensor([True, False, False, True, True]), "imu": torch.tensor([True, False, True, False, True])}
+ALOUD = {modality: torch.zeros(3, dtype=torch.bool) for modality in SEEN}
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -76,7 +77,7 @@ def test_packed_questions_with_kept_states_give_the_losses_and_gradients_of_each
     for parameter in model.connectors.parameters():
         torch.nn.init.normal_(parameter, std=0.3)
     frames = torch.tensor([4, 1, 3])
-    value, _ = training.connector_loss(model, tables, training.Batch(frames, PAIRS, ROWS, SEEN), 3, LowerCache(llm, 1))
+    value, _ = training.connector_loss(model, tables, training.Batch(frames, PAIRS, ROWS, SEEN, ALOUD), 3, LowerCache(llm, 1))
     value.backward()
     packed = {name: parameter.grad.clone() for name, parameter in model.connectors.named_parameters()}
     model.connectors.zero_grad()

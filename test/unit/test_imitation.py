@@ -93,7 +93,7 @@ def test_imitation_teaches_what_to_say_and_when_to_be_silent():
     values = []
     for _ in range(60):
         optimizer.zero_grad()
-        loss = imitation_loss(model, tables, torch.tensor([0]), said)
+        loss = imitation_loss(model, tables, torch.tensor([0]), said, {"lidar": torch.tensor([False])})
         loss.backward()
         optimizer.step()
         values.append(loss.item())
