@@ -133,8 +133,8 @@ def test_poisoned_labels_are_rolled_back(folder, model, learned, tmp_path):
     assert not again.better and "rolled back" in again.message and again.accuracy_after <= again.accuracy_before
 
 
-def test_a_margin_that_is_not_reached_is_a_rollback(learned, tmp_path):
-    outcome = adapt(learned[0].model, learned[2], Request(("lidar",), margin=1.0), tmp_path)
+def test_a_margin_that_is_not_reached_is_a_rollback(without_lidar, learned, tmp_path):
+    outcome = adapt(without_lidar, learned[2], Request(("lidar",), margin=1.0), tmp_path)
     assert not outcome.better and "margin of 100 points" in outcome.message
 
 
