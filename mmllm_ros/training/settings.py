@@ -22,7 +22,7 @@ class TrainSettings:
 
     `frames` are rendered for training, `calibration_scenes` driven for the temperature. `llm` is the shape of one to be trained
     here, or the folder or hub name of a pretrained one; `encoders` the shapes, by modality, that are not the usual ones, a
-    `name` in it a pretrained vision model's; `connector` the shape of the connectors. Training asks for no stage it needs not.
+    `name` in it a pretrained vision model's; a `start` in either is the folder of what training goes on from; `connector` the shape of the connectors. Training asks for no stage it needs not.
     `schedules` and `batches` go by stage; a batch is [views], [sweeps] or [windows] for an encoder, [scenes, questions each,
     most objects] for text, [frames] for imitation, [frames, questions each] for the connectors.
     """
@@ -33,7 +33,7 @@ class TrainSettings:
     prompt: str
     frames: int
     calibration_scenes: int
-    llm: dict[str, int] | str
+    llm: dict[str, Any] | str
     connector: dict[str, int]
     schedules: dict[str, Schedule]
     batches: dict[str, tuple[int, ...]]

@@ -82,13 +82,18 @@ def _train_part(name: str, settings: TrainSettings, work: Path, out: Path) -> No
 
 
 def _train_llm(settings: TrainSettings, frames: Shards, work: Path, out: Path) -> None:
-    tokenizer = make_tokenizer(settings.prompt)
-    prompt = Prompt(tokenizer, settings.prompt)
     torch.manual_seed(settings.seed)
-    llm = make_llm(tokenizer, settings.llm)
+    if start := settings.llm.get("start"):
+        llm, tokenizer, _ = load_llm(start, torch.device("cpu"))
+        llm.requires_grad_(True)
+    else:
+        tokenizer = make_tokenizer(settings.prompt)
+        llm = make_llm(tokenizer, settings.llm)
+    prompt = Prompt(tokenizer, settings.prompt)
     for stage, truths in (("words", []), ("world", frames.truths)):
-        learn = partial(train_text, stage, llm, truths, frames.rig, prompt)
-        learn(settings.schedules[stage], settings.batches[stage], work, settings.seed)
+        if stage in settings.schedules:
+            learn = partial(train_text, stage, llm, truths, frames.rig, prompt)
+            learn(settings.schedules[stage], settings.batches[stage], work, settings.seed)
     once(lambda: save_llm(llm, prompt, out))
 
 

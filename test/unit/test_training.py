@@ -7,6 +7,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -21,6 +22,7 @@ from mmllm_ros.encoders import CameraEncoder, LidarEncoder
 from mmllm_ros.encoders.birds_eye import REACH, SIDE, SLICES, birds_eye
 from mmllm_ros.encoders.proposals import CLASSES
 from mmllm_ros.encoders.scan_matching import Sweeps
+from mmllm_ros.latent.checkpoint import load_llm
 from mmllm_ros.latent.lower import lower_states, upper
 from mmllm_ros.latent.port import Latent
 from mmllm_ros.latent.prompt import Prompt
@@ -36,8 +38,9 @@ from mmllm_ros.training.encoders import mirrored
 from mmllm_ros.training.imagined import imagine_scene
 from mmllm_ros.training.loop import Schedule, _optimizers, fit
 from mmllm_ros.training.muon import orthogonal
-from mmllm_ros.training.settings import read_settings
+from mmllm_ros.training.settings import TrainSettings, read_settings
 from mmllm_ros.training.targets import camera_targets, lidar_targets
+from mmllm_ros.training.train import _train_llm
 
 RIG = load_rig("nuscenes")
 SHAPE = {
@@ -320,9 +323,22 @@ def test_the_shipped_training_configuration_reads():
     assert settings.name == "drive_tiny" and settings.schedules["connectors"].steps > 0
 
 
+def test_an_llm_goes_on_from_the_one_it_is_told_to_start_from(tmp_path):
+    prompt = Prompt(text.make_tokenizer("{question}"), "{question}")
+    text.save_llm(text.make_llm(prompt.tokenizer, SHAPE), prompt, tmp_path / "first")
+    settings = TrainSettings(
+        name="on", rig="nuscenes", seed=1, prompt="{question}", frames=0, calibration_scenes=0,
+        llm={"start": str(tmp_path / "first")}, connector={}, schedules={"world": Schedule(1, 1e-2)}, batches={"world": (1, 2, 3)},
+    )  # fmt: skip
+    _train_llm(settings, SimpleNamespace(truths=[], rig=RIG), tmp_path / "work", tmp_path / "second")
+    first, second = (load_llm(tmp_path / name, torch.device("cpu"))[0].state_dict() for name in ("first", "second"))
+    apart = max((first[key] - second[key]).abs().max().item() for key in first)
+    assert 0 < apart < 0.02
+
+
 @pytest.mark.parametrize(
     ("change", "complaint"),
-    [(("seed: 1", "sede: 1"), "sede"), (("  words:", "  wrods:"), "wrods"), (("steps: 450", "stpes: 450"), "stpes")],
+    [(("seed: 1", "sede: 1"), "sede"), (("  world:", "  wrold:"), "wrold"), (("steps: 850", "stpes: 850"), "stpes")],
 )
 def test_a_misspelt_entry_of_a_training_configuration_is_named(tmp_path, change, complaint):
     shipped = Path(__file__).parents[2] / "config" / "train" / "drive_tiny.yaml"
