@@ -166,7 +166,7 @@ class Connector(nn.Module):
         return self.trunk(torch.cat([self.normalise(features), readouts, place_features(places.to(dtype))], dim=-1))
 
     def muted(self, values: Tensor, rows: Tensor) -> Tensor:
-        """Tokens [B, T, D] of which, in the `rows` bool [B], nothing but the read-outs speaks; all of them where there are none."""
+        """Tokens [B, T, D], of `rows`, bool [B], with nothing but their read-outs; tokens without any stay as they are."""
         features = torch.arange(values.shape[-1], device=values.device) < values.shape[-1] - self.readouts
         return values.masked_fill(rows[:, None, None] & features, 0.0) if self.readouts else values
 

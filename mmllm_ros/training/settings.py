@@ -22,7 +22,8 @@ class TrainSettings:
 
     `frames` are rendered for training, `calibration_scenes` driven for the temperature. `llm` is the shape of one to be trained
     here, or the folder or hub name of a pretrained one; `encoders` the shapes, by modality, that are not the usual ones, a
-    `name` in it a pretrained vision model's; a `start` in either is the folder of what training goes on from; `connector` the shape of the connectors. Training asks for no stage it needs not.
+    `name` in it a pretrained vision model's; a `start` in either is the folder of what training goes on from; `connector` the
+    shape of the connectors. Training asks for no stage it needs not.
     `schedules` and `batches` go by stage; a batch is [views], [sweeps] or [windows] for an encoder, [scenes, questions each,
     most objects] for text, [frames] for imitation, [frames, questions each] for the connectors.
     """

@@ -328,7 +328,8 @@ def test_an_llm_goes_on_from_the_one_it_is_told_to_start_from(tmp_path):
     text.save_llm(text.make_llm(prompt.tokenizer, SHAPE), prompt, tmp_path / "first")
     settings = TrainSettings(
         name="on", rig="nuscenes", seed=1, prompt="{question}", frames=0, calibration_scenes=0,
-        llm={"start": str(tmp_path / "first")}, connector={}, schedules={"world": Schedule(1, 1e-2)}, batches={"world": (1, 2, 3)},
+        llm={"start": str(tmp_path / "first")}, connector={},
+        schedules={"world": Schedule(1, 1e-2)}, batches={"world": (1, 2, 3)},
     )  # fmt: skip
     _train_llm(settings, SimpleNamespace(truths=[], rig=RIG), tmp_path / "work", tmp_path / "second")
     first, second = (load_llm(tmp_path / name, torch.device("cpu"))[0].state_dict() for name in ("first", "second"))
@@ -338,7 +339,7 @@ def test_an_llm_goes_on_from_the_one_it_is_told_to_start_from(tmp_path):
 
 @pytest.mark.parametrize(
     ("change", "complaint"),
-    [(("seed: 1", "sede: 1"), "sede"), (("  world:", "  wrold:"), "wrold"), (("steps: 850", "stpes: 850"), "stpes")],
+    [(("seed: 1", "sede: 1"), "sede"), (("  world:", "  planet:"), "planet"), (("steps: 850", "stpes: 850"), "stpes")],
 )
 def test_a_misspelt_entry_of_a_training_configuration_is_named(tmp_path, change, complaint):
     shipped = Path(__file__).parents[2] / "config" / "train" / "drive_tiny.yaml"
