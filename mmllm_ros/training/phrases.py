@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn import functional
 from transformers import LlamaForCausalLM
 
+from ..datatypes import Question
 from ..latent.decoder import FrozenProjections, decoder_blocks
 from ..latent.lower import through
 from ..latent.port import Latent
@@ -23,7 +24,6 @@ from ..latent.prompt import Prompt
 from ..rig import Rig
 from ..simulator.description import OBSERVERS, describe
 from ..simulator.programs import looked_at, parse
-from ..simulator.questions import ask
 from ..simulator.scene_graph import SceneGraph, members
 from ..simulator.truth import SceneTruth
 from .packing import padded
@@ -54,10 +54,9 @@ class TextScene:
     looks: list[list[set[int]]]
 
 
-def write_scene(truth: SceneTruth, rig: Rig, prompt: Prompt, count: int, rng: np.random.Generator) -> TextScene:
-    """One scene as text with at most `count` questions."""
-    told = describe(truth, rig, rng, blur=rng.random())
-    graph, asked = SceneGraph(truth, rig), ask(truth, rig, rng, count, shares=LESSONS)
+def write_scene(truth: SceneTruth, rig: Rig, prompt: Prompt, asked: Sequence[Question], rng: np.random.Generator) -> TextScene:
+    """One scene as text, with the questions that are `asked` about it."""
+    told, graph = describe(truth, rig, rng, blur=rng.random()), SceneGraph(truth, rig)
     looks = [[[set(members(part)) for part in sets] for sets in looked_at(parse(q.program), graph)] for q in asked]
     texts, names = [phrase.text for phrase in told], [phrase.name for phrase in told]
     return TextScene(

@@ -15,7 +15,8 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
 
@@ -30,12 +31,12 @@ from ..latent.port import Latent, attach, queries
 from ..latent.prompt import SLOT, Prompt
 from ..rig import Rig
 from ..simulator.description import AXIS_WORDS, FARTHEST, OBSERVERS
-from ..simulator.questions import vocabulary
+from ..simulator.questions import ask, vocabulary
 from ..simulator.truth import SceneTruth
 from .imagined import imagine_scene, rearrange
 from .loop import Schedule, fit
-from .packing import pack, packed_loss
-from .phrases import LOOKS, TextScene, forgotten, phrase_bank, phrase_gates, phrase_states, wanted_looks, write_scene
+from .packing import Packed, pack, packed_loss
+from .phrases import LESSONS, LOOKS, TextScene, forgotten, phrase_bank, phrase_gates, phrase_states, wanted_looks, write_scene
 from .tokenizer import word_tokenizer
 
 EVERYTHING = 0.55
@@ -62,29 +63,49 @@ def draw_heard(rng: np.random.Generator, questions: int) -> Tensor:
     return torch.from_numpy(heard | (rng.random(questions) < EVERYTHING)[:, None])
 
 
-def text_loss(
-    llm: LlamaForCausalLM, scenes: Sequence[TextScene], heard: Tensor, first_block: int, pad: int
-) -> tuple[Tensor, dict[str, float]]:
-    """Loss of all questions of `scenes`, each hearing `heard` [questions, observers] from `first_block` on, and its parts."""
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What the LLM makes of some packed questions: `logits` at their places, the phrases `told` to them by block, and with which
+    queries each block `asked` for them."""
+
+    packed: Packed
+    told: dict[int, Latent]
+    asked: dict[int, Tensor]
+    logits: Tensor
+
+
+def readings(
+    llm: LlamaForCausalLM, scenes: Sequence[TextScene], states: Sequence[Tensor], heard: Tensor, first_block: int, pad: int
+) -> Iterator[Reading]:
+    """All questions of `scenes`, whose phrases are summed up in `states`, each hearing `heard` [questions, observers] from
+    `first_block` on."""
     questions = [question for scene in scenes for question in scene.questions]
     scene_of = torch.repeat_interleave(torch.arange(len(scenes)), torch.tensor([len(scene.questions) for scene in scenes]))
-    names = [name for scene in scenes for name in scene.names]
-    states = phrase_states(llm, [phrase for scene in scenes for phrase in scene.phrases], pad)
-    bank, gates, wanted = phrase_bank(llm, scenes, states, first_block), phrase_gates(scenes, heard), wanted_looks(scenes)
-    answers, looking, right = torch.zeros(()), torch.zeros(()), 0
+    bank, gates = phrase_bank(llm, scenes, states, first_block), phrase_gates(scenes, heard)
     for packed in pack(questions, range(len(questions)), pad, llm.device):
         told = {block: latent.of_rows(scene_of[packed.frames], gates[packed.frames]) for block, latent in bank.items()}
         where = {"first_block": first_block, "position_ids": packed.positions}
         hidden = lower_states(llm, packed.ids, packed.visible, **where)
         with queries() as asked:
             logits = upper(llm, hidden, told, packed.visible, positions=packed.places, **where)
-        value, count = packed_loss(logits, packed)
+        yield Reading(packed, told, asked, logits)
+
+
+def text_loss(
+    llm: LlamaForCausalLM, scenes: Sequence[TextScene], heard: Tensor, first_block: int, pad: int
+) -> tuple[Tensor, dict[str, float]]:
+    """Loss of all questions of `scenes`, each hearing `heard` [questions, observers] from `first_block` on, and its parts."""
+    names, wanted = [name for scene in scenes for name in scene.names], wanted_looks(scenes)
+    states = phrase_states(llm, [phrase for scene in scenes for phrase in scene.phrases], pad)
+    answers, looking, right = torch.zeros(()), torch.zeros(()), 0
+    for one in readings(llm, scenes, states, heard, first_block, pad):
+        value, count = packed_loss(one.logits, one.packed)
         answers, right = answers + value, right + count
-        looking = looking + looking_loss(llm, asked, told, wanted[packed.frames], packed.places[:, 0])
+        looking = looking + looking_loss(llm, one.asked, one.told, wanted[one.packed.frames], one.packed.places[:, 0])
     lost = sum(forgotten(llm, names, states[block], pad) for block in look_blocks(llm))
-    parts = {"answers": answers.item() / len(questions), "right": right / len(questions)}
-    parts |= {"looking": looking.item() / len(questions), "forgotten": lost.item()}
-    return (answers + LOOKING * looking) / len(questions) + KEEPING * lost, parts
+    parts = {"answers": answers.item() / len(heard), "right": right / len(heard)}
+    parts |= {"looking": looking.item() / len(heard), "forgotten": lost.item()}
+    return (answers + LOOKING * looking) / len(heard) + KEEPING * lost, parts
 
 
 def look_blocks(llm: LlamaForCausalLM) -> tuple[int, int]:
@@ -183,7 +204,8 @@ def train_text(
     @cache
     def scene(number: int) -> TextScene:
         rng = np.random.default_rng([seed, number])
-        return write_scene(draw_truth(truths, rig, batch[2], rng), rig, prompt, batch[1], rng)
+        truth = draw_truth(truths, rig, batch[2], rng)
+        return write_scene(truth, rig, prompt, ask(truth, rig, rng, batch[1], shares=LESSONS), rng)
 
     def loss(rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
         drawn = (scene(int(number)) for number in iter(partial(rng.integers, SCENES), None))

@@ -30,8 +30,9 @@ from mmllm_ros.rig import load_rig
 from mmllm_ros.simulator.description import OBSERVERS
 from mmllm_ros.simulator.programs import looked_at, parse
 from mmllm_ros.simulator.programs import text as program_text
-from mmllm_ros.simulator.questions import vocabulary
+from mmllm_ros.simulator.questions import ask, vocabulary
 from mmllm_ros.simulator.scene_graph import SceneGraph
+from mmllm_ros.simulator.truth import SceneTruth
 from mmllm_ros.training import phrases, text
 from mmllm_ros.training.calibration import best_temperature
 from mmllm_ros.training.encoders import mirrored
@@ -133,11 +134,15 @@ def test_mirrored_targets_are_the_targets_of_the_mirrored_scene():
     )
 
 
+def write(truth: SceneTruth, prompt: Prompt, rng: np.random.Generator) -> phrases.TextScene:
+    return phrases.write_scene(truth, RIG, prompt, ask(truth, RIG, rng, 6), rng)
+
+
 @pytest.fixture(scope="module")
 def written() -> tuple[Prompt, list[phrases.TextScene]]:
     prompt = Prompt(text.make_tokenizer("{question}"), "{question}")
     rng = np.random.default_rng(0)
-    drawn = (phrases.write_scene(imagine_scene(rng, RIG, 14), RIG, prompt, 6, rng) for _ in range(40))
+    drawn = (write(imagine_scene(rng, RIG, 14), prompt, rng) for _ in range(40))
     return prompt, [scene for scene in drawn if scene.phrases and scene.questions][:8]
 
 

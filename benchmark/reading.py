@@ -1,0 +1,82 @@
+# Copyright 2026 The mmllm_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""How well the bare LLM of a model answers when it is told what the sensors see: what it can read bounds what encoders can bring.
+
+    python benchmark/reading.py --scenes 150 --json out/reading.json
+
+Each test scene is told in phrases, as in the LLM's own training, and every question hears all observers. Questions are as
+`mmllm evaluate` asks them; those that no sensor could answer are among them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+from rich.progress import track
+
+from mmllm_ros.baselines import per_type
+from mmllm_ros.datatypes import Question
+from mmllm_ros.model import Model
+from mmllm_ros.question_sets import SETTLE
+from mmllm_ros.resources import default_model
+from mmllm_ros.rig import Rig, load_rig
+from mmllm_ros.simulator.description import OBSERVERS
+from mmllm_ros.simulator.drive import Drive
+from mmllm_ros.simulator.questions import ask
+from mmllm_ros.simulator.splits import scene_seed
+from mmllm_ros.training.packing import wrong_questions
+from mmllm_ros.training.phrases import phrase_states, write_scene
+from mmllm_ros.training.text import readings
+
+
+@torch.inference_mode()
+def read(model: Model, rig: Rig, number: int, each: int) -> tuple[list[Question], list[float]]:
+    """Questions about test scene `number`, and which of them are answered rightly."""
+    seed = scene_seed("test", number)
+    rng, drive = np.random.default_rng([seed, 5]), Drive(seed, rig)
+    drive.advance(SETTLE)
+    truth = drive.capture().truth
+    asked = ask(truth, rig, rng, each, "test")
+    scene = write_scene(truth, rig, model.prompt, asked, rng)
+    if not scene.phrases or not asked:
+        return [], []
+    pad, heard = model.tokenizer.pad_token_id, torch.ones(len(asked), len(OBSERVERS), dtype=torch.bool)
+    states, first = phrase_states(model.llm, scene.phrases, pad), model.llm.config.num_hidden_layers - model.linked_blocks
+    wrong = {
+        int(index)
+        for one in readings(model.llm, [scene], states, heard, first, pad)
+        for index in wrong_questions(one.logits, one.packed)
+    }
+    return asked, [float(index not in wrong) for index in range(len(asked))]
+
+
+def main() -> None:
+    """Tell, ask, print and write."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", type=Path, default=default_model())
+    parser.add_argument("--rig", default="nuscenes")
+    parser.add_argument("--scenes", type=int, default=150)
+    parser.add_argument("--each", type=int, default=8, help="questions a scene")
+    parser.add_argument("--json", type=Path)
+    arguments = parser.parse_args()
+    model, rig = Model.load(arguments.model, "cpu"), load_rig(arguments.rig)
+    results = [read(model, rig, number, arguments.each) for number in track(range(arguments.scenes), "tell and ask")]
+    questions, right = ([item for result in results for item in result[part]] for part in (0, 1))
+    names = [question.details["template"] for question in questions]
+    report = {"revision": model.revision, "questions": len(questions), "by type": per_type(questions, right), "by template": {}}
+    for name in sorted(set(names)):
+        own = [value for other, value in zip(names, right, strict=True) if other == name]
+        report["by template"][name] = float(np.mean(own))
+    text = json.dumps(report, indent=1)
+    print(text)
+    if arguments.json:
+        arguments.json.parent.mkdir(parents=True, exist_ok=True)
+        arguments.json.write_text(text + "\n")
+
+
+if __name__ == "__main__":
+    main()
