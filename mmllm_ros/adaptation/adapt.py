@@ -23,7 +23,7 @@ from torch import nn
 from ..datatypes import BadInput
 from ..latent.connector import Connector
 from ..model import Model
-from .budget import Budget, Course, choose
+from .budget import FROM_NOTHING, GENTLE, Budget, Course, choose
 from .inherit import can_inherit, fresh, heir, twin
 from .learn import Progress, Report, learn, resumed
 from .lessons import Lesson, split, usable
@@ -101,10 +101,15 @@ def adapt(
         rows, validation = meter.counted(lambda: (Rows(model, train, request.modalities), Rows(model, held, request.modalities)))
         widths = {modality: rows.tokens[modality][0].shape[-1] for modality in request.modalities}
         torch.manual_seed(request.seed)
-        learners = nn.ModuleDict({m: _begin(model, rows, m, widths[m], meter) for m in request.modalities})
+        begun = {m: _begin(model, rows, m, widths[m], meter) for m in request.modalities}
+        learners = nn.ModuleDict({modality: connector for modality, (connector, _) in begun.items()})
+        beginners = {modality for modality, (_, speaks) in begun.items() if not speaks}
+        rows.listen(beginners)
+        pace = FROM_NOTHING if beginners else GENTLE
         before = right_answers(model, held, request.modalities)
-        course = _course(folder / "course.json", request.budget, rows, validation, learners, meter)
-        learn(learners, rows, validation, course, request.budget.seconds, folder, request.seed, meter, report)
+        course = _course(folder / "course.json", request.budget, rows, validation, learners, meter, pace.passes)
+        rate, limit = pace.learning_rate, request.budget.seconds
+        learn(learners, rows, validation, course, rate, limit, folder, request.seed, meter, report)
     for connector in learners.values():
         # What was not trained is not linked.
         connector.log_gate[: max(0, len(connector.heads) - course.depth)] = -torch.inf
@@ -147,21 +152,25 @@ def right_answers(model: Model, lessons: Sequence[Lesson], learners: Sequence[st
     return right
 
 
-def _begin(model: Model, rows: Rows, modality: str, width: int, meter: Meter) -> Connector:
-    """What the training of `modality` starts from: its own connector, or for a newcomer the best of fresh and heirs."""
+def _begin(model: Model, rows: Rows, modality: str, width: int, meter: Meter) -> tuple[Connector, bool]:
+    """What the training of `modality` starts from, its own connector, or for a newcomer the best of fresh and heirs; and whether
+    that speaks already."""
     if modality in model.connectors:
-        return twin(model, model.connectors[modality])
+        return twin(model, model.connectors[modality]), True
     heirs = [heir(model, donor, modality, width) for donor in model.connectors.values() if can_inherit(donor, width)]
     candidates = [fresh(model, modality, width), *heirs]
     losses = meter.counted(lambda: [rows.examine({modality: one}, len(one.heads), AUDITION)[0] for one in candidates])
-    return candidates[losses.index(min(losses))]
+    best = losses.index(min(losses))
+    return candidates[best], best > 0
 
 
-def _course(path: Path, budget: Budget, rows: Rows, validation: Rows, learners: nn.ModuleDict, meter: Meter) -> Course:
+def _course(
+    path: Path, budget: Budget, rows: Rows, validation: Rows, learners: nn.ModuleDict, meter: Meter, passes: int
+) -> Course:
     """The course of a training that was cut off, else one that fits the budget."""
     if path.is_file():
         return Course(**json.loads(path.read_text()))
-    course = choose(budget, rows, validation, learners, meter)
+    course = choose(budget, rows, validation, learners, meter, passes)
     course.write(path)
     return course
 

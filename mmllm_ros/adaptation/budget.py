@@ -22,10 +22,8 @@ from .meter import MEGABYTE, Meter, resident_mb
 from .rows import Rows
 
 BATCH = 48
-PASSES = 16
-"""A whole course reads each lesson so often,"""
 LEAST_STEPS = 60
-"""and takes at least so many steps."""
+"""A whole course takes at least so many steps."""
 LEAST_SHARE = 0.4
 """A shallower course is preferred to one that is cut to less than this share of its steps."""
 EXAMINATIONS = 10
@@ -42,6 +40,19 @@ class Budget(Validated):
     seconds: float = parameter(0.0, "longest training time [s], 0 = no limit", minimum=0.0, maximum=1e6)
     flops: float = parameter(0.0, "most floating point operations, 0 = no limit", minimum=0.0, maximum=1e24)
     memory: float = parameter(0.0, "most resident memory [MB], 0 = no limit", minimum=0.0, maximum=1e8)
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How fast, and how often a whole course reads each lesson."""
+
+    learning_rate: float
+    passes: int
+
+
+FROM_NOTHING = Pace(1e-3, 16)
+GENTLE = Pace(1e-4, 6)
+"""Of a connector that speaks already: a few hundred lessons at the other pace would unlearn more than they teach."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,12 +85,12 @@ def prepare(learners: nn.ModuleDict, trains: str) -> None:
         value.requires_grad_(trains == "connector" or name.split(".", 1)[1] in GATES)
 
 
-def choose(budget: Budget, rows: Rows, validation: Rows, learners: nn.ModuleDict, meter: Meter) -> Course:
+def choose(budget: Budget, rows: Rows, validation: Rows, learners: nn.ModuleDict, meter: Meter, passes: int) -> Course:
     """The best course that fits: the whole connector before the gates alone, more blocks before fewer. Raises BadInput.
 
     The seconds and operations that `meter` has counted already are part of the budget.
     """
-    whole = max(LEAST_STEPS, PASSES * len(rows) // BATCH)
+    whole = max(LEAST_STEPS, passes * len(rows) // BATCH)
     course = None
     for course in _courses(rows, len(validation), learners, whole):
         most = _affordable(budget, course, meter, whole)

@@ -21,7 +21,6 @@ from .meter import Meter
 from .rows import Rows
 
 NAME, SPENT = "adapt", "spent.json"
-LEARNING_RATE = 1e-3
 WARMUP = 10
 
 
@@ -62,6 +61,7 @@ def learn(
     rows: Rows,
     validation: Rows,
     course: Course,
+    learning_rate: float,
     seconds: float,
     folder: Path,
     seed: int,
@@ -114,7 +114,7 @@ def learn(
         with fast(rows.model.llm.device):
             examine(0)
     try:
-        schedule = Schedule(course.steps, LEARNING_RATE, warmup=WARMUP, checkpoint_every=every)
+        schedule = Schedule(course.steps, learning_rate, warmup=WARMUP, checkpoint_every=every)
         fit(NAME, learners, loss, schedule, folder, seed, watch)
     except Spent:
         pass

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -57,6 +57,10 @@ class Rows:
 
     def __len__(self) -> int:
         return len(self.moment)
+
+    def listen(self, learners: Collection[str]) -> None:
+        """Let only these of the learners listen to siblings; who has inherited speaks as they do."""
+        self.matched = {pair: found for pair, found in self.matched.items() if pair[0] in learners}
 
     def draw_seen(self, rows: np.ndarray, rng: np.random.Generator) -> dict[str, Tensor]:
         """What each of `rows` sees while training: bool [rows] by modality."""

@@ -19,7 +19,7 @@ from torch import nn
 
 from mmllm_ros.adaptation import budget
 from mmllm_ros.adaptation.adapt import Request, adapt, beyond_chance
-from mmllm_ros.adaptation.budget import Budget
+from mmllm_ros.adaptation.budget import Budget, Pace
 from mmllm_ros.adaptation.buffer import ReplayBuffer
 from mmllm_ros.adaptation.inherit import can_inherit, fresh, heir
 from mmllm_ros.adaptation.lessons import Labelled, Lesson, SelfTaught, split, usable
@@ -159,7 +159,8 @@ def test_an_adaptation_cut_off_and_asked_for_again_gives_the_same_weights_bit_fo
 
 
 def test_a_loss_that_is_not_a_number_is_one_line_and_leaves_nothing_behind(without_lidar, learned, tmp_path, monkeypatch):
-    monkeypatch.setattr("mmllm_ros.adaptation.learn.LEARNING_RATE", 1e30)
+    for pace in ("FROM_NOTHING", "GENTLE"):
+        monkeypatch.setattr(f"mmllm_ros.adaptation.adapt.{pace}", Pace(1e30, 16))
     with pytest.raises(BadInput, match=r"training stopped, the old weights serve on: .*nan") as caught:
         adapt(without_lidar, learned[2], Request(("lidar",)), tmp_path)
     assert "\n" not in str(caught.value) and not list(tmp_path.iterdir())
