@@ -23,7 +23,7 @@ from torch import nn
 from ..datatypes import BadInput
 from ..latent.connector import Connector
 from ..model import Model
-from .budget import FROM_NOTHING, GENTLE, Budget, Course, choose
+from .budget import GENTLE, USUAL, Budget, Course, choose
 from .inherit import can_inherit, fresh, heir, twin
 from .learn import Progress, Report, learn, resumed
 from .lessons import Lesson, split, usable
@@ -103,9 +103,9 @@ def adapt(
         torch.manual_seed(request.seed)
         begun = {m: _begin(model, rows, m, widths[m], meter) for m in request.modalities}
         learners = nn.ModuleDict({modality: connector for modality, (connector, _) in begun.items()})
-        beginners = {modality for modality, (_, speaks) in begun.items() if not speaks}
-        rows.listen(beginners)
-        pace = FROM_NOTHING if beginners else GENTLE
+        heirs = {modality for modality, (_, inherits) in begun.items() if inherits}
+        rows.listen(learners.keys() - heirs)
+        pace = GENTLE if heirs == learners.keys() else USUAL
         before = right_answers(model, held, request.modalities)
         course = _course(folder / "course.json", request.budget, rows, validation, learners, meter, pace.passes)
         rate, limit = pace.learning_rate, request.budget.seconds
@@ -154,9 +154,9 @@ def right_answers(model: Model, lessons: Sequence[Lesson], learners: Sequence[st
 
 def _begin(model: Model, rows: Rows, modality: str, width: int, meter: Meter) -> tuple[Connector, bool]:
     """What the training of `modality` starts from, its own connector, or for a newcomer the best of fresh and heirs; and whether
-    that speaks already."""
+    it is an heir."""
     if modality in model.connectors:
-        return twin(model, model.connectors[modality]), True
+        return twin(model, model.connectors[modality]), False
     heirs = [heir(model, donor, modality, width) for donor in model.connectors.values() if can_inherit(donor, width)]
     candidates = [fresh(model, modality, width), *heirs]
     losses = meter.counted(lambda: [rows.examine({modality: one}, len(one.heads), AUDITION)[0] for one in candidates])

@@ -50,9 +50,9 @@ class Pace:
     passes: int
 
 
-FROM_NOTHING = Pace(1e-3, 16)
+USUAL = Pace(1e-3, 16)
 GENTLE = Pace(1e-4, 6)
-"""Of a connector that speaks already: a few hundred lessons at the other pace would unlearn more than they teach."""
+"""Of an heir: a few hundred lessons at the usual pace unlearn more of what it was left than they teach."""
 
 
 @dataclass(frozen=True, slots=True)

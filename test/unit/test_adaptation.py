@@ -159,7 +159,7 @@ def test_an_adaptation_cut_off_and_asked_for_again_gives_the_same_weights_bit_fo
 
 
 def test_a_loss_that_is_not_a_number_is_one_line_and_leaves_nothing_behind(without_lidar, learned, tmp_path, monkeypatch):
-    for pace in ("FROM_NOTHING", "GENTLE"):
+    for pace in ("USUAL", "GENTLE"):
         monkeypatch.setattr(f"mmllm_ros.adaptation.adapt.{pace}", Pace(1e30, 16))
     with pytest.raises(BadInput, match=r"training stopped, the old weights serve on: .*nan") as caught:
         adapt(without_lidar, learned[2], Request(("lidar",)), tmp_path)
