@@ -1,6 +1,6 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Supervision without labels: where a learner and a trained sibling look at the same thing, they must say the same about it.
+"""Supervision without labels: where a fresh connector and a trained one look at the same thing, they must say the same about it.
 
 Two tokens of one moment match when each is the other's nearest by bearing and range. In every linked block the learner's key,
 value and gate are drawn to those of its match. Labels are few and say one word each; matches are many and say everything.
