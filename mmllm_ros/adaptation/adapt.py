@@ -101,9 +101,9 @@ def adapt(
         rows, validation = meter.counted(lambda: (Rows(model, train, request.modalities), Rows(model, held, request.modalities)))
         widths = {modality: rows.tokens[modality][0].shape[-1] for modality in request.modalities}
         torch.manual_seed(request.seed)
-        begun = {m: _begin(model, rows, m, widths[m], meter) for m in request.modalities}
-        learners = nn.ModuleDict({modality: connector for modality, (connector, _) in begun.items()})
-        heirs = {modality for modality, (_, inherits) in begun.items() if inherits}
+        learners = nn.ModuleDict({m: _begin(model, rows, m, widths[m], meter) for m in request.modalities})
+        # Of newcomers, only an heir reads read-outs.
+        heirs = {m for m, connector in learners.items() if connector.readouts and m not in model.connectors}
         rows.listen(learners.keys() - heirs)
         pace = GENTLE if heirs == learners.keys() else USUAL
         before = right_answers(model, held, request.modalities)
@@ -152,16 +152,14 @@ def right_answers(model: Model, lessons: Sequence[Lesson], learners: Sequence[st
     return right
 
 
-def _begin(model: Model, rows: Rows, modality: str, width: int, meter: Meter) -> tuple[Connector, bool]:
-    """What the training of `modality` starts from, its own connector, or for a newcomer the best of fresh and heirs; and whether
-    it is an heir."""
+def _begin(model: Model, rows: Rows, modality: str, width: int, meter: Meter) -> Connector:
+    """What the training of `modality` starts from: its own connector, or for a newcomer the best of fresh and heirs."""
     if modality in model.connectors:
-        return twin(model, model.connectors[modality]), False
-    heirs = [heir(model, donor, modality, width) for donor in model.connectors.values() if can_inherit(donor, width)]
-    candidates = [fresh(model, modality, width), *heirs]
+        return twin(model, model.connectors[modality])
+    candidates = [fresh(model, modality, width)]
+    candidates += [heir(model, donor, modality, width) for donor in model.connectors.values() if can_inherit(donor, width)]
     losses = meter.counted(lambda: [rows.examine({modality: one}, len(one.heads), AUDITION)[0] for one in candidates])
-    best = losses.index(min(losses))
-    return candidates[best], best > 0
+    return candidates[losses.index(min(losses))]
 
 
 def _course(

@@ -8,7 +8,6 @@ import re
 from collections.abc import Mapping
 from functools import cache
 from random import Random
-from types import MappingProxyType
 
 import numpy as np
 
@@ -51,7 +50,7 @@ def ask(
     quirk: bool = False,
     reader: BlindReader | None = None,
     seed: int = 0,
-    shares: Mapping[str, float] = MappingProxyType(SHARES),
+    shares: Mapping[str, float] = SHARES,
 ) -> list[Question]:
     """At most `count` different questions about what the sensors of `rig` can show; fewer where the scene permits fewer.
 
