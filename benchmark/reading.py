@@ -4,13 +4,14 @@
 
     python benchmark/reading.py --scenes 150 --json out/reading.json
 
-Each test scene is told in phrases, as in the LLM's own training, and every question hears all observers. Questions are as
-`mmllm evaluate` asks them; those that no sensor could answer are among them.
+Each test scene is told in phrases, as in the LLM's own training, and every question hears all observers. The questions
+are those of `mmllm evaluate`; those that no sensor could answer are among them, and `answerable` is the share of the others.
 """
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 from pathlib import Path
 
@@ -18,15 +19,13 @@ import numpy as np
 import torch
 from rich.progress import track
 
-from mmllm_ros.baselines import per_type
+from mmllm_ros.baselines import oracle, per_type
 from mmllm_ros.datatypes import Question
 from mmllm_ros.model import Model
-from mmllm_ros.question_sets import SETTLE
+from mmllm_ros.question_sets import asked_drive
 from mmllm_ros.resources import default_model
 from mmllm_ros.rig import Rig, load_rig
 from mmllm_ros.simulator.description import OBSERVERS
-from mmllm_ros.simulator.drive import Drive
-from mmllm_ros.simulator.questions import ask
 from mmllm_ros.simulator.splits import scene_seed
 from mmllm_ros.training.packing import wrong_questions
 from mmllm_ros.training.phrases import phrase_states, write_scene
@@ -37,11 +36,8 @@ from mmllm_ros.training.text import readings
 def read(model: Model, rig: Rig, number: int, each: int) -> tuple[list[Question], list[float]]:
     """Questions about test scene `number`, and which of them are answered rightly."""
     seed = scene_seed("test", number)
-    rng, drive = np.random.default_rng([seed, 5]), Drive(seed, rig)
-    drive.advance(SETTLE)
-    truth = drive.capture().truth
-    asked = ask(truth, rig, rng, each, "test")
-    scene = write_scene(truth, rig, model.prompt, asked, rng)
+    _, now, asked = asked_drive(rig, "test", seed, each=each)
+    scene = write_scene(now.truth, rig, model.prompt, asked, np.random.default_rng([seed, 5]))
     if not scene.phrases or not asked:
         return [], []
     pad, heard = model.tokenizer.pad_token_id, torch.ones(len(asked), len(OBSERVERS), dtype=torch.bool)
@@ -66,11 +62,10 @@ def main() -> None:
     model, rig = Model.load(arguments.model, "cpu"), load_rig(arguments.rig)
     results = [read(model, rig, number, arguments.each) for number in track(range(arguments.scenes), "tell and ask")]
     questions, right = ([item for result in results for item in result[part]] for part in (0, 1))
-    names = [question.details["template"] for question in questions]
-    report = {"revision": model.revision, "questions": len(questions), "by type": per_type(questions, right), "by template": {}}
-    for name in sorted(set(names)):
-        own = [value for other, value in zip(names, right, strict=True) if other == name]
-        report["by template"][name] = float(np.mean(own))
+    finer = [dataclasses.replace(question, template_type=question.details["template"]) for question in questions]
+    report = {"revision": model.revision, "questions": len(questions)}
+    report |= {"by type": per_type(questions, right), "by template": per_type(finer, right)}
+    report["answerable"] = per_type(questions, oracle(questions, OBSERVERS))
     text = json.dumps(report, indent=1)
     print(text)
     if arguments.json:

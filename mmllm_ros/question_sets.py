@@ -68,15 +68,22 @@ def simulated(
     ]
 
 
-def _ask_drive(encoders: Mapping[str, Encoder], rig: Rig, split: str, seed: int, context: str, each: int) -> Asked:
+def asked_drive(
+    rig: Rig, split: str, seed: int, context: str = "mixed", each: int = 8
+) -> tuple[Snapshot, Snapshot, list[Question]]:
+    """One drive: what its sensors show GAP before the moment and at it, and `each` questions about the moment."""
     drive = Drive(seed, rig, context)
     drive.advance(SETTLE)
     before = drive.capture()
     drive.advance(GAP)
     now = drive.capture()
+    return before, now, ask(now.truth, rig, np.random.default_rng([seed, 1]), each, split, seed=seed)
+
+
+def _ask_drive(encoders: Mapping[str, Encoder], rig: Rig, split: str, seed: int, context: str, each: int) -> Asked:
+    before, now, questions = asked_drive(rig, split, seed, context, each)
     frames = _frames(now)
     tokens = encode_pairs(encoders, frames, _frames(before))
-    questions = ask(now.truth, rig, np.random.default_rng([seed, 1]), each, split, seed=seed)
     return Asked(now.truth.scene, now.truth.weather.name, tokens, tuple(questions), snap_frames(frames))
 
 
