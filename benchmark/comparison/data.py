@@ -83,4 +83,4 @@ def make_world(folder: Path, rig: Rig, frames: Path, shards: int, held_out: int,
     data = Shards(render(frames, shards * FRAMES_PER_SHARD, rig.name), rig)
     encoders = {name: load_encoder(folder / "encoders" / name, rig, "cpu") for name in model.modalities}
     kept.mkdir(parents=True, exist_ok=True)
-    return World(model, rig, encode_all(data, encoders, kept), data.truths, held_out * FRAMES_PER_SHARD)
+    return World(model, rig, encode_all(data, encoders, kept), data.truths, held_out * len(data) // shards)

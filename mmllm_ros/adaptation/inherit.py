@@ -3,7 +3,7 @@
 """A newcomer's connector does not begin from noise: it inherits from the sibling with which it answers the lessons best.
 
 Tokens of the encoders that find objects end in the same read-outs (encoders/proposals.py), and every token has its place. Trained
-connectors were made to speak from those alone (training/connectors.py, MUTED), which is what they hand on. What an encoder's own
+connectors were made to speak from those alone (training/muting.py), which is what they hand on. What an encoder's own
 features mean they cannot hand on: a newcomer's are not read until training reads them.
 """
 

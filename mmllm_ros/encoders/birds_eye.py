@@ -11,6 +11,7 @@ import math
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from .scan_matching import Sweeps, move
 
@@ -20,7 +21,9 @@ SIDE = round(2 * REACH / CELL)
 EDGES = (-0.3, 0.15, 0.5, 0.9, 1.3, 1.8, 2.6, 4.0)
 """Heights over the ground [m] between which returns are counted; the lowest slice is the ground itself."""
 SLICES = len(EDGES) - 1
-CHANNELS = SLICES + 2 + SLICES - 1 + 1
+LOUD = 3.0
+"""So much stronger is told that something moved: it is rare, and nothing else tells what moves from what has stopped."""
+CHANNELS = SLICES + 2 + SLICES - 1 + 1 + 2
 
 
 def birds_eye(
@@ -29,7 +32,7 @@ def birds_eye(
     """Two sweeps as one map: [B, CHANNELS, SIDE, SIDE], first forward, then left.
 
     Of the newer sweep the returns in each slice (logarithmic) and the mean intensity of ground and of what stands on it, of the
-    older one the slices above the ground, and how far away a cell is.
+    older one the slices above the ground, how far away a cell is, and what moved by itself: where something came, where it went.
 
     Args:
         now, before: the sweeps.
@@ -47,7 +50,14 @@ def birds_eye(
     shine = new[:, SLICES:] / torch.stack([new[:, 0], new[:, 1:SLICES].sum(1)], 1).clamp(min=1.0)
     middle = torch.linspace(-REACH, REACH, 2 * SIDE + 1, device=x.device)[1::2]
     away = torch.hypot(middle[:, None], middle[None, :]).expand(len(x), 1, -1, -1) / REACH
-    return torch.cat([new[:, :SLICES].log1p(), shine, old[:, 1:SLICES].log1p(), away], dim=1)
+    stands, stood = (part[:, 1:SLICES].sum(1, keepdim=True).clamp(max=1.0) for part in (new, old))
+    moved = [LOUD * (stands - _near(stood)).relu(), LOUD * (stood - _near(stands)).relu()]
+    return torch.cat([new[:, :SLICES].log1p(), shine, old[:, 1:SLICES].log1p(), away, *moved], dim=1)
+
+
+def _near(cells: Tensor) -> Tensor:
+    """The most in each cell and those around it: half a metre apart is within what scan matching errs by."""
+    return functional.max_pool2d(cells, 3, 1, 1)
 
 
 def _counted(

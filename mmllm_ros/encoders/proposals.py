@@ -34,10 +34,21 @@ STATUSES = ("moving", "stopped", "parked", "with rider", "without rider", "stand
 COLOURS = ("red", "green", "blue", "yellow", "white", "black")
 GROUPS = {"object": 1, "class": len(CLASSES), "status": len(STATUSES), "colour": len(COLOURS), "place": 2}
 """What the heads read in a cell, in order; what the two numbers of `place` mean is the encoder's own."""
+SHARES = ("class", "status", "colour")
+"""The groups whose read-outs in a token are how likely each of them is, or in a sector token how many of each are expected."""
 
 RARE = -4.0
 ATTRIBUTES = 1 + len(CLASSES) + len(STATUSES) + len(COLOURS)
 """How many numbers of a token are read-outs; the rest is the cell's feature."""
+
+
+def silence(values: Tensor, groups: Tensor) -> Tensor:
+    """Tokens [B, T, D] whose read-outs of some groups of SHARES, bool [B, 3], do not tell one from another."""
+    sizes = [GROUPS[group] for group in SHARES]
+    rest, *told = values.split([values.shape[-1] - sum(sizes), *sizes], dim=-1)
+    even = [part.mean(-1, keepdim=True).expand_as(part) for part in told]
+    silent = groups[:, :, None, None].unbind(1)
+    return torch.cat([rest, *map(torch.where, silent, even, told)], dim=-1)
 
 
 class Proposals(nn.Module):
@@ -83,7 +94,7 @@ class Proposals(nn.Module):
         """
         features, outputs = self.read(cells)
         objectness = outputs["object"].sigmoid()
-        kinds = [self._shares(group, outputs[group]) for group in ("class", "status", "colour")]
+        kinds = [self._shares(group, outputs[group]) for group in SHARES]
         values, places = torch.cat([features, objectness, *kinds], dim=-1), locate(outputs["place"])
         # A cell beside a stronger one most likely shows the same object.
         found = objectness.squeeze(-1)

@@ -28,6 +28,7 @@ from ..simulator.questions import ask
 from ..simulator.truth import SceneTruth
 from .loop import Schedule, fit
 from .lower_cache import LowerCache
+from .muting import Muting, draw_muting
 from .packing import Packed, Pair, pack, packed_loss
 from .phrases import LESSONS
 from .processes import first_alone
@@ -37,9 +38,6 @@ EVERYTHING = 0.4
 """Share of questions that see all modalities; the others draw a subset evenly, the empty one included."""
 FULL_DEPTH = 0.6
 """Share of steps that link all blocks."""
-MUTED = 0.2
-"""Share of frames in which of a modality's tokens only the read-outs speak, so that another sensor's can be read likewise
-(adaptation/inherit.py)."""
 ENCODED_AT_ONCE = 16
 
 
@@ -62,7 +60,7 @@ def encode_all(shards: Shards, encoders: Mapping[str, Encoder], folder: Path) ->
 
 
 def _kept_table(shards: Shards, encoder: Encoder, folder: Path) -> TokenTable:
-    path = folder / f"tokens-{encoder.modality}-{encoder.revision}-{len(shards)}.safetensors"
+    path = folder / f"tokens-{encoder.modality}-{encoder.revision}-{shards.span}.safetensors"
     if not path.is_file():
         table = _encode(shards, encoder)
         part = path.with_suffix(".part")
@@ -113,14 +111,14 @@ def _for_rows(latent: Latent, packed: Packed, seen: Tensor) -> Latent:
 class Batch:
     """Questions of one step: `frames` are encoded, question i is `pairs[i]` about `frames[row[i]]` and sees where `seen` says.
 
-    Of `muted` frames, bool [F], only read-outs speak, each modality's of its own.
+    `muting` says by modality of which frames how little speaks.
     """
 
     frames: Tensor
     pairs: list[Pair]
     row: list[int]
     seen: dict[str, Tensor]
-    muted: dict[str, Tensor]
+    muting: dict[str, Muting]
 
 
 def draw_batch(
@@ -141,13 +139,8 @@ def draw_batch(
         [(model.prompt.question_ids(q.question), model.prompt.answer_ids(q.answer)) for _, q in asked],
         [row for row, _ in asked],
         {modality: torch.tensor([modality in subset for subset in chosen]) for modality in modalities},
-        draw_muted(modalities, size[0], rng),
+        draw_muting(modalities, size[0], rng),
     )
-
-
-def draw_muted(modalities: Sequence[str], frames: int, rng: np.random.Generator) -> dict[str, Tensor]:
-    """Of which frames only read-outs speak: bool [frames] by modality."""
-    return {modality: torch.from_numpy(rng.random(frames) < MUTED) for modality in modalities}
 
 
 def connector_loss(
@@ -157,7 +150,7 @@ def connector_loss(
     device = model.llm.device
     banks = {
         modality: model.connectors[modality](
-            model.connectors[modality].muted(table.values[batch.frames].float(), batch.muted[modality]).to(device),
+            batch.muting[modality].of(model.connectors[modality], table.values[batch.frames].float()).to(device),
             table.places[batch.frames].to(device),
             linked_blocks=min(depth, len(model.connectors[modality].heads)),
             sources=table.sources.to(device),

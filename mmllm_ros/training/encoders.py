@@ -29,6 +29,8 @@ ASIDE = 0.3
 """Weight of a cell that shows an object beside its centre."""
 UNMOVED = torch.tensor([0.0, 0.0, 1.0])
 """What scan matching finds between a sweep and itself."""
+EXPOSURE = 0.2
+"""By up to what share a picture is made brighter or darker, so that no object is known again by its very numbers."""
 EMPTY = 0.5
 """How often a picture without objects is drawn, as against one with one object; each further object counts as much."""
 
@@ -67,7 +69,7 @@ def cell_loss(
     found = (functional.binary_cross_entropy_with_logits(scores, wanted, reduction="none") * weight).sum() / count
     total, numbers = found, {"object": found.item()}
     share = torch.where(centre, 1.0, ASIDE)
-    for group, factor in (("class", 1.0), ("status", 1.0), ("colour", 0.5)):
+    for group, factor in (("class", 1.0), ("status", 2.0), ("colour", 0.5)):
         name = {"class": "kind"}.get(group, group)
         label = torch.from_numpy(np.concatenate([getattr(t, name) for t in targets]))
         value = functional.cross_entropy(outputs[group][batch, cell], label, ignore_index=ABSENT, reduction="none")
@@ -87,7 +89,7 @@ def mirrored(targets: CellTargets, columns: int) -> CellTargets:
 
 
 def train_camera(shards: Shards, encoder: CameraEncoder, schedule: Schedule, batch: int, folder: Path, seed: int) -> None:
-    """Train on `batch` views a step, half of them mirrored."""
+    """Train on `batch` views a step, half of them mirrored, each exposed a little differently."""
     aspect = encoder.size[0] / encoder.size[1]
     views = len(shards.rig.cameras)
     targets = [
@@ -101,6 +103,8 @@ def train_camera(shards: Shards, encoder: CameraEncoder, schedule: Schedule, bat
         pictures, side = rng.choice(len(targets), size=batch, p=worth), rng.choice([-1.0, 1.0])
         frames, view = np.divmod(pictures, views)
         tensors, cells = shards.camera(frames, view, rng.random(batch) < ALONE), [targets[picture] for picture in pictures]
+        gain = torch.from_numpy(rng.uniform(1 - EXPOSURE, 1 + EXPOSURE, (batch, 1, 1, 1))).float()
+        tensors |= {key: (tensors[key] * gain).clamp(max=255.0) for key in ("now", "before")}
         if side < 0:
             tensors |= {key: tensors[key].flip(-1) for key in ("now", "before")}
             cells = [mirrored(target, encoder.columns) for target in cells]
@@ -130,7 +134,7 @@ def train_lidar(shards: Shards, encoder: LidarEncoder, schedule: Schedule, batch
 
 def _motions(shards: Shards, encoder: LidarEncoder, folder: Path) -> Tensor:
     """What scan matching finds for every frame [frames, 3], which takes longer than to read the map; kept in `folder`."""
-    path = folder / f"motions-{len(shards)}.safetensors"
+    path = folder / f"motions-{shards.span}.safetensors"
     if not path.is_file():
         parts = np.array_split(np.arange(len(shards)), -(-len(shards) // 16))
         found = [encoder.motion(shards.lidar(part, np.zeros(len(part), bool))) for part in track(parts, "match sweeps")]

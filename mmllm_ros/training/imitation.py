@@ -24,8 +24,9 @@ from ..rig import Rig
 from ..simulator.description import light_phrase, motion_facts, object_phrase
 from ..simulator.scene_graph import SceneGraph
 from ..simulator.truth import SceneTruth
-from .connectors import TokenTable, draw_muted
+from .connectors import TokenTable
 from .loop import Schedule, fit
+from .muting import Muting, draw_muting
 from .phrases import phrase_states
 
 FARTHEST_MATCH = 2.0
@@ -101,16 +102,16 @@ def imitation_loss(
     tables: Mapping[str, TokenTable],
     frames: Tensor,
     said: Mapping[str, Sequence[Said]],
-    muted: Mapping[str, Tensor],
+    muting: Mapping[str, Muting],
 ) -> Tensor:
     """How far the latents of `frames` [F] are from what their tokens should say, relative to the size of what should be said.
 
-    Of `muted` frames, bool [F] by modality, only read-outs speak.
+    `muting` says by modality of which frames how little speaks.
     """
     total = torch.zeros(())
     for modality, told in said.items():
         connector, table = model.connectors[modality], tables[modality]
-        values, places = connector.muted(table.values[frames].float(), muted[modality]), table.places[frames]
+        values, places = muting[modality].of(connector, table.values[frames].float()), table.places[frames]
         row = torch.tensor([index for index, one in enumerate(told) for _ in one.tokens])
         token = torch.tensor([token for one in told for token in one.tokens])
         speaks = torch.zeros(values.shape[:2])
@@ -148,7 +149,7 @@ def train_imitation(
     def loss(rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
         frames = rng.integers(len(truths), size=batch)
         chosen = {modality: [told[frame] for frame in frames] for modality, told in said.items()}
-        return imitation_loss(model, tables, torch.from_numpy(frames), chosen, draw_muted(tuple(said), batch, rng)), {}
+        return imitation_loss(model, tables, torch.from_numpy(frames), chosen, draw_muting(tuple(said), batch, rng)), {}
 
     fit("imitation", model.connectors, loss, schedule, folder, seed)
     model.connectors.requires_grad_(False)

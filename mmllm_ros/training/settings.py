@@ -20,10 +20,12 @@ STAGES = ("camera", "lidar", "imu", "words", "world", "imitation", "connectors")
 class TrainSettings:
     """A whole training.
 
-    `frames` are rendered for training, `calibration_scenes` driven for the temperature. `llm` is the shape of one to be trained
-    here, or the folder or hub name of a pretrained one; `encoders` the shapes, by modality, that are not the usual ones, a
-    `name` in it a pretrained vision model's; a `start` in either is the folder of what training goes on from; `connector` the
-    shape of the connectors. Training asks for no stage it needs not.
+    `frames` are rendered for training, `calibration_scenes` driven for the temperature. Encoders and LLM learn from the first
+    `encoder_frames` of them, connectors from the last `connector_frames`, 0 = all: an encoder makes more of frames that it has
+    learned from than of others, and connectors that saw only those would trust it too much. `llm` is the shape of one to be
+    trained here, or the folder or hub name of a pretrained one; `encoders` the shapes, by modality, that are not the usual ones,
+    a `name` in it a pretrained vision model's; `connector` the shape of the connectors. A `start` in any of them is the folder
+    of what training goes on from, for connectors that of a model. Training asks for no stage it needs not.
     `schedules` and `batches` go by stage; a batch is [views], [sweeps] or [windows] for an encoder, [scenes, questions each,
     most objects] for text, [frames] for imitation, [frames, questions each] for the connectors.
     """
@@ -35,10 +37,12 @@ class TrainSettings:
     frames: int
     calibration_scenes: int
     llm: dict[str, Any] | str
-    connector: dict[str, int]
+    connector: dict[str, Any]
     schedules: dict[str, Schedule]
     batches: dict[str, tuple[int, ...]]
     encoders: dict[str, dict[str, Any]] = field(default_factory=dict)
+    encoder_frames: int = 0
+    connector_frames: int = 0
 
 
 def read_settings(path: Path) -> TrainSettings:

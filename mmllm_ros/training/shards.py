@@ -18,7 +18,9 @@ from ..simulator.truth import SceneTruth
 
 
 class Shards:
-    """All frames of some shards, numbered through.
+    """The frames of some shards that have one half a second before them, numbered through.
+
+    A live sensor has such a frame but at its very start, and without it nothing is seen to move.
 
     Args:
         folders: shards written by `render.render_shard`.
@@ -27,17 +29,26 @@ class Shards:
 
     def __init__(self, folders: Sequence[Path], rig: Rig) -> None:
         self.folders, self.rig = list(folders), rig
-        self._previous = [np.load(folder / "previous.npy") for folder in self.folders]
+        previous = [np.load(folder / "previous.npy") for folder in self.folders]
         self._maps: dict[str, list[np.ndarray]] = {}
-        self._starts = np.cumsum([0, *(len(part) for part in self._previous)])
+        self._starts = np.cumsum([0, *(len(part) for part in previous)])
+        before = np.concatenate([part + start for part, start in zip(previous, self._starts)] or [np.zeros(0, int)])
+        self._rows = np.flatnonzero(before != np.arange(len(before)))
+        self._before = before[self._rows]
+
+    @property
+    def span(self) -> str:
+        """From which shard to which, as part of a file's name."""
+        return f"{self.folders[0].name}-{self.folders[-1].name}"
 
     def __len__(self) -> int:
-        return int(self._starts[-1])
+        return len(self._rows)
 
     @cached_property
     def truths(self) -> list[SceneTruth]:
         """The truth of every frame."""
-        return [SceneTruth.from_json(json.loads(line)) for folder in self.folders for line in (folder / "truth.jsonl").open()]
+        lines = [line for folder in self.folders for line in (folder / "truth.jsonl").read_text().splitlines()]
+        return [SceneTruth.from_json(json.loads(lines[row])) for row in self._rows]
 
     def camera(self, frames: np.ndarray, views: np.ndarray, alone: np.ndarray) -> dict[str, Tensor]:
         """`CameraEncoder` inputs of view `views[i]` of frame `frames[i]`; without the older frame where `alone[i]`."""
@@ -56,24 +67,21 @@ class Shards:
 
     def imu(self, frames: np.ndarray) -> dict[str, Tensor]:
         """`ImuEncoder` inputs of `frames`."""
-        return {"now": torch.from_numpy(np.stack([self._row("imu", frame) for frame in frames]))}
+        return {"now": torch.from_numpy(np.stack([self._row("imu", row) for row in self._rows[frames]]))}
 
     def _pairs(self, name: str, frames: np.ndarray, alone: np.ndarray, views: np.ndarray | None = None) -> dict[str, Tensor]:
-        before = np.where(alone, frames, self._before(frames))
+        now = self._rows[frames]
+        before = np.where(alone, now, self._before[frames])
 
         def stack(numbers: np.ndarray) -> Tensor:
             rows = [self._row(name, number) for number in numbers]
             return torch.from_numpy(np.stack(rows if views is None else [r[v] for r, v in zip(rows, views, strict=True)]))
 
-        gap = torch.from_numpy(np.where(before == frames, 0.0, 0.5)).float()
-        return {"now": stack(frames), "before": stack(before), "gap": gap}
+        gap = torch.from_numpy(np.where(alone, 0.0, 0.5)).float()
+        return {"now": stack(now), "before": stack(before), "gap": gap}
 
-    def _before(self, frames: np.ndarray) -> np.ndarray:
-        shard = np.searchsorted(self._starts, frames, side="right") - 1
-        return np.array([self._previous[s][f - self._starts[s]] + self._starts[s] for s, f in zip(shard, frames, strict=True)])
-
-    def _row(self, name: str, frame: int) -> np.ndarray:
+    def _row(self, name: str, row: int) -> np.ndarray:
         if name not in self._maps:
             self._maps[name] = [np.load(folder / f"{name}.npy", mmap_mode="r") for folder in self.folders]
-        shard = int(np.searchsorted(self._starts, frame, side="right")) - 1
-        return self._maps[name][shard][frame - self._starts[shard]]
+        shard = int(np.searchsorted(self._starts, row, side="right")) - 1
+        return self._maps[name][shard][row - self._starts[shard]]

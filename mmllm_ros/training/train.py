@@ -19,6 +19,7 @@ from ..model import Model
 from ..question_sets import simulated
 from ..rig import Rig, load_rig
 from ..simulator.questions import ANSWERS
+from ..weights import load_weights
 from . import processes
 from .calibration import calibrate
 from .connectors import encode_all, train_connectors
@@ -27,7 +28,7 @@ from .imitation import train_imitation
 from .loop import Schedule
 from .parts import side_by_side
 from .processes import first_alone, joined, once
-from .render import render
+from .render import FRAMES_PER_SHARD, render
 from .settings import TrainSettings
 from .shards import Shards
 from .text import make_llm, make_tokenizer, save_llm, train_text
@@ -47,7 +48,7 @@ def train(settings: TrainSettings, work: Path, out: Path) -> Model:
     """
     rig = load_rig(settings.rig)
     with first_alone():
-        frames = Shards(render(work / "frames", settings.frames, settings.rig), rig)
+        frames = _frames(settings, work, rig)[1]
     parts = {name: partial(_train_part, name, settings, work, out) for name in (*ENCODERS, "llm")}
     if processes.count() > 1:
         for part in parts.values():
@@ -66,12 +67,19 @@ def train(settings: TrainSettings, work: Path, out: Path) -> Model:
     return model
 
 
+def _frames(settings: TrainSettings, work: Path, rig: Rig) -> tuple[Shards, Shards]:
+    """The frames from which encoders and LLM learn, and those from which the connectors do."""
+    folders = render(work / "frames", settings.frames, settings.rig)
+    seen, heard = (-(-count // FRAMES_PER_SHARD) for count in (settings.encoder_frames, settings.connector_frames))
+    return Shards(folders[:seen] if seen else folders, rig), Shards(folders[-heard:], rig)
+
+
 def _train_part(name: str, settings: TrainSettings, work: Path, out: Path) -> None:
     """Make what model folder `out` lacks of one encoder or of the LLM."""
     rig, place = load_rig(settings.rig), out / (LLM_FOLDER if name == "llm" else f"encoders/{name}")
     if (place / "model.safetensors").is_file() or (name == "llm" and isinstance(settings.llm, str)):
         return
-    frames, shape = Shards(render(work / "frames", settings.frames, settings.rig), rig), settings.encoders.get(name, {})
+    frames, shape = _frames(settings, work, rig)[0], settings.encoders.get(name, {})
     if name == "llm":
         _train_llm(settings, frames, work, place)
     elif "name" in shape:
@@ -98,7 +106,7 @@ def _train_llm(settings: TrainSettings, frames: Shards, work: Path, out: Path) -
 
 
 def connected(settings: TrainSettings, rig: Rig, out: Path) -> Model:
-    """The frozen LLM, of `out` or the pretrained one, with fresh connectors for the encoders in `out`."""
+    """The frozen LLM, of `out` or the pretrained one, with connectors for the encoders in `out`, fresh or those of `start`."""
     name = settings.llm if isinstance(settings.llm, str) else LLM_FOLDER
     llm, tokenizer, revision = load_llm(out / name if name == LLM_FOLDER else name, torch.device("cpu"), download=True)
     torch.manual_seed(settings.seed)
@@ -111,8 +119,13 @@ def connected(settings: TrainSettings, rig: Rig, out: Path) -> Model:
         answers=list(ANSWERS),
         prompt=settings.prompt,
     )
+    shape = dict(settings.connector)
+    start = shape.pop("start", None)
     connectors = {
-        modality: Connector(modality, encoder.token_width, llm, readouts=encoder.readouts, **settings.connector)
+        modality: Connector(modality, encoder.token_width, llm, readouts=encoder.readouts, **shape)
         for modality, encoder in encoders.items()
     }
-    return Model(llm, tokenizer, manifest, connectors)
+    model = Model(llm, tokenizer, manifest, connectors)
+    if start:
+        load_weights(model.connectors, Path(start) / "connectors.safetensors", "connector")
+    return model

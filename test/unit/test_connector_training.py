@@ -28,6 +28,7 @@ from mmllm_ros.training import connectors as training
 from mmllm_ros.training import processes
 from mmllm_ros.training.loop import Schedule, fit
 from mmllm_ros.training.lower_cache import LowerCache
+from mmllm_ros.training.muting import Muting, draw_muting
 from mmllm_ros.training.packing import pack, packed_loss, read_text
 from mmllm_ros.training.text import make_llm, make_tokenizer
 
@@ -65,7 +66,24 @@ def token_tables() -> dict[str, training.TokenTable]:
 PAIRS = [([5, 9, 11], [7, 2]), ([4, 8], [2]), ([5, 9, 11, 20, 6], [7, 9, 2]), ([3, 3, 4, 9], [10, 2]), ([8], [4, 2])]
 ROWS = [0, 2, 0, 1, 2]
 SEEN = {"camera": torch.tensor([True, False, False, True, True]), "imu": torch.tensor([True, False, True, False, True])}
-ALOUD = {modality: torch.zeros(3, dtype=torch.bool) for modality in SEEN}
+ALOUD = {modality: Muting(torch.zeros(3, dtype=torch.bool), torch.zeros((3, 3), dtype=torch.bool)) for modality in SEEN}
+
+
+def test_of_some_frames_only_read_outs_speak_and_not_all_of_those():
+    connector = Connector("camera", 32, tiny_decoder("llama"), 2, trunk=16, rank=4, readouts=27)
+    values = torch.randn(400, 2, 32)
+    drawn = draw_muting(("camera", "imu"), len(values), np.random.default_rng(0))
+    rows, groups = drawn["camera"].rows, drawn["camera"].groups
+    assert 0.1 < rows.float().mean() < 0.3 and not torch.equal(rows, drawn["imu"].rows)
+    assert groups.any(0).all() and not (groups & ~rows[:, None]).any() and not groups[rows].all(0).any()
+    left = drawn["camera"].of(connector, values)
+    assert torch.equal(left[~rows], values[~rows]) and (left[rows, :, :5] == 0).all()
+    told = rows & ~groups.any(1)
+    assert torch.equal(left[told, :, 5:], values[told, :, 5:])
+    no_colour = groups[:, 2]
+    assert torch.equal(left[no_colour, :, 5], values[no_colour, :, 5]) and (left[no_colour, :, -6:].std(-1) < 1e-6).all()
+    deaf = Connector("imu", 5, tiny_decoder("llama"), 2, trunk=16, rank=4)
+    assert torch.equal(drawn["imu"].of(deaf, values[..., :5]), values[..., :5])
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -15,6 +15,7 @@ from transformers import ViTConfig, ViTImageProcessor, ViTModel
 from mmllm_ros.datatypes import NANOSECONDS, BadInput, CameraFrame, ImuWindow, LidarScan
 from mmllm_ros.encoders import CameraEncoder, History, ImuEncoder, LidarEncoder, load_encoder
 from mmllm_ros.encoders.lidar import range_image
+from mmllm_ros.encoders.proposals import Proposals, silence
 from mmllm_ros.rig import load_rig
 
 RIG = load_rig("nuscenes")
@@ -80,6 +81,25 @@ def test_a_range_image_keeps_bearing_elevation_and_the_nearest_return():
     # Elevation 0 lies a quarter of the way down (10 of 40 degrees); bearing 0 in the middle, bearing 90 degrees a quarter in.
     assert image[0, 8, 239:241].max() == 10.0 and image[0, 8, 119:121].max() == 5.0
     assert np.count_nonzero(image[0]) == 2
+
+
+def test_a_sensor_that_cannot_tell_colours_says_what_is_left_of_one_that_can():
+    torch.manual_seed(0)
+    telling, other = Proposals(8, objects=3, sectors=2), Proposals(8, objects=3, sectors=2, unread=("colour",))
+    other.load_state_dict(telling.state_dict())
+    cells, places = torch.randn(4, 10, 8), torch.zeros(4, 10, 3)
+    sector = torch.arange(10) // 5
+    told, untold = (
+        part(cells, torch.zeros(4, 10), sector, lambda _: places, lambda found: found)[0] for part in (telling, other)
+    )
+    silent = torch.tensor([[False, False, True], [False] * 3, [True, False, True], [True] * 3])
+    heard = silence(told, silent)
+    assert torch.equal(heard[1], told[1]) and not torch.allclose(told[0], untold[0])
+    torch.testing.assert_close(heard[0], untold[0])
+    # an object token's shares stay shares, a sector token's still add up to what is expected there
+    for first, last in ((-26, -13), (-13, -6), (-6, None)):
+        torch.testing.assert_close(heard[3][:, first:last].sum(1), told[3][:, first:last].sum(1))
+        torch.testing.assert_close(heard[3][:, first:last].std(1), torch.zeros(5))
 
 
 def test_a_turned_sweep_turns_its_sector_tokens():

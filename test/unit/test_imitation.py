@@ -23,6 +23,7 @@ from mmllm_ros.simulator.truth import EgoMotion
 from mmllm_ros.training import text
 from mmllm_ros.training.connectors import TokenTable
 from mmllm_ros.training.imitation import imitation_loss, nearest_matches, sayings
+from mmllm_ros.training.muting import Muting
 
 RIG = load_rig("nuscenes")
 SHAPE = {
@@ -88,12 +89,13 @@ def test_imitation_teaches_what_to_say_and_when_to_be_silent():
     spots = places((0, 12), (90, 7), (0, 0))
     tables = {"lidar": TokenTable(torch.randn(1, 3, 8), torch.from_numpy(spots)[None], torch.zeros(3))}
     said = {"lidar": [sayings(truth, RIG, "lidar", spots)]}
+    aloud = {"lidar": Muting(torch.tensor([False]), torch.tensor([[False] * 3]))}
     model.connectors.requires_grad_(True)
     optimizer = torch.optim.Adam(model.connectors.parameters(), lr=1e-2)
     values = []
     for _ in range(60):
         optimizer.zero_grad()
-        loss = imitation_loss(model, tables, torch.tensor([0]), said, {"lidar": torch.tensor([False])})
+        loss = imitation_loss(model, tables, torch.tensor([0]), said, aloud)
         loss.backward()
         optimizer.step()
         values.append(loss.item())

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,7 +19,7 @@ from torch import nn
 from torch.nn import functional
 
 from mmllm_ros.datatypes import BadInput, LidarScan
-from mmllm_ros.encoders import CameraEncoder, LidarEncoder
+from mmllm_ros.encoders import CameraEncoder, ImuEncoder, LidarEncoder
 from mmllm_ros.encoders.birds_eye import REACH, SIDE, SLICES, birds_eye
 from mmllm_ros.encoders.proposals import CLASSES
 from mmllm_ros.encoders.scan_matching import Sweeps
@@ -40,8 +41,9 @@ from mmllm_ros.training.imagined import imagine_scene
 from mmllm_ros.training.loop import Schedule, _optimizers, fit
 from mmllm_ros.training.muon import orthogonal
 from mmllm_ros.training.settings import TrainSettings, read_settings
+from mmllm_ros.training.shards import Shards
 from mmllm_ros.training.targets import camera_targets, lidar_targets
-from mmllm_ros.training.train import _train_llm
+from mmllm_ros.training.train import _train_llm, connected
 
 RIG = load_rig("nuscenes")
 SHAPE = {
@@ -120,6 +122,21 @@ def test_a_view_turns_the_map_as_it_turns_the_targets():
         assert middle_of_mass(view) == pytest.approx(view @ straight, abs=0.2)
 
 
+def test_the_map_shows_where_something_came_and_where_it_went_and_nothing_of_what_stayed():
+    encoder = LidarEncoder(RIG, width=16).eval()
+    heights = np.linspace(-1.2, 0.2, 12)
+    wall = [(8.0, y, z, 0.5) for y in np.linspace(5.0, 9.0, 40) for z in heights]
+    sweeps = [LidarScan(0, "lidar", np.array([*wall, *((x, -4.0, z, 0.5) for z in heights)], np.float32)) for x in (12.0, 9.0)]
+    now, before = (Sweeps.of(*(encoder.prepare(sweep, None)[key][None] for key in ("now", "mount"))) for sweep in sweeps)
+    ground = birds_eye(
+        now, before, torch.zeros(1, 2), torch.zeros(1, *encoder.size), encoder.prepare(sweeps[0], None)["mount"][None]
+    )
+    for moved, x in zip(ground[0, -2:], (12.0, 9.0), strict=True):
+        row, column = (moved == moved.max()).nonzero().float().mean(0).add(0.5).mul(0.5).sub(REACH).tolist()
+        assert moved.max() > 0.5 and (row, column) == pytest.approx((x + RIG.lidar.position[0], -4.0), abs=0.5)
+        assert moved[:, SIDE // 2 :].max() == 0
+
+
 def test_mirrored_targets_are_the_targets_of_the_mirrored_scene():
     encoder = CameraEncoder(RIG, width=32, depth=1, heads=2)
     left, right = (
@@ -132,6 +149,21 @@ def test_mirrored_targets_are_the_targets_of_the_mirrored_scene():
     assert dict(zip(flipped.cell, flipped.place[:, 0], strict=True)) == pytest.approx(
         dict(zip(right.cell, right.place[:, 0], strict=True)), abs=1e-6
     )
+
+
+def test_frames_that_train_have_one_half_a_second_before_them(tmp_path):
+    for shard, previous in enumerate(([0, 0, 1], [0, 1, 1])):
+        folder = tmp_path / f"{shard:05d}"
+        folder.mkdir()
+        np.save(folder / "previous.npy", np.array(previous))
+        np.save(folder / "lidar.npy", np.arange(3.0)[:, None] + 10 * shard)
+        truths = [dataclasses.replace(scenes.scene(), stamp=10 * shard + row) for row in range(3)]
+        (folder / "truth.jsonl").write_text("".join(json.dumps(truth.to_json()) + "\n" for truth in truths))
+    shards = Shards(sorted(tmp_path.iterdir()), RIG)
+    assert [truth.stamp for truth in shards.truths] == [1, 2, 12] and len(shards) == 3
+    batch = shards.lidar(np.array([2, 0, 1]), np.array([False, False, True]))
+    assert batch["now"].flatten().tolist() == [12.0, 1.0, 2.0] and batch["before"].flatten().tolist() == [11.0, 0.0, 2.0]
+    assert batch["gap"].tolist() == [0.5, 0.5, 0.0]
 
 
 def write(truth: SceneTruth, prompt: Prompt, rng: np.random.Generator) -> phrases.TextScene:
@@ -342,9 +374,32 @@ def test_an_llm_goes_on_from_the_one_it_is_told_to_start_from(tmp_path):
     assert 0 < apart < 0.02
 
 
+def test_connectors_go_on_from_those_of_the_model_they_are_told_to_start_from(tmp_path):
+    prompt = Prompt(text.make_tokenizer("{question}"), "{question}")
+    text.save_llm(text.make_llm(prompt.tokenizer, SHAPE), prompt, tmp_path / "llm")
+    for encoder in (CameraEncoder(RIG, width=32, depth=1, heads=2), LidarEncoder(RIG), ImuEncoder(RIG)):
+        encoder.save(tmp_path / "encoders" / encoder.modality)
+    settings = TrainSettings(
+        name="on", rig="nuscenes", seed=1, prompt="{question}", frames=0, calibration_scenes=0, llm=SHAPE,
+        connector={"linked_blocks": 2, "trunk": 16, "rank": 4}, schedules={}, batches={},
+    )  # fmt: skip
+    first = connected(settings, RIG, tmp_path)
+    for parameter in first.connectors.parameters():
+        nn.init.normal_(parameter)
+    first.save(tmp_path / "first")
+    on = dataclasses.replace(settings, seed=2, connector={**settings.connector, "start": str(tmp_path / "first")})
+    second = connected(on, RIG, tmp_path).connectors.state_dict()
+    for key, value in first.connectors.state_dict().items():
+        torch.testing.assert_close(second[key], value, atol=2e-3, rtol=2e-3)
+
+
 @pytest.mark.parametrize(
     ("change", "complaint"),
-    [(("seed: 1", "sede: 1"), "sede"), (("  world:", "  planet:"), "planet"), (("steps: 850", "stpes: 850"), "stpes")],
+    [
+        (("seed: 1", "sede: 1"), "sede"),
+        (("  lidar: {batch", "  planet: {batch"), "planet"),
+        (("steps: 850", "stpes: 850"), "stpes"),
+    ],
 )
 def test_a_misspelt_entry_of_a_training_configuration_is_named(tmp_path, change, complaint):
     shipped = Path(__file__).parents[2] / "config" / "train" / "drive_tiny.yaml"

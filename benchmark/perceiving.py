@@ -1,0 +1,100 @@
+# Copyright 2026 The mmllm_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""What the encoders read where an object is: on drives that none learned from, with the frame half a second before and without.
+
+    python benchmark/perceiving.py --json out/perceiving.json
+    python benchmark/perceiving.py --learned out/train/frames/00000    # and on a shard that they learned from
+
+An encoder that tells what moves no better with the older frame than without does not compare them. One that does much better on
+frames that it learned from knows them by heart.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor
+
+from mmllm_ros.encoders import CameraEncoder, LidarEncoder, load_encoder
+from mmllm_ros.encoders.proposals import SHARES, STATUSES
+from mmllm_ros.resources import default_model
+from mmllm_ros.rig import load_rig
+from mmllm_ros.simulator.splits import scene_seed
+from mmllm_ros.training.render import SCENES_PER_SHARD, ShardJob, render_shard
+from mmllm_ros.training.shards import Shards
+from mmllm_ros.training.targets import ABSENT, CellTargets, camera_targets, lidar_targets
+
+FIRST_SCENE = 100_000
+"""Of the validation split: no temperature and no plan table was made from scenes this far on."""
+
+
+def looks(
+    encoder: CameraEncoder | LidarEncoder, shards: Shards, alone: bool
+) -> Iterator[tuple[dict[str, Tensor], list[CellTargets]]]:
+    """Batches of one frame, all views of a camera, with what there is to see in them."""
+    views = np.arange(len(shards.rig.cameras))
+    for frame, truth in enumerate(shards.truths):
+        if encoder.modality == "lidar":
+            batch, seen = shards.lidar(np.array([frame]), np.array([alone])), [lidar_targets(truth, encoder.side, np.eye(2))]
+        else:
+            batch = shards.camera(np.full(len(views), frame), views, np.full(len(views), alone))
+            shape = encoder.rows, encoder.columns, encoder.size[0] / encoder.size[1]
+            seen = [camera_targets(truth, mount, *shape) for mount in shards.rig.cameras]
+        yield batch, seen
+
+
+@torch.inference_mode()
+def perceived(encoder: CameraEncoder | LidarEncoder, shards: Shards, alone: bool) -> dict[str, float]:
+    """Shares of objects read rightly at their centres: by group, and the statuses `moving` and `stopped` by themselves."""
+    right: dict[str, list[bool]] = {group: [] for group in (*SHARES, "moving", "stopped")}
+    for batch, seen in looks(encoder, shards, alone):
+        _, outputs = encoder.proposals.read(encoder.cells(batch))
+        for view, targets in enumerate(seen):
+            for group, labels in zip(SHARES, (targets.kind, targets.status, targets.colour), strict=True):
+                told = targets.centre & (labels != ABSENT)
+                hit = outputs[group][view, targets.cell[told]].argmax(-1).numpy() == labels[told]
+                right[group] += hit.tolist()
+                for name in ("moving", "stopped") if group == "status" else ():
+                    right[name] += hit[labels[told] == STATUSES.index(name)].tolist()
+    silent = encoder.proposals.unread
+    return {"objects": len(right["class"]), **{k: float(np.mean(v)) for k, v in right.items() if v and k not in silent}}
+
+
+def main() -> None:
+    """Render, read, print and write."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", type=Path, default=default_model())
+    parser.add_argument("--rig", default="nuscenes")
+    parser.add_argument("--shards", type=int, default=3, help="of 25 drives each")
+    parser.add_argument("--learned", type=Path, nargs="*", default=[], help="shards of a training, for comparison")
+    parser.add_argument("--json", type=Path)
+    arguments = parser.parse_args()
+    rig, rows = load_rig(arguments.rig), []
+    with tempfile.TemporaryDirectory() as folder:
+        fresh = [Path(folder) / f"{index:05d}" for index in range(arguments.shards)]
+        for index, shard in enumerate(fresh):
+            render_shard(ShardJob(shard, arguments.rig, scene_seed("val", FIRST_SCENE + index * SCENES_PER_SHARD), "mixed"))
+        for modality in ("lidar", "camera"):
+            encoder = load_encoder(arguments.model / "encoders" / modality, rig, "cpu")
+            cases = [("never seen", fresh, False), ("never seen, no older frame", fresh, True)]
+            for name, shards, alone in cases + [("learned from", arguments.learned, False)] * bool(arguments.learned):
+                rows.append({"encoder": modality, "frames": name, **perceived(encoder, Shards(shards, rig), alone)})
+    table = Table(*rows[-1])
+    for row in rows:
+        table.add_row(*(f"{100 * v:.0f} %" if isinstance(v, float) else str(v) for v in (row.get(key, "") for key in rows[-1])))
+    Console().print(table)
+    if arguments.json:
+        arguments.json.parent.mkdir(parents=True, exist_ok=True)
+        arguments.json.write_text(json.dumps(rows, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

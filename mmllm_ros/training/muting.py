@@ -1,0 +1,46 @@
+# Copyright 2026 The mmllm_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""In some frames only read-outs speak, and not all of those: what a connector so learns, another sensor's tokens can inherit.
+
+A lidar finds what a camera finds, but has no colours; a radar would not know classes. A connector that had never met a read-out
+that says nothing would take it for something (adaptation/inherit.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..encoders.proposals import SHARES, silence
+from ..latent.connector import Connector
+
+MUTED = 0.2
+"""Share of frames in which of a modality's tokens only the read-outs speak."""
+UNREAD = 1 / 3
+"""How often in those a group of read-outs says nothing either."""
+
+
+@dataclass(frozen=True, slots=True)
+class Muting:
+    """In which frames only read-outs of a modality speak, bool [F], and of which groups not even they, bool [F, 3]."""
+
+    rows: Tensor
+    groups: Tensor
+
+    def of(self, connector: Connector, values: Tensor) -> Tensor:
+        """What is left of tokens [F, T, D]; tokens without read-outs stay as they are."""
+        return silence(connector.muted(values, self.rows), self.groups) if connector.readouts else values
+
+
+def draw_muting(modalities: Sequence[str], frames: int, rng: np.random.Generator) -> dict[str, Muting]:
+    """What is muted of `frames` frames, of each modality for itself."""
+    drawn = {}
+    for modality in modalities:
+        rows = rng.random(frames) < MUTED
+        groups = rows[:, None] & (rng.random((frames, len(SHARES))) < UNREAD)
+        drawn[modality] = Muting(torch.from_numpy(rows), torch.from_numpy(groups))
+    return drawn
