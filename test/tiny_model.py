@@ -25,6 +25,8 @@ PHRASES = (
     "cars truck trucks bus buses pedestrian pedestrians bicycle bicycles traffic cone cones barrier barriers thing things",
     "lights moving stopped parked standing turning braking not with without rider red green yellow yes no",
 )
+CONNECTORS = 1
+"""Seed of the connectors, next to that of the LLM."""
 
 
 def tiny_tokenizer() -> PreTrainedTokenizerFast:
@@ -62,6 +64,8 @@ def make_tiny_model(folder: Path, seed: int = 0, rig: str = "front") -> Path:
         ImuEncoder(mounts, **shape),
     ]
     connectors, revisions = {}, {}
+    # Not drawn after the encoders: what a toy learns should not hang on the shape of another part.
+    torch.manual_seed(seed + CONNECTORS)
     for encoder in encoders:
         encoder.save(folder / "encoders" / encoder.modality)
         shape = {"linked_blocks": 3, "trunk": 64, "rank": 8, "readouts": encoder.readouts}
