@@ -1,6 +1,6 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""How long an answer takes, and how many tokens a second each encoder makes, with the shipped model.
+"""How long an answer takes, how many tokens a second each encoder makes, and what health signals cost, with the shipped model.
 
     python benchmark/speed.py --json out/speed.json
 
@@ -23,6 +23,7 @@ from rich.table import Table
 
 from mmllm_ros.assistant import Assistant
 from mmllm_ros.config import LlmConfig
+from mmllm_ros.context.signals import camera_signals, imu_signals, lidar_signals
 from mmllm_ros.encoders import load_encoder
 from mmllm_ros.model import Model
 from mmllm_ros.question_sets import simulated
@@ -38,11 +39,11 @@ def percentiles(seconds: list[float]) -> dict[str, float]:
     return {"p50_ms": 1e3 * float(np.quantile(seconds, 0.5)), "p95_ms": 1e3 * float(np.quantile(seconds, 0.95))}
 
 
-def timed(work: Callable[[], object]) -> float:
-    """Seconds that `work` takes."""
-    started = time.perf_counter()
+def timed(work: Callable[[], object], clock: Callable[[], float] = time.perf_counter) -> float:
+    """Seconds that `work` takes by `clock`."""
+    started = clock()
     work()
-    return time.perf_counter() - started
+    return clock() - started
 
 
 def answers(folder: Path, rig: Rig) -> dict:
@@ -87,13 +88,26 @@ def encoders(folder: Path, rig: Rig) -> dict:
     return figures
 
 
+def signals() -> dict:
+    """CPU time of the health signals of one large frame of each modality, with the frame before it."""
+    drive = Drive(500_000_000, load_rig("front"), "day")
+    rng, window = np.random.default_rng(0), drive.capture().imu
+    image, points = rng.integers(0, 256, (900, 1600, 3), dtype=np.uint8), rng.normal(0.0, 20.0, (65536, 4)).astype(np.float32)
+    works = {
+        "camera, 900 x 1600": lambda: camera_signals(image, image),
+        "lidar, 65,536 points": lambda: lidar_signals(points, points),
+        "imu": lambda: imu_signals(window),
+    }
+    return {name: percentiles([timed(work, time.thread_time) for _ in range(REPEATS)]) for name, work in works.items()}
+
+
 def main() -> None:
     """Measure, print, write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", type=Path, default=default_model())
     parser.add_argument("--json", type=Path, default=Path("out/speed.json"))
     arguments = parser.parse_args()
-    report = {"threads": torch.get_num_threads()}
+    report = {"threads": torch.get_num_threads(), "signals": signals()}
     view = Table("rig", "what", "p50 [ms]", "p95 [ms]", "tokens/s", "ratio", title=f"{report['threads']} threads")
     for name in ("front", "nuscenes"):
         rig = load_rig(name)
@@ -106,6 +120,8 @@ def main() -> None:
             ratio = f"{row['batched / one by one']:.2f} of one by one" if row["frames"] > 1 else ""
             figures = (f"{row['p50_ms']:.1f}", f"{row['p95_ms']:.1f}", f"{row['tokens/s']:.0f}", ratio)
             view.add_row(name, f"{modality} encoder, {row['frames']} frame(s)", *figures)
+    for name, row in report["signals"].items():
+        view.add_row("any", f"health signals, {name}", f"{row['p50_ms']:.1f}", f"{row['p95_ms']:.1f}", "", "")
     Console().print(view)
     arguments.json.parent.mkdir(parents=True, exist_ok=True)
     arguments.json.write_text(json.dumps(report, indent=1) + "\n")
