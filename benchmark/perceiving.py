@@ -27,8 +27,7 @@ from mmllm_ros.encoders import CameraEncoder, LidarEncoder, load_encoder
 from mmllm_ros.encoders.proposals import SHARES, STATUSES
 from mmllm_ros.resources import default_model
 from mmllm_ros.rig import load_rig
-from mmllm_ros.simulator.splits import scene_seed
-from mmllm_ros.training.render import SCENES_PER_SHARD, ShardJob, render_shard
+from mmllm_ros.training.render import FRAMES_PER_SHARD, render
 from mmllm_ros.training.shards import Shards
 from mmllm_ros.training.targets import ABSENT, CellTargets, camera_targets, lidar_targets
 
@@ -79,9 +78,8 @@ def main() -> None:
     arguments = parser.parse_args()
     rig, rows = load_rig(arguments.rig), []
     with tempfile.TemporaryDirectory() as folder:
-        fresh = [Path(folder) / f"{index:05d}" for index in range(arguments.shards)]
-        for index, shard in enumerate(fresh):
-            render_shard(ShardJob(shard, arguments.rig, scene_seed("val", FIRST_SCENE + index * SCENES_PER_SHARD), "mixed"))
+        frames = arguments.shards * FRAMES_PER_SHARD
+        fresh = render(Path(folder), frames, arguments.rig, split="val", first_scene=FIRST_SCENE)
         for modality in ("lidar", "camera"):
             encoder = load_encoder(arguments.model / "encoders" / modality, rig, "cpu")
             cases = [("never seen", fresh, False), ("never seen, no older frame", fresh, True)]

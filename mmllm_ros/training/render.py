@@ -37,11 +37,15 @@ class ShardJob:
     context: str
 
 
-def render(folder: Path, frames: int, rig: str, context: str = "mixed") -> list[Path]:
-    """Render at least `frames` frames of the train split below `folder`; those already there stay. Returns the shards."""
+def render(folder: Path, frames: int, rig: str, context: str = "mixed", split: str = "train", first_scene: int = 0) -> list[Path]:
+    """Render at least `frames` frames of `split`, from `first_scene` on, below `folder`; those already there stay.
+
+    Returns the shards.
+    """
     shards = -(-frames // FRAMES_PER_SHARD)
     jobs = [
-        ShardJob(folder / f"{index:05d}", rig, scene_seed("train", index * SCENES_PER_SHARD), context) for index in range(shards)
+        ShardJob(folder / f"{index:05d}", rig, scene_seed(split, first_scene + index * SCENES_PER_SHARD), context)
+        for index in range(shards)
     ]
     missing = [job for job in jobs if not job.folder.is_dir()]
     if missing:
