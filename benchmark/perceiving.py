@@ -14,14 +14,12 @@ from __future__ import annotations
 import argparse
 import json
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import torch
 from rich.console import Console
 from rich.table import Table
-from torch import Tensor
 
 from mmllm_ros.encoders import CameraEncoder, LidarEncoder, load_encoder
 from mmllm_ros.encoders.proposals import SHARES, STATUSES
@@ -29,34 +27,19 @@ from mmllm_ros.resources import default_model
 from mmllm_ros.rig import load_rig
 from mmllm_ros.training.render import FRAMES_PER_SHARD, render
 from mmllm_ros.training.shards import Shards
-from mmllm_ros.training.targets import ABSENT, CellTargets, camera_targets, lidar_targets
+from mmllm_ros.training.targets import ABSENT, cell_targets
 
 FIRST_SCENE = 100_000
 """Of the validation split: no temperature and no plan table was made from scenes this far on."""
-
-
-def looks(
-    encoder: CameraEncoder | LidarEncoder, shards: Shards, alone: bool
-) -> Iterator[tuple[dict[str, Tensor], list[CellTargets]]]:
-    """Batches of one frame, all views of a camera, with what there is to see in them."""
-    views = np.arange(len(shards.rig.cameras))
-    for frame, truth in enumerate(shards.truths):
-        if encoder.modality == "lidar":
-            batch, seen = shards.lidar(np.array([frame]), np.array([alone])), [lidar_targets(truth, encoder.side, np.eye(2))]
-        else:
-            batch = shards.camera(np.full(len(views), frame), views, np.full(len(views), alone))
-            shape = encoder.rows, encoder.columns, encoder.size[0] / encoder.size[1]
-            seen = [camera_targets(truth, mount, *shape) for mount in shards.rig.cameras]
-        yield batch, seen
 
 
 @torch.inference_mode()
 def perceived(encoder: CameraEncoder | LidarEncoder, shards: Shards, alone: bool) -> dict[str, float]:
     """Shares of objects read rightly at their centres: by group, and the statuses `moving` and `stopped` by themselves."""
     right: dict[str, list[bool]] = {group: [] for group in (*SHARES, "moving", "stopped")}
-    for batch, seen in looks(encoder, shards, alone):
-        _, outputs = encoder.proposals.read(encoder.cells(batch))
-        for view, targets in enumerate(seen):
+    for frame, truth in enumerate(shards.truths):
+        _, outputs = encoder.proposals.read(encoder.cells(shards.inputs(encoder.modality, np.array([frame]), alone)))
+        for view, targets in enumerate(cell_targets(truth, encoder)):
             for group, labels in zip(SHARES, (targets.kind, targets.status, targets.colour), strict=True):
                 told = targets.centre & (labels != ABSENT)
                 hit = outputs[group][view, targets.cell[told]].argmax(-1).numpy() == labels[told]

@@ -4,14 +4,16 @@
 
 python benchmark/switching.py --json out/switching.json
 
-A drive in one process, and a client in another. An operator's override is the switch: from the call that sets it to the first
-answer without the sensor, from the call to the first answer with it, with weights resident and unloaded. Then random switches
-while questions are asked without a pause. The monitor's own load is that of its process beside six cameras, lidar and IMU.
+Every node is a process of its own, as `ros2 launch` starts them, and the client another. An operator's override is the switch.
+Measured is the time from the plan that tells it to the first answer without the sensor, and to the first new tokens, with weights
+resident and unloaded. Then random switches while questions are asked without a pause. The monitor's own load is its process's,
+beside six cameras, lidar and IMU.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import signal
@@ -19,6 +21,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -39,7 +42,7 @@ from mmllm_ros.nodes import qos
 
 QUESTION = "Are there any cars?"
 MODALITIES = ("camera", "lidar", "imu")
-FOREVER = ("--ros-args", "-p", "duration:=0.0")
+NODES = ("simulator", "camera_encoder", "lidar_encoder", "imu_encoder", "llm", "context_monitor")
 
 
 class Client:
@@ -145,28 +148,31 @@ def random_switches(client: Client, count: int) -> dict[str, float]:
     return {"switches": count, **found}
 
 
-def monitor_load(seconds: float) -> float:
-    """Share of a core that the monitor takes beside the simulator and the encoders of six cameras, lidar and IMU."""
-    nodes = ("simulator", "camera_encoder", "lidar_encoder", "imu_encoder", "llm", "context_monitor")
-    environment = {**os.environ, "ROS_DOMAIN_ID": "94"}
+@contextlib.contextmanager
+def robot(rig: str, domain: str) -> Iterator[dict[str, subprocess.Popen]]:
+    """A simulated robot on its own DDS domain, its processes by node name."""
+    environment = {**os.environ, "ROS_DOMAIN_ID": domain}
+    options = ["--ros-args", "-p", f"rig:={rig}", "--log-level", "error"]
     running = {
-        name: subprocess.Popen(
-            [sys.executable, "-m", f"mmllm_ros.nodes.{name}", "--ros-args", "-p", "rig:=nuscenes", "--log-level", "error"],
-            env=environment,
-        )
-        for name in nodes
+        name: subprocess.Popen([sys.executable, "-m", f"mmllm_ros.nodes.{name}", *options], env=environment) for name in NODES
     }
     try:
-        time.sleep(25.0)
-        process = psutil.Process(running["context_monitor"].pid)
-        before, began = sum(process.cpu_times()[:2]), time.monotonic()
-        time.sleep(seconds)
-        return (sum(process.cpu_times()[:2]) - before) / (time.monotonic() - began)
+        yield running
     finally:
         for process in running.values():
             process.send_signal(signal.SIGINT)
         for process in running.values():
             process.wait(60)
+
+
+def monitor_load(seconds: float) -> float:
+    """Share of a core that the monitor takes beside the simulator and the encoders of six cameras, lidar and IMU."""
+    with robot("nuscenes", "94") as running:
+        time.sleep(25.0)
+        process = psutil.Process(running["context_monitor"].pid)
+        before, began = sum(process.cpu_times()[:2]), time.monotonic()
+        time.sleep(seconds)
+        return (sum(process.cpu_times()[:2]) - before) / (time.monotonic() - began)
 
 
 def main() -> None:
@@ -177,28 +183,28 @@ def main() -> None:
     parser.add_argument("--switches", type=int, default=1000, help="at random")
     arguments = parser.parse_args()
     load = monitor_load(20.0)
-    drive = subprocess.Popen([sys.executable, "-m", "mmllm_ros.nodes.drive", *FOREVER], stdout=subprocess.DEVNULL)
-    try:
+    spent: dict[str, dict[str, list[float]]] = {"unplug": {}, "plug": {}, "reload": {}}
+    with robot("front", os.environ["ROS_DOMAIN_ID"]):
         client = Client()
         client.ready()
-        spent: dict[str, list[float]] = {"unplug": [], "plug": [], "reload": []}
-        for _ in range(arguments.times):
-            spent["unplug"].append(unplug(client, "lidar"))
-            spent["plug"].append(plug(client, "lidar"))
-        for _ in range(max(3, arguments.times // 5)):
-            spent["reload"].append(reload(client, "lidar"))
+        for modality in MODALITIES:
+            for what, switch in (("unplug", unplug), ("plug", plug)) * arguments.times:
+                spent[what].setdefault(modality, []).append(switch(client, modality))
+        spent["reload"]["lidar"] = [reload(client, "lidar") for _ in range(max(3, arguments.times // 5))]
         switches = random_switches(client, arguments.switches)
-    finally:
-        drive.send_signal(signal.SIGINT)
-        drive.wait(60)
     report = {
-        **{f"{what}_s": {"p50": float(np.median(times)), "max": max(times)} for what, times in spent.items()},
+        **{
+            f"{what}_s": {name: {"p50": float(np.median(times)), "max": max(times)} for name, times in rows.items()}
+            for what, rows in spent.items()
+        },
         "random": switches,
         "monitor_share_of_a_core": load,
     }
     console = Console()
-    for what, times in spent.items():
-        console.print(f"{what}: {1000 * np.median(times):.0f} ms (median of {len(times)}), {1000 * max(times):.0f} ms at most")
+    for what, rows in spent.items():
+        for name, times in rows.items():
+            middle, most = 1000 * np.median(times), 1000 * max(times)
+            console.print(f"{what} {name}: {middle:.0f} ms (median of {len(times)}), {most:.0f} ms at most")
     console.print(f"{switches['switches']} random switches: {switches['lost']} of {switches['asked']} answers lost")
     console.print(f"monitor: {100 * load:.1f} % of a core beside six cameras, lidar and IMU")
     arguments.json.parent.mkdir(parents=True, exist_ok=True)

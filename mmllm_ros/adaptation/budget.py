@@ -51,7 +51,7 @@ class Pace:
 
 
 USUAL = Pace(1e-3, 16)
-GENTLE = Pace(1e-4, 6)
+GENTLE = Pace(1e-4, 10)
 """Of an heir: a few hundred lessons at the usual pace unlearn more of what it was left than they teach."""
 
 

@@ -24,6 +24,8 @@ from .lessons import Lesson
 AT_ONCE = 64
 AGREEMENT = 2.0
 """Weight of the disagreement with siblings beside the answers."""
+TEMPERATURES = (1.0, 1.2, 1.4, 1.7, 2.0)
+"""An examination looks at answers as they are, and as they would be if they were less sure."""
 EVERYTHING = 0.5
 """Share of questions that see all modalities; the others see the learners and each other modality with even odds."""
 
@@ -88,14 +90,25 @@ class Rows:
             banks[modality] = connector(values, places, valid, linked_blocks=reach, sources=sources)
         return banks
 
-    def loss(self, banks: Mapping[str, Bank], rows: np.ndarray, row: Tensor, seen: Mapping[str, Tensor]) -> tuple[Tensor, float]:
-        """Mean cross-entropy of the answers of `rows`, and the share of right ones; `row` says where in `banks` each looks."""
+    def loss(
+        self,
+        banks: Mapping[str, Bank],
+        rows: np.ndarray,
+        row: Tensor,
+        seen: Mapping[str, Tensor],
+        temperatures: Sequence[float] = (1.0,),
+    ) -> tuple[Tensor, float]:
+        """Mean cross-entropy of the answers of `rows` at each of `temperatures` [n], and the share of right ones.
+
+        `row` says where in `banks` each looks.
+        """
         device = self.model.llm.device
         seen = {modality: flags.to(device) for modality, flags in seen.items()}
-        value, right = torch.zeros((), device=device), 0
+        value, right = torch.zeros(len(temperatures), device=device), 0
         for packed in pack([self.pairs[index] for index in rows], row.tolist(), self.model.tokenizer.pad_token_id or 0, device):
-            loss, count = packed_loss(self.texts.logits(packed, packed_bank(banks, packed, seen)), packed)
-            value, right = value + loss, right + count
+            logits = self.texts.logits(packed, packed_bank(banks, packed, seen))
+            losses, counts = zip(*(packed_loss(logits / temperature, packed) for temperature in temperatures), strict=True)
+            value, right = value + torch.stack(losses), right + counts[0]
         return value / len(rows), right / len(rows)
 
     def lesson(
@@ -106,18 +119,21 @@ class Rows:
         banks = self.banks(learning, moments, depth)
         value, right = self.loss(banks, rows, row, self.draw_seen(rows, rng))
         pairs = {pair: matched[moments] for pair, matched in self.matched.items()}
-        return value + AGREEMENT * disagreement(banks, pairs), right
+        return value.squeeze(0) + AGREEMENT * disagreement(banks, pairs), right
 
     @torch.no_grad()
     def examine(self, learning: Mapping[str, Connector], depth: int, most: int | None = None) -> tuple[float, float]:
-        """Mean loss and share of right answers over all rows, or the first `most`, as `examined`."""
-        total, chosen = np.zeros(2), np.arange(len(self))[:most]
+        """Mean loss and share of right answers over all rows, or the first `most`, as `examined`.
+
+        The loss is that at the temperature that suits it best: to be less wrong is not the same as to be less sure.
+        """
+        total, chosen = np.zeros(len(TEMPERATURES) + 1), np.arange(len(self))[:most]
         for rows in np.array_split(chosen, -(-len(chosen) // AT_ONCE)):
             moments, row = self.moment[rows].unique(return_inverse=True)
-            loss, right = self.loss(self.banks(learning, moments, depth), rows, row, self.examined(rows))
-            total += len(rows) * np.array([loss.item(), right])
-        loss, right = (total / len(chosen)).tolist()
-        return loss, right
+            losses, right = self.loss(self.banks(learning, moments, depth), rows, row, self.examined(rows), TEMPERATURES)
+            total += len(rows) * np.array([*losses.tolist(), right])
+        *losses, right = (total / len(chosen)).tolist()
+        return min(losses), right
 
 
 def _there(moments: Sequence[tuple], modality: str) -> bool:

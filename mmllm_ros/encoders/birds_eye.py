@@ -8,12 +8,14 @@ From above an object looks the same wherever it is, and what moved by itself lie
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from .scan_matching import Sweeps, move
+from .moving import gone_through
+from .scan_matching import Sweeps, move, move_back
 
 REACH, CELL = 36.0, 0.5
 """Half the side of the map [m], with the base frame's origin in its middle, and the side of one of its cells [m]."""
@@ -23,7 +25,7 @@ EDGES = (-0.3, 0.15, 0.5, 0.9, 1.3, 1.8, 2.6, 4.0)
 SLICES = len(EDGES) - 1
 LOUD = 3.0
 """So much stronger is told that something moved: it is rare, and nothing else tells what moves from what has stopped."""
-CHANNELS = SLICES + 2 + SLICES - 1 + 1 + 2
+CHANNELS = SLICES + 2 + SLICES - 1 + 1 + 2 + 2
 
 
 def birds_eye(
@@ -32,7 +34,8 @@ def birds_eye(
     """Two sweeps as one map: [B, CHANNELS, SIDE, SIDE], first forward, then left.
 
     Of the newer sweep the returns in each slice (logarithmic) and the mean intensity of ground and of what stands on it, of the
-    older one the slices above the ground, how far away a cell is, and what moved by itself: where something came, where it went.
+    older one the slices above the ground, how far away a cell is, and what moved by itself: where something came, where it went,
+    and of what share of a cell's returns the other sweep's beams tell that.
 
     Args:
         now, before: the sweeps.
@@ -41,18 +44,18 @@ def birds_eye(
         mount: [B, 5], of which the last three are the lidar's position.
         view: [B, 2, 2], turns or mirrors what is seen.
     """
-    bearing = now.bearings()[None, None, :]
-    height = mount[:, 4, None, None]
-    x, y = now.reach * bearing.cos(), now.reach * bearing.sin()
-    old_x, old_y = move(before.reach * bearing.cos(), before.reach * bearing.sin(), *motion[:, :, None, None].unbind(1))
-    new = _counted(x, y, now.z + height, now.reach > 0, mount, view, intensity)
-    old = _counted(old_x, old_y, before.z + height, before.reach > 0, mount, view)
-    shine = new[:, SLICES:] / torch.stack([new[:, 0], new[:, 1:SLICES].sum(1)], 1).clamp(min=1.0)
+    motion, height = motion[:, :, None, None].unbind(1), mount[:, 4, None, None]
+    x, y = now.ground_plane()
+    old_x, old_y = move(*before.ground_plane(), *motion)
+    came = gone_through(*move_back(x, y, *motion), now.z, before, before.z + height > EDGES[1])
+    went = gone_through(old_x, old_y, before.z, now, now.z + height > EDGES[1])
+    new, new_told = _counted(x, y, now.z + height, now.reach > 0, (intensity, came), mount, view)
+    old, old_told = _counted(old_x, old_y, before.z + height, before.reach > 0, (went,), mount, view)
     middle = torch.linspace(-REACH, REACH, 2 * SIDE + 1, device=x.device)[1::2]
     away = torch.hypot(middle[:, None], middle[None, :]).expand(len(x), 1, -1, -1) / REACH
-    stands, stood = (part[:, 1:SLICES].sum(1, keepdim=True).clamp(max=1.0) for part in (new, old))
-    moved = [LOUD * (stands - _near(stood)).relu(), LOUD * (stood - _near(stands)).relu()]
-    return torch.cat([new[:, :SLICES].log1p(), shine, old[:, 1:SLICES].log1p(), away, *moved], dim=1)
+    stands, stood = (slices[:, 1:].sum(1, keepdim=True).clamp(max=1.0) for slices in (new, old))
+    moved = [(stands - _near(stood)).relu(), (stood - _near(stands)).relu(), new_told[:, 3:], old_told[:, 1:]]
+    return torch.cat([new.log1p(), new_told[:, :2], old[:, 1:].log1p(), away, LOUD * torch.cat(moved, dim=1)], dim=1)
 
 
 def _near(cells: Tensor) -> Tensor:
@@ -61,13 +64,13 @@ def _near(cells: Tensor) -> Tensor:
 
 
 def _counted(
-    x: Tensor, y: Tensor, height: Tensor, there: Tensor, mount: Tensor, view: Tensor | None, intensity: Tensor | None = None
-) -> Tensor:
-    """Returns by slice, and with `intensity` its sums on the ground and above it: [B, channels, SIDE, SIDE].
+    x: Tensor, y: Tensor, height: Tensor, there: Tensor, told: Sequence[Tensor], mount: Tensor, view: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    """Returns by slice [B, SLICES, SIDE, SIDE], and the mean of each number told, on the ground and above: [B, 2 each, ...].
 
     A return is shared by the four cells around it, so that a motion of less than a cell shows.
     """
-    batch, channels = len(x), SLICES + 2 * (intensity is not None)
+    batch, channels = len(x), SLICES + 2 * len(told)
     x, y = x + mount[:, 2, None, None], y + mount[:, 3, None, None]
     if view is not None:
         x, y = torch.einsum("bij,jbrc->ibrc", view, torch.stack([x, y])).unbind(0)
@@ -76,10 +79,12 @@ def _counted(
     kept = there & (level >= 0) & (level < SLICES) & (row >= 0) & (row < SIDE - 1) & (column >= 0) & (column < SIDE - 1)
     number = torch.arange(batch, device=x.device)[:, None, None].expand_as(row)[kept]
     row, column, level = row[kept], column[kept], level[kept]
-    shine = intensity[kept] if intensity is not None else None
     first_row, first_column = row.floor(), column.floor()
     right, down = column - first_column, row - first_row
-    cell = first_row.long() * SIDE + first_column.long()
+    corner = number * channels * SIDE * SIDE + first_row.long() * SIDE + first_column.long()
+    rows = [values[kept].nonzero().squeeze(1) for values in told]
+    above = corner + (SLICES + (level > 0).long()) * SIDE * SIDE
+    told_of = [(some, (above + 2 * i * SIDE * SIDE)[some], told[i][kept][some]) for i, some in enumerate(rows)]
     counted = x.new_zeros(batch * channels * SIDE * SIDE)
     for step, share in (
         (0, (1 - down) * (1 - right)),
@@ -87,11 +92,12 @@ def _counted(
         (SIDE, down * (1 - right)),
         (SIDE + 1, down * right),
     ):
-        counted.index_add_(0, (number * channels + level) * SIDE * SIDE + cell + step, share)
-        if shine is not None:
-            channel = SLICES + (level > 0).long()
-            counted.index_add_(0, (number * channels + channel) * SIDE * SIDE + cell + step, share * shine)
-    return counted.view(batch, channels, SIDE, SIDE)
+        counted.index_add_(0, corner + level * SIDE * SIDE + step, share)
+        for some, place, values in told_of:
+            counted.index_add_(0, place + step, share[some] * values)
+    counts, sums = counted.view(batch, channels, SIDE, SIDE).split([SLICES, 2 * len(told)], dim=1)
+    both = torch.stack([counts[:, 0], counts[:, 1:].sum(1)], 1).clamp(min=1.0)
+    return counts, sums / both.repeat(1, len(told), 1, 1)
 
 
 def bearings_and_ranges(x: Tensor, y: Tensor) -> Tensor:

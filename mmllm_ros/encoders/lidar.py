@@ -66,9 +66,9 @@ class LidarEncoder(Encoder):
         shape = {"width": width, "objects": objects, "sectors": sectors, "size": list(size)}
         super().__init__(rig, {"modality": self.modality, **shape})
         self.size = tuple(size)
-        self.near = nn.Sequential(Convolution(CHANNELS, 32, (2, 2)), Residual(32))
-        self.middle = nn.Sequential(Convolution(32, 64, (2, 2)), Residual(64))
-        self.far = nn.Sequential(Convolution(64, 96, (2, 2)), Residual(96))
+        self.near = nn.Sequential(Convolution(CHANNELS, 32, (2, 2)), Residual(32), Residual(32))
+        self.middle = nn.Sequential(Convolution(32, 64, (2, 2)), Residual(64), Residual(64))
+        self.far = nn.Sequential(Convolution(64, 96, (2, 2)), Residual(96), Residual(96))
         self.from_near, self.from_middle, self.from_far = (nn.Conv2d(inputs, 48, 1) for inputs in (32, 64, 96))
         self.joined = nn.Conv2d(48, width, 1)
         self.told = nn.Linear(4, width)

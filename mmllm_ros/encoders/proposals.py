@@ -51,6 +51,20 @@ def silence(values: Tensor, groups: Tensor) -> Tensor:
     return torch.cat([rest, *map(torch.where, silent, even, told)], dim=-1)
 
 
+def clarify(tokens: Tensor, labels: Tensor, clarity: Tensor) -> Tensor:
+    """Tokens [B, T, D] as a better sensor would read them: drawn by `clarity` [B], 0 to 1, to what is true.
+
+    `labels`, int [B, T, 4], say whether there is an object and which of each of SHARES it has; nothing is drawn to one below 0.
+    """
+    sizes = [GROUPS[group] for group in ("object", *SHARES)]
+    rest, *told = tokens.split([tokens.shape[-1] - sum(sizes), *sizes], dim=-1)
+    clear = []
+    for part, label in zip(told, labels[..., None].unbind(-2), strict=True):
+        true = label if part.shape[-1] == 1 else label == torch.arange(part.shape[-1], device=label.device)
+        clear.append(part.lerp(true.to(part.dtype), clarity[:, None, None] * (label >= 0)))
+    return torch.cat([rest, *clear], dim=-1)
+
+
 class Proposals(nn.Module):
     """Heads over cells and the choice of tokens.
 
@@ -74,6 +88,11 @@ class Proposals(nn.Module):
         """Cells [B, C, width] -> normalised features and the heads' raw outputs by group, each [B, C, size]."""
         features = self.norm(cells)
         return features, dict(zip(GROUPS, self.heads(features).split(list(GROUPS.values()), dim=-1), strict=True))
+
+    def head_rows(self) -> list[tuple[Tensor, Tensor]]:
+        """Weight and bias of the head of each group, in order, as views that share their memory."""
+        sizes = list(GROUPS.values())
+        return list(zip(self.heads.weight.split(sizes), self.heads.bias.split(sizes), strict=True))
 
     def forward(
         self,

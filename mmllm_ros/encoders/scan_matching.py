@@ -48,6 +48,11 @@ class Sweeps:
         columns = self.reach.shape[2]
         return torch.linspace(math.pi, -math.pi, 2 * columns + 1, device=self.reach.device)[1::2]
 
+    def ground_plane(self) -> tuple[Tensor, Tensor]:
+        """x and y of every return, [B, rows, columns] each."""
+        bearings = self.bearings()
+        return self.reach * bearings.cos(), self.reach * bearings.sin()
+
     def cells(self, x: Tensor, y: Tensor, z: Tensor) -> Tensor:
         """The number of the cell, row by row, in which points [B, ...] fall; those above or below fall into the border rows."""
         rows, columns = self.reach.shape[1:]
@@ -64,6 +69,13 @@ def move(x: Tensor, y: Tensor, forward: Tensor, yaw: Tensor) -> tuple[Tensor, Te
     x, y = x - forward * torch.cos(yaw / 2), y - forward * torch.sin(yaw / 2)
     sine, cosine = yaw.sin(), yaw.cos()
     return cosine * x + sine * y, cosine * y - sine * x
+
+
+def move_back(x: Tensor, y: Tensor, forward: Tensor, yaw: Tensor) -> tuple[Tensor, Tensor]:
+    """Points of the newer sweep, as they would have been seen before: the inverse of `move`."""
+    sine, cosine = yaw.sin(), yaw.cos()
+    x, y = cosine * x - sine * y, cosine * y + sine * x
+    return x + forward * torch.cos(yaw / 2), y + forward * torch.sin(yaw / 2)
 
 
 def _landmarks(sweep: Sweeps, height: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:

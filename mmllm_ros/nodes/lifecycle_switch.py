@@ -22,6 +22,17 @@ _NAMES = {
     Transition.TRANSITION_DEACTIVATE: "deactivate",
     Transition.TRANSITION_CLEANUP: "clean up",
 }
+_TOWARDS = {
+    (State.PRIMARY_STATE_UNCONFIGURED, True, True): Transition.TRANSITION_CONFIGURE,
+    (State.PRIMARY_STATE_UNCONFIGURED, True, False): Transition.TRANSITION_CONFIGURE,
+    (State.PRIMARY_STATE_UNCONFIGURED, False, True): Transition.TRANSITION_CONFIGURE,
+    (State.PRIMARY_STATE_INACTIVE, True, True): Transition.TRANSITION_ACTIVATE,
+    (State.PRIMARY_STATE_INACTIVE, True, False): Transition.TRANSITION_ACTIVATE,
+    (State.PRIMARY_STATE_INACTIVE, False, False): Transition.TRANSITION_CLEANUP,
+    (State.PRIMARY_STATE_ACTIVE, False, True): Transition.TRANSITION_DEACTIVATE,
+    (State.PRIMARY_STATE_ACTIVE, False, False): Transition.TRANSITION_DEACTIVATE,
+}
+"""The next transition from a state to a goal: (state, active, loaded)."""
 
 
 class LifecycleSwitch:
@@ -38,6 +49,8 @@ class LifecycleSwitch:
         self._change = node.create_client(ChangeState, f"{target}/change_state")
         self._pending: tuple[Client, Future, str, float] | None = None
         self._goal = (False, True)
+        self._state: int | None = None
+        self._asked = False
         self._refusals = 0
         self._pause_until = 0.0
 
@@ -68,35 +81,38 @@ class LifecycleSwitch:
         elif not self._get.service_is_ready():
             self.trouble = f"{self.target} is not running"
         elif now >= self._pause_until:
-            self._send(self._get, GetState.Request(), "get_state", self._on_state)
+            self._asked = False  # a plan that changes is followed from the state last told
+            if not self._transit():
+                self._ask()
+
+    def _ask(self) -> None:
+        self._send(self._get, GetState.Request(), "get_state", self._on_state)
 
     def _on_state(self, answer: GetState.Response) -> None:
-        state, (active, loaded) = answer.current_state.id, self._goal
-        if state == State.PRIMARY_STATE_UNCONFIGURED and (loaded or active):
-            self._transit(Transition.TRANSITION_CONFIGURE)
-        elif state == State.PRIMARY_STATE_INACTIVE and active:
-            self._transit(Transition.TRANSITION_ACTIVATE)
-        elif state == State.PRIMARY_STATE_ACTIVE and not active:
-            self._transit(Transition.TRANSITION_DEACTIVATE)
-        elif state == State.PRIMARY_STATE_INACTIVE and not loaded:
-            self._transit(Transition.TRANSITION_CLEANUP)
-        elif state == State.PRIMARY_STATE_FINALIZED:
-            self.trouble = f"{self.target} has been shut down"
-        else:
-            self.trouble = ""
+        self._state, self._asked = answer.current_state.id, True
+        if not self._transit():
+            ended = self._state == State.PRIMARY_STATE_FINALIZED
+            self.trouble = f"{self.target} has been shut down" if ended else ""
 
-    def _transit(self, transition: int) -> None:
+    def _transit(self) -> bool:
+        """Send the next transition from the known state to the goal; False where there is none."""
+        transition = _TOWARDS.get((self._state, *self._goal))
+        if transition is None:
+            return False
         request = ChangeState.Request(transition=Transition(id=transition))
         self._send(self._change, request, _NAMES[transition], lambda answer: self._on_change(answer, _NAMES[transition]))
+        return True
 
     def _on_change(self, answer: ChangeState.Response, what: str) -> None:
+        self._state = None
         if answer.success:
             self._refusals, self.trouble = 0, ""
-            self._send(self._get, GetState.Request(), "get_state", self._on_state)  # the next transition at once
+        elif self._asked:
+            self._refusals += 1
+            self._pause_until = time.monotonic() + min(2.0**self._refusals, _LONGEST_PAUSE)
+            self.trouble = f"{self.target} refused to {what}; its log says why"
             return
-        self._refusals += 1
-        self._pause_until = time.monotonic() + min(2.0**self._refusals, _LONGEST_PAUSE)
-        self.trouble = f"{self.target} refused to {what}; its log says why"
+        self._ask()  # the next transition at once; or it was in another state than it last told
 
     def _send(self, client: Client, request: object, what: str, on_answer: Callable) -> None:
         future = client.call_async(request)

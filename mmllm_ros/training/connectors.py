@@ -9,7 +9,7 @@ blocks, so that one set of weights serves any subset and any depth (modality dro
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +33,7 @@ from .packing import Packed, Pair, pack, packed_loss
 from .phrases import LESSONS
 from .processes import first_alone
 from .shards import Shards
+from .shown import shown
 
 EVERYTHING = 0.4
 """Share of questions that see all modalities; the others draw a subset evenly, the empty one included."""
@@ -45,12 +46,14 @@ ENCODED_AT_ONCE = 16
 class TokenTable:
     """The tokens of one modality for every frame: values float16 [frames, T, D], places float32 [frames, T, 3].
 
-    `sources` int64 [T] says from which source, by number, each of a frame's tokens comes.
+    `sources` int64 [T] says from which source, by number, each of a frame's tokens comes, `shown` int8 [frames, T, 4] what each
+    shows (shown.py).
     """
 
     values: Tensor
     places: Tensor
     sources: Tensor
+    shown: Tensor
 
 
 def encode_all(shards: Shards, encoders: Mapping[str, Encoder], folder: Path) -> dict[str, TokenTable]:
@@ -64,7 +67,7 @@ def _kept_table(shards: Shards, encoder: Encoder, folder: Path) -> TokenTable:
     if not path.is_file():
         table = _encode(shards, encoder)
         part = path.with_suffix(".part")
-        save_file({"values": table.values.contiguous(), "places": table.places.contiguous(), "sources": table.sources}, part)
+        save_file({field.name: getattr(table, field.name).contiguous() for field in fields(table)}, part)
         part.replace(path)
     return TokenTable(**load_file(path))
 
@@ -74,21 +77,13 @@ def _encode(shards: Shards, encoder: Encoder) -> TokenTable:
     values, places = [], []
     for start in track(range(0, len(shards), ENCODED_AT_ONCE), f"encode {encoder.modality}"):
         frames = np.arange(start, min(start + ENCODED_AT_ONCE, len(shards)))
-        value, place = encoder(_inputs(shards, encoder.modality, frames))
+        value, place = encoder(shards.inputs(encoder.modality, frames))
         values.append(value.reshape(len(frames), -1, value.shape[-1]).half())
         places.append(place.reshape(len(frames), -1, 3))
     sources = torch.arange(value.shape[0] // len(frames)).repeat_interleave(value.shape[1])
-    return TokenTable(torch.cat(values), torch.cat(places), sources)
-
-
-def _inputs(shards: Shards, modality: str, frames: np.ndarray) -> dict[str, Tensor]:
-    if modality == "imu":
-        return shards.imu(frames)
-    if modality == "lidar":
-        return shards.lidar(frames, np.zeros(len(frames), bool))
-    views = len(shards.rig.cameras)
-    repeated = np.repeat(frames, views)
-    return shards.camera(repeated, np.tile(np.arange(views), len(frames)), np.zeros(len(repeated), bool))
+    where = torch.cat(places)
+    labels = [shown(truth, shards.rig, place) for truth, place in zip(shards.truths, where.numpy(), strict=True)]
+    return TokenTable(torch.cat(values), where, sources, torch.from_numpy(np.stack(labels)))
 
 
 def packed_bank(banks: Mapping[str, Bank], packed: Packed, seen: Mapping[str, Tensor]) -> dict[int, Latent]:
@@ -150,7 +145,9 @@ def connector_loss(
     device = model.llm.device
     banks = {
         modality: model.connectors[modality](
-            batch.muting[modality].of(model.connectors[modality], table.values[batch.frames].float()).to(device),
+            batch.muting[modality]
+            .of(model.connectors[modality], table.values[batch.frames].float(), table.shown[batch.frames])
+            .to(device),
             table.places[batch.frames].to(device),
             linked_blocks=min(depth, len(model.connectors[modality].heads)),
             sources=table.sources.to(device),

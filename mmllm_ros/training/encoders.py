@@ -20,8 +20,9 @@ from torch.nn import functional
 from ..encoders import CameraEncoder, ImuEncoder, LidarEncoder, load_encoder, make_encoder
 from .loop import Schedule, fit
 from .processes import once
+from .readouts import calibrate_readouts
 from .shards import Shards
-from .targets import ABSENT, MIN_RETURNS, CellTargets, camera_targets, ego_targets, lidar_targets
+from .targets import ABSENT, MIN_RETURNS, CellTargets, cell_targets, ego_targets, lidar_targets
 
 ALONE = 0.1
 """Share of frames shown without the older one, as the first frame of a live sensor is."""
@@ -90,13 +91,8 @@ def mirrored(targets: CellTargets, columns: int) -> CellTargets:
 
 def train_camera(shards: Shards, encoder: CameraEncoder, schedule: Schedule, batch: int, folder: Path, seed: int) -> None:
     """Train on `batch` views a step, half of them mirrored, each exposed a little differently."""
-    aspect = encoder.size[0] / encoder.size[1]
     views = len(shards.rig.cameras)
-    targets = [
-        camera_targets(truth, mount, encoder.rows, encoder.columns, aspect)
-        for truth in shards.truths
-        for mount in shards.rig.cameras
-    ]
+    targets = [target for truth in shards.truths for target in cell_targets(truth, encoder)]
     worth = _worth([int(target.centre.sum()) for target in targets])
 
     def draw(rng: np.random.Generator) -> tuple[dict[str, Tensor], list[CellTargets], np.ndarray, float]:
@@ -177,11 +173,19 @@ TRAINED = {"camera": train_camera, "lidar": train_lidar, "imu": train_imu}
 
 
 def train_encoder(
-    modality: str, shards: Shards, shape: Mapping[str, Any], schedule: Schedule, batch: int, folder: Path, seed: int, out: Path
+    modality: str,
+    shards: Shards,
+    unseen: Shards | None,
+    shape: Mapping[str, Any],
+    schedule: Schedule,
+    batch: int,
+    folder: Path,
+    seed: int,
+    out: Path,
 ) -> None:
     """Train the encoder of `modality`, of the usual shape but for `shape`, and save it, frozen and in 16 bits, into `out`.
 
-    `start` in the shape is the folder of an encoder to go on from.
+    `start` in the shape is the folder of an encoder to go on from. How sure its read-outs are is fitted to `unseen` frames.
     """
     torch.manual_seed(seed)
     shape = dict(shape)
@@ -189,4 +193,6 @@ def train_encoder(
     encoder = load_encoder(Path(start), shards.rig, "cpu") if start else make_encoder(modality, shards.rig, shape)
     if schedule.steps:
         TRAINED[modality](shards, encoder, schedule, batch, folder, seed)
+    if unseen and not isinstance(encoder, ImuEncoder):
+        calibrate_readouts(encoder, unseen)
     once(lambda: encoder.save(out))

@@ -18,7 +18,6 @@ from torch import Tensor
 from torch.nn import functional
 
 from ..latent.decoder import FrozenProjections, decoder_blocks
-from ..latent.votes import BEARING_UNIT, RANGE_UNIT
 from ..model import Model
 from ..rig import Rig
 from ..simulator.description import light_phrase, motion_facts, object_phrase
@@ -28,9 +27,8 @@ from .connectors import TokenTable
 from .loop import Schedule, fit
 from .muting import Muting, draw_muting
 from .phrases import phrase_states
+from .shown import nearest_matches
 
-FARTHEST_MATCH = 2.0
-"""How many units of votes.py a token may be away from what it shows."""
 GATE_SHARE = 0.5
 """Weight of the gates' loss beside that of keys and values."""
 
@@ -65,23 +63,6 @@ def sayings(truth: SceneTruth, rig: Rig, modality: str, places: np.ndarray) -> S
     return Said(list(told), list(told.values()), [] if facts["moving"] else [pooled])
 
 
-def nearest_matches(positions: Sequence[tuple[float, float, float]], places: np.ndarray) -> list[tuple[int, int]]:
-    """Pairs (object, token), each object and each token at most once, the closest pairs first; pooled tokens match nothing."""
-    if not positions:
-        return []
-    x, y, _ = np.array(positions).T
-    turn = np.angle(np.exp(1j * (np.arctan2(y, x)[:, None] - places[None, :, 0])))
-    far = np.log(np.maximum(np.hypot(x, y), 0.5))[:, None] - np.log(np.maximum(places[None, :, 2], 0.5))
-    apart = np.hypot(turn / BEARING_UNIT, far / RANGE_UNIT)
-    apart[:, places[:, 2] == 0] = np.inf
-    pairs = []
-    while apart.size and apart.min() <= FARTHEST_MATCH:
-        index, token = np.unravel_index(apart.argmin(), apart.shape)
-        pairs.append((int(index), int(token)))
-        apart[index], apart[:, token] = np.inf, np.inf
-    return pairs
-
-
 @torch.no_grad()
 def phrase_latents(model: Model, phrases: Sequence[str]) -> dict[int, tuple[Tensor, Tensor]]:
     """Keys and values [phrases, H, K] of each phrase's last token, by linked block."""
@@ -111,7 +92,7 @@ def imitation_loss(
     total = torch.zeros(())
     for modality, told in said.items():
         connector, table = model.connectors[modality], tables[modality]
-        values, places = muting[modality].of(connector, table.values[frames].float()), table.places[frames]
+        values, places = muting[modality].of(connector, table.values[frames].float(), table.shown[frames]), table.places[frames]
         row = torch.tensor([index for index, one in enumerate(told) for _ in one.tokens])
         token = torch.tensor([token for one in told for token in one.tokens])
         speaks = torch.zeros(values.shape[:2])

@@ -50,6 +50,16 @@ class Shards:
         lines = [line for folder in self.folders for line in (folder / "truth.jsonl").read_text().splitlines()]
         return [SceneTruth.from_json(json.loads(lines[row])) for row in self._rows]
 
+    def inputs(self, modality: str, frames: np.ndarray, alone: bool = False) -> dict[str, Tensor]:
+        """What the encoder of `modality` reads of `frames`, a frame's views behind each other; if `alone` no older frames."""
+        if modality == "imu":
+            return self.imu(frames)
+        if modality == "lidar":
+            return self.lidar(frames, np.full(len(frames), alone))
+        views = len(self.rig.cameras)
+        repeated = np.repeat(frames, views)
+        return self.camera(repeated, np.tile(np.arange(views), len(frames)), np.full(len(repeated), alone))
+
     def camera(self, frames: np.ndarray, views: np.ndarray, alone: np.ndarray) -> dict[str, Tensor]:
         """`CameraEncoder` inputs of view `views[i]` of frame `frames[i]`; without the older frame where `alone[i]`."""
         batch = self._pairs("camera", frames, alone, views)

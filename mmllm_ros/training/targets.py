@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..encoders import CameraEncoder, LidarEncoder
 from ..encoders.proposals import CLASSES, COLOURS, STATUSES
 from ..rig import CameraMount
 from ..simulator.truth import EgoMotion, SceneObject, SceneTruth
@@ -41,14 +42,15 @@ class CellTargets:
         return cls(
             cell=np.array([row[0] for row in rows], dtype=np.int64),
             centre=np.array([row[1] for row in rows], dtype=bool),
-            kind=np.array([_index(CLASSES, row[2]) for row in rows], dtype=np.int64),
-            status=np.array([_index(STATUSES, row[3]) for row in rows], dtype=np.int64),
-            colour=np.array([_index(COLOURS, row[4]) for row in rows], dtype=np.int64),
+            kind=np.array([label_of(CLASSES, row[2]) for row in rows], dtype=np.int64),
+            status=np.array([label_of(STATUSES, row[3]) for row in rows], dtype=np.int64),
+            colour=np.array([label_of(COLOURS, row[4]) for row in rows], dtype=np.int64),
             place=np.array([row[5] for row in rows], dtype=np.float32).reshape(-1, 2),
         )
 
 
-def _index(names: tuple[str, ...], name: str) -> int:
+def label_of(names: tuple[str, ...], name: str) -> int:
+    """The number of `name` among `names`, ABSENT where it is none of them."""
     return names.index(name) if name in names else ABSENT
 
 
@@ -67,6 +69,14 @@ class _Seen:
         c, s = math.cos(self.yaw), math.sin(self.yaw)
         turned = np.stack([c * signs[:, 0] - s * signs[:, 1], s * signs[:, 0] + c * signs[:, 1], signs[:, 2]], 1)
         return turned + self.position
+
+
+def cell_targets(truth: SceneTruth, encoder: CameraEncoder | LidarEncoder) -> list[CellTargets]:
+    """What `encoder` should read of one frame: one for each view of its rig's cameras, or one for the sweep."""
+    if isinstance(encoder, LidarEncoder):
+        return [lidar_targets(truth, encoder.side, np.eye(2))]
+    shape = encoder.rows, encoder.columns, encoder.size[0] / encoder.size[1]
+    return [camera_targets(truth, mount, *shape) for mount in encoder.rig.cameras]
 
 
 def camera_targets(truth: SceneTruth, mount: CameraMount, rows: int, columns: int, aspect: float) -> CellTargets:

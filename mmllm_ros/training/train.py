@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 
@@ -48,7 +49,7 @@ def train(settings: TrainSettings, work: Path, out: Path) -> Model:
     """
     rig = load_rig(settings.rig)
     with first_alone():
-        frames = _frames(settings, work, rig)[1]
+        frames = _frames(settings, work, rig).heard
     parts = {name: partial(_train_part, name, settings, work, out) for name in (*ENCODERS, "llm")}
     if processes.count() > 1:
         for part in parts.values():
@@ -67,11 +68,19 @@ def train(settings: TrainSettings, work: Path, out: Path) -> Model:
     return model
 
 
-def _frames(settings: TrainSettings, work: Path, rig: Rig) -> tuple[Shards, Shards]:
-    """The frames from which encoders and LLM learn, and those from which the connectors do."""
+class _Frames(NamedTuple):
+    """The frames from which encoders and LLM learn, those from which the connectors do, and those that no encoder learns from."""
+
+    learned: Shards
+    heard: Shards
+    unseen: Shards | None
+
+
+def _frames(settings: TrainSettings, work: Path, rig: Rig) -> _Frames:
     folders = render(work / "frames", settings.frames, settings.rig)
-    seen, heard = (-(-count // FRAMES_PER_SHARD) for count in (settings.encoder_frames, settings.connector_frames))
-    return Shards(folders[:seen] if seen else folders, rig), Shards(folders[-heard:], rig)
+    learned, heard = (-(-count // FRAMES_PER_SHARD) for count in (settings.encoder_frames, settings.connector_frames))
+    rest = folders[learned:] if learned else []
+    return _Frames(Shards(folders[: learned or None], rig), Shards(folders[-heard:], rig), Shards(rest, rig) if rest else None)
 
 
 def _train_part(name: str, settings: TrainSettings, work: Path, out: Path) -> None:
@@ -79,14 +88,14 @@ def _train_part(name: str, settings: TrainSettings, work: Path, out: Path) -> No
     rig, place = load_rig(settings.rig), out / (LLM_FOLDER if name == "llm" else f"encoders/{name}")
     if (place / "model.safetensors").is_file() or (name == "llm" and isinstance(settings.llm, str)):
         return
-    frames, shape = _frames(settings, work, rig)[0], settings.encoders.get(name, {})
+    frames, shape = _frames(settings, work, rig), settings.encoders.get(name, {})
     if name == "llm":
-        _train_llm(settings, frames, work, place)
+        _train_llm(settings, frames.learned, work, place)
     elif "name" in shape:
         once(partial(PretrainedCamera(rig, **shape).save, place))
     else:
         stage = settings.schedules.get(name, NOT_TRAINED), settings.batches.get(name, (1,))[0]
-        train_encoder(name, frames, shape, *stage, work, settings.seed, place)
+        train_encoder(name, frames.learned, frames.unseen, shape, *stage, work, settings.seed, place)
 
 
 def _train_llm(settings: TrainSettings, frames: Shards, work: Path, out: Path) -> None:

@@ -21,8 +21,9 @@ from torch.nn import functional
 from mmllm_ros.datatypes import BadInput, LidarScan
 from mmllm_ros.encoders import CameraEncoder, ImuEncoder, LidarEncoder
 from mmllm_ros.encoders.birds_eye import REACH, SIDE, SLICES, birds_eye
+from mmllm_ros.encoders.moving import gone_through
 from mmllm_ros.encoders.proposals import CLASSES
-from mmllm_ros.encoders.scan_matching import Sweeps
+from mmllm_ros.encoders.scan_matching import Sweeps, move, move_back
 from mmllm_ros.latent.checkpoint import load_llm
 from mmllm_ros.latent.lower import lower_states, upper
 from mmllm_ros.latent.port import Latent
@@ -131,10 +132,41 @@ def test_the_map_shows_where_something_came_and_where_it_went_and_nothing_of_wha
     ground = birds_eye(
         now, before, torch.zeros(1, 2), torch.zeros(1, *encoder.size), encoder.prepare(sweeps[0], None)["mount"][None]
     )
-    for moved, x in zip(ground[0, -2:], (12.0, 9.0), strict=True):
+    for moved, x in zip(ground[0, -4:], (12.0, 9.0) * 2, strict=True):
         row, column = (moved == moved.max()).nonzero().float().mean(0).add(0.5).mul(0.5).sub(REACH).tolist()
         assert moved.max() > 0.5 and (row, column) == pytest.approx((x + RIG.lidar.position[0], -4.0), abs=0.5)
         assert moved[:, SIDE // 2 :].max() == 0
+
+
+def sweeps_of(encoder: LidarEncoder, *walls: list[tuple[float, float]]) -> list[Sweeps]:
+    """Sweeps of walls that stand at points of the ground, each as high as the lidar sees."""
+    heights = np.linspace(-1.2, 0.2, 12)
+    points = (np.array([(x, y, z, 0.5) for x, y in wall for z in heights], np.float32) for wall in walls)
+    scans = [LidarScan(0, "lidar", one) for one in points]
+    return [Sweeps.of(*(encoder.prepare(scan, None)[key][None] for key in ("now", "mount"))) for scan in scans]
+
+
+@pytest.mark.parametrize(
+    ("there", "gone"),
+    [
+        ([(20.0, y) for y in np.linspace(-6.0, 6.0, 400)], True),
+        ([(9.0, y) for y in np.linspace(-6.0, 6.0, 400)], False),
+        ([(12.0, y) for y in np.linspace(-6.0, 6.0, 400)], False),
+        ([(-9.0, 0.0)], True),
+    ],
+    ids=["a beam came farther", "blocked before", "still there", "nothing was met"],
+)
+def test_a_return_moved_if_a_beam_of_the_other_sweep_went_through_its_place(there, gone):
+    encoder = LidarEncoder(RIG, width=16)
+    now, other = sweeps_of(encoder, [(12.0, y) for y in np.linspace(-1.0, 1.0, 60)], there)
+    found = gone_through(*now.ground_plane(), now.z, other, torch.ones_like(other.reach, dtype=torch.bool))
+    assert (found[now.reach > 0].mean() > 0.9) if gone else not found[now.reach > 0].any()
+
+
+def test_a_point_moved_on_and_back_is_where_it_was():
+    points = torch.randn(2, 3, 4) * 10
+    motion = torch.tensor([[3.0, 0.2], [1.0, -0.3], [0.0, 0.0]]).T[:, :, None]
+    torch.testing.assert_close(torch.stack(move_back(*move(*points, *motion), *motion)), points)
 
 
 def test_mirrored_targets_are_the_targets_of_the_mirrored_scene():

@@ -1,0 +1,35 @@
+# Copyright 2026 The mmllm_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Which returns moved by themselves: those of one sweep at places that beams of the other went through.
+
+Where the other sweep was blocked nothing is known, so what only comes into view is not taken for moving (residual range
+images, arXiv 2105.08971, with the free space of occupancy mapping in the place of a difference).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from .scan_matching import Sweeps
+
+APART, GRAZED = 0.4, 1.5
+"""A beam that came so much farther went through; one that something stopped so much nearer may have met the same thing [m]."""
+
+
+def gone_through(x: Tensor, y: Tensor, z: Tensor, other: Sweeps, standing: Tensor) -> Tensor:
+    """Whether beams of `other` went through points [B, rows, columns] of its frame [m], as 0 or 1.
+
+    Among the nine beams around a point one must have come farther, or met nothing at all, and none may have met what stands
+    there. Ground does not count: a beam a little lower always meets it nearer by; `standing` [B, rows, columns] of `other` says
+    what is none.
+    """
+    distance = torch.hypot(x, y)
+    cells = other.cells(x, y, z).flatten(1)
+    farther, met = (torch.zeros_like(distance, dtype=torch.bool) for _ in range(2))
+    stood = torch.where(standing, other.reach, 0.0)
+    for shift in ((down, right) for down in (-1, 0, 1) for right in (-1, 0, 1)):
+        seen, stands = (part.roll(shift, (1, 2)).flatten(1).gather(1, cells).view_as(x) for part in (other.reach, stood))
+        farther |= (seen > distance + APART) | (seen == 0)
+        met |= (stands > distance - GRAZED) & (stands < distance + APART) & (stands > 0)
+    return (farther & ~met).float()
