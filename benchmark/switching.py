@@ -87,10 +87,13 @@ class Client:
         return {item.modality for item in response.answer.evidence} if response and response.success else None
 
     def ready(self) -> None:
+        """Wait until every modality is plugged and heard, and questions are answered."""
+        for modality in MODALITIES:
+            self.call(SetModality, modality=modality, mode=SetModality.Request.PLUGGED)
         deadline = time.monotonic() + 180.0
         while self.ask() is None or set(self.tokens) < set(MODALITIES):
             if time.monotonic() > deadline:
-                sys.exit("switching: the drive gave no answer within 180 s")
+                sys.exit(f"switching: no answer, or tokens of {sorted(self.tokens)} alone, within 180 s")
             time.sleep(0.5)
 
     def told(self, modality: str, on: bool, since: float) -> float:
