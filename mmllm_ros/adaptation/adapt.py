@@ -158,25 +158,8 @@ def _begin(model: Model, rows: Rows, modality: str, width: int, meter: Meter) ->
         return twin(model, model.connectors[modality])
     candidates = [fresh(model, modality, width)]
     candidates += [heir(model, donor, modality, width) for donor in model.connectors.values() if can_inherit(donor, width)]
-    looks = meter.counted(lambda: [rows.examine({modality: one}, len(one.heads), AUDITION) for one in candidates])
-    return candidates[best_start(looks, min(len(rows), AUDITION))]
-
-
-def best_start(looks: Sequence[tuple[float, float]], lessons: int) -> int:
-    """Which of several beginnings, by loss and share of right answers on so many lessons; the first, fresh, knows nothing yet.
-
-    An heir may be sure and wrong where lessons are about what its sensor cannot tell, colours to a lidar, and still know more. So
-    one that is right more often than a fresh one by over a standard error is taken, and else the one of least loss.
-    """
-    (_, blind), *_ = looks
-    wiser = [
-        index
-        for index, (_, right) in enumerate(looks)
-        if right - blind > ((right * (1 - right) + blind * (1 - blind)) / lessons) ** 0.5
-    ]
-    if wiser:
-        return max(wiser, key=lambda index: looks[index][1])
-    return min(range(len(looks)), key=lambda index: looks[index][0])
+    losses = meter.counted(lambda: [rows.examine({modality: one}, len(one.heads), AUDITION)[0] for one in candidates])
+    return candidates[losses.index(min(losses))]
 
 
 def _course(

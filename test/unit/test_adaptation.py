@@ -18,7 +18,7 @@ from tiny_model import make_tiny_model
 from torch import nn
 
 from mmllm_ros.adaptation import budget
-from mmllm_ros.adaptation.adapt import Request, adapt, best_start, beyond_chance
+from mmllm_ros.adaptation.adapt import Request, adapt, beyond_chance
 from mmllm_ros.adaptation.budget import Budget, Pace
 from mmllm_ros.adaptation.buffer import ReplayBuffer
 from mmllm_ros.adaptation.inherit import can_inherit, fresh, heir, twin
@@ -313,20 +313,6 @@ def test_a_spoilt_file_in_the_buffer_is_passed_over(tmp_path_factory, garbage, c
     whole = path.read_bytes()
     path.write_bytes(whole[:cut] + garbage)
     assert buffer.lessons()[-1].scene == "two"
-
-
-@pytest.mark.parametrize(
-    ("looks", "chosen"),
-    [
-        ([(1.0, 0.5), (1.4, 0.7)], 1),
-        ([(1.0, 0.5), (1.4, 0.53)], 0),
-        ([(1.0, 0.5), (0.9, 0.45)], 1),
-        ([(1.0, 0.5), (0.8, 0.7), (1.2, 0.8)], 2),
-    ],
-    ids=["right more often though surely wrong", "not beyond chance", "less wrong", "the wiser of two heirs"],
-)
-def test_a_newcomer_begins_as_who_is_right_most_or_else_as_who_is_least_wrong(looks, chosen):
-    assert best_start(looks, 192) == chosen
 
 
 def test_a_request_names_modalities_and_a_margin_that_can_be():
