@@ -56,6 +56,8 @@ class EncoderWorker:
 
     @active.setter
     def active(self, active: bool) -> None:
+        if active and not self._active:
+            self._encode_beat = Beat()  # what is plugged speaks at once, whenever it last did
         self._active = active
         self._wake.set()
 
