@@ -44,19 +44,6 @@ def test_tokens_carry_the_header_of_the_sensor(ros, tiny_model, node_class, topi
     assert all(message.count * message.width == len(message.values) for message in tokens)
 
 
-def test_who_is_plugged_again_speaks_at_once_however_seldom_it_does_otherwise(ros, tiny_model):
-    node = start(ros, ImuEncoderNode, tiny_model, "configure", "activate")
-    node._worker.duty = 1e-6
-    tokens = ros.collect(SensorTokens, "mmllm/tokens")
-    sensor = Sensor(ros, "imu/data", imu, period=0.02)
-    ros.until(lambda: tokens)
-    for _ in range(2):
-        before = len(tokens)
-        assert ros.transit(node, "deactivate", "activate")
-        ros.until(lambda before=before: len(tokens) > before)
-    sensor.stop()
-
-
 def test_six_cameras_are_encoded_as_six_sources(ros, tiny_model):
     start(ros, CameraEncoderNode, tiny_model, "configure", "activate", rig="nuscenes")
     names = {"front", "front_left", "front_right", "back_left", "back_right", "back"}
