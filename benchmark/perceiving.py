@@ -27,7 +27,7 @@ from mmllm_ros.resources import default_model
 from mmllm_ros.rig import load_rig
 from mmllm_ros.training.render import FRAMES_PER_SHARD, render
 from mmllm_ros.training.shards import Shards
-from mmllm_ros.training.targets import ABSENT, cell_targets
+from mmllm_ros.training.targets import cell_targets
 
 FIRST_SCENE = 100_000
 """Of the validation split: no temperature and no plan table was made from scenes this far on."""
@@ -40,12 +40,12 @@ def perceived(encoder: CameraEncoder | LidarEncoder, shards: Shards, alone: bool
     for frame, truth in enumerate(shards.truths):
         _, outputs = encoder.proposals.read(encoder.cells(shards.inputs(encoder.modality, np.array([frame]), alone)))
         for view, targets in enumerate(cell_targets(truth, encoder)):
-            for group, labels in zip(SHARES, (targets.kind, targets.status, targets.colour), strict=True):
-                told = targets.centre & (labels != ABSENT)
-                hit = outputs[group][view, targets.cell[told]].argmax(-1).numpy() == labels[told]
+            for group in SHARES:
+                cells, labels = targets.at_centres(group)
+                hit = outputs[group][view, cells].argmax(-1).numpy() == labels
                 right[group] += hit.tolist()
                 for name in ("moving", "stopped") if group == "status" else ():
-                    right[name] += hit[labels[told] == STATUSES.index(name)].tolist()
+                    right[name] += hit[labels == STATUSES.index(name)].tolist()
     silent = encoder.proposals.unread
     return {"objects": len(right["class"]), **{k: float(np.mean(v)) for k, v in right.items() if v and k not in silent}}
 

@@ -25,7 +25,7 @@ EDGES = (-0.3, 0.15, 0.5, 0.9, 1.3, 1.8, 2.6, 4.0)
 SLICES = len(EDGES) - 1
 LOUD = 3.0
 """So much stronger is told that something moved: it is rare, and nothing else tells what moves from what has stopped."""
-CHANNELS = SLICES + 2 + SLICES - 1 + 1 + 2 + 2
+CHANNELS = SLICES + 2 + SLICES - 1 + 1 + 4
 
 
 def birds_eye(

@@ -71,8 +71,7 @@ def cell_loss(
     total, numbers = found, {"object": found.item()}
     share = torch.where(centre, 1.0, ASIDE)
     for group, factor in (("class", 1.0), ("status", 2.0), ("colour", 0.5)):
-        name = {"class": "kind"}.get(group, group)
-        label = torch.from_numpy(np.concatenate([getattr(t, name) for t in targets]))
+        label = torch.from_numpy(np.concatenate([t.labels(group) for t in targets]))
         value = functional.cross_entropy(outputs[group][batch, cell], label, ignore_index=ABSENT, reduction="none")
         total = total + factor * (value * share).sum() / (share * (label != ABSENT)).sum().clamp(min=1.0)
         numbers[group] = value[centre & (label != ABSENT)].mean().item()

@@ -16,7 +16,7 @@ from ..encoders import CameraEncoder, LidarEncoder
 from ..encoders.proposals import GROUPS, SHARES
 from .calibration import best_temperature
 from .shards import Shards
-from .targets import ABSENT, cell_targets
+from .targets import cell_targets
 
 AT_ONCE, ENOUGH = 8, 600
 """Frames read together, and in all."""
@@ -34,10 +34,10 @@ def calibrate_readouts(encoder: CameraEncoder | LidarEncoder, unseen: Shards) ->
         _, read = encoder.proposals.read(encoder.cells(unseen.inputs(encoder.modality, part)))
         seen = [targets for frame in part for targets in cell_targets(unseen.truths[frame], encoder)]
         for row, targets in enumerate(seen):
-            for group, label in zip(SHARES, (targets.kind, targets.status, targets.colour), strict=True):
-                told = targets.centre & (label != ABSENT)
-                outputs[group].append(read[group][row, targets.cell[told]])
-                labels[group].append(torch.from_numpy(label[told]))
+            for group in SHARES:
+                cells, label = targets.at_centres(group)
+                outputs[group].append(read[group][row, cells])
+                labels[group].append(torch.from_numpy(label))
     found = {}
     for group, head in zip(GROUPS, encoder.proposals.head_rows(), strict=True):
         if group in SHARES and group not in encoder.proposals.unread and sum(map(len, labels[group])):

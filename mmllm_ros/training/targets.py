@@ -48,6 +48,15 @@ class CellTargets:
             place=np.array([row[5] for row in rows], dtype=np.float32).reshape(-1, 2),
         )
 
+    def labels(self, group: str) -> np.ndarray:
+        """What a group of SHARES is in each row, ABSENT where it has none."""
+        return {"class": self.kind, "status": self.status, "colour": self.colour}[group]
+
+    def at_centres(self, group: str) -> tuple[np.ndarray, np.ndarray]:
+        """The middle cells of the objects that have one of `group`, and which."""
+        told = self.centre & (self.labels(group) != ABSENT)
+        return self.cell[told], self.labels(group)[told]
+
 
 def label_of(names: tuple[str, ...], name: str) -> int:
     """The number of `name` among `names`, ABSENT where it is none of them."""
