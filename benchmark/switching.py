@@ -21,7 +21,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -42,7 +42,18 @@ from mmllm_ros.nodes import qos
 
 QUESTION = "Are there any cars?"
 MODALITIES = ("camera", "lidar", "imu")
+LONGEST = 180.0
+"""So long is waited for anything [s]."""
 NODES = ("simulator", "camera_encoder", "lidar_encoder", "imu_encoder", "llm", "context_monitor")
+
+
+def until(holds: Callable[[], bool], what: str, pause: float = 0.001) -> None:
+    """Wait until it holds; ends the program with one line where it does not within LONGEST."""
+    deadline = time.monotonic() + LONGEST
+    while not holds():
+        if time.monotonic() > deadline:
+            sys.exit(f"switching: {what} did not come within {LONGEST:g} s")
+        time.sleep(pause)
 
 
 class Client:
@@ -90,19 +101,16 @@ class Client:
         """Wait until every modality is plugged and heard, and questions are answered."""
         for modality in MODALITIES:
             self.call(SetModality, modality=modality, mode=SetModality.Request.PLUGGED)
-        deadline = time.monotonic() + 180.0
-        while self.ask() is None or set(self.tokens) < set(MODALITIES):
-            if time.monotonic() > deadline:
-                sys.exit(f"switching: no answer, or tokens of {sorted(self.tokens)} alone, within 180 s")
-            time.sleep(0.5)
+        until(lambda: self.ask() is not None and set(self.tokens) >= set(MODALITIES), "an answer and tokens of all", 0.5)
 
     def told(self, modality: str, on: bool, since: float) -> float:
         """When the plan that says so came in."""
-        while True:
-            for moment, plugged in list(self.plans):
-                if moment >= since and plugged.get(modality) == on:
-                    return moment
-            time.sleep(0.001)
+
+        def told() -> list[float]:
+            return [moment for moment, plugged in list(self.plans) if moment >= since and plugged.get(modality) == on]
+
+        until(lambda: bool(told()), f"a plan with {modality} {'on' if on else 'off'}")
+        return told()[0]
 
 
 def unplug(client: Client, modality: str) -> float:
@@ -110,8 +118,7 @@ def unplug(client: Client, modality: str) -> float:
     since = time.monotonic()
     client.call(SetModality, modality=modality, mode=SetModality.Request.UNPLUGGED)
     plan = client.told(modality, False, since)
-    while modality in (client.ask() or {modality}):
-        pass
+    until(lambda: modality not in (client.ask() or {modality}), f"an answer without {modality}", 0.0)
     return time.monotonic() - plan
 
 
@@ -120,8 +127,7 @@ def plug(client: Client, modality: str) -> float:
     since = time.monotonic()
     client.call(SetModality, modality=modality, mode=SetModality.Request.PLUGGED)
     plan = client.told(modality, True, since)
-    while client.tokens.get(modality, 0.0) < plan:
-        time.sleep(0.001)
+    until(lambda: client.tokens.get(modality, 0.0) >= plan, f"tokens of {modality}")
     return client.tokens[modality] - plan
 
 
