@@ -158,7 +158,7 @@ def _begin(model: Model, rows: Rows, modality: str, width: int, meter: Meter) ->
         return twin(model, model.connectors[modality])
     candidates = [fresh(model, modality, width)]
     candidates += [heir(model, donor, modality, width) for donor in model.connectors.values() if can_inherit(donor, width)]
-    losses = meter.counted(lambda: [rows.examine({modality: one}, len(one.heads), AUDITION)[0] for one in candidates])
+    losses = meter.counted(lambda: [rows.audition({modality: one}, len(one.heads), AUDITION) for one in candidates])
     return candidates[losses.index(min(losses))]
 
 

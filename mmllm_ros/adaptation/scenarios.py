@@ -32,6 +32,8 @@ FIRST_LESSON = 10_000_000
 """Scenes of the train split from here on were not rendered for any training."""
 PER_MOMENT = 2
 """Questions about one moment: an operator asks little at a time, and moments differ more than questions."""
+SELF_ASKED = 8
+"""A robot that asks itself asks so many."""
 CONFIDENT = 0.6
 """From this confidence on an answer of a trusted modality counts as right."""
 
@@ -84,7 +86,8 @@ def measure(
     encoders = _encoders(full, folder, changed)
     moments = -(-questions // PER_MOMENT)
     first = FIRST_LESSON + seed * moments
-    asked = simulated(encoders, changed, "train", moments, first, scenario.day, PER_MOMENT)
+    each = SELF_ASKED if scenario.trusted else PER_MOMENT
+    asked = simulated(encoders, changed, "train", moments, first, scenario.day, each)
     tested = simulated(encoders, changed, "test", scenes, seed, scenario.then)
     before = full.variant({}, {})
     if scenario.newcomer:

@@ -73,7 +73,9 @@ def _counted(
     batch, channels = len(x), SLICES + 2 * len(told)
     x, y = x + mount[:, 2, None, None], y + mount[:, 3, None, None]
     if view is not None:
-        x, y = torch.einsum("bij,jbrc->ibrc", view, torch.stack([x, y])).unbind(0)
+        # By hand: autocast would make a 16-bit product of it, and err by a cell.
+        (a, b), (c, d) = (row.unbind(1) for row in view[..., None, None].unbind(1))
+        x, y = a * x + b * y, c * x + d * y
     row, column = (x + REACH) / CELL - 0.5, (y + REACH) / CELL - 0.5
     level = torch.bucketize(height, height.new_tensor(EDGES)) - 1
     kept = there & (level >= 0) & (level < SLICES) & (row >= 0) & (row < SIDE - 1) & (column >= 0) & (column < SIDE - 1)

@@ -17,6 +17,9 @@ from .beat import Beat
 from .encoding import Encoding, Handed
 from .sensor_source import SensorSource
 
+AWAITED = 0.02
+"""How soon is looked again for a frame that should be encoded but has not come [s]."""
+
 
 class EncoderWorker:
     """Polls `sources` when due: `health_rate` times a second to measure health, `rate` times to encode while `active`.
@@ -106,9 +109,12 @@ class EncoderWorker:
                 self._node.get_logger().error(traceback.format_exc(), throttle_duration_sec=5.0)
             config = self._config()
             next_time = self._health_beat.next(config.health_rate)
+            now = time.monotonic()
             if self._active and self._duty:
-                next_time = min(next_time, self._encode_beat.next(config.rate * self._duty))
-            self._wake.wait(max(0.0, next_time - time.monotonic()))
+                # Due and not done: the sensor has sent nothing new, and its next frame is not left to the next beat.
+                due = self._encode_beat.next(config.rate * self._duty)
+                next_time = min(next_time, due if due > now else now + AWAITED)
+            self._wake.wait(max(0.0, next_time - now))
         self.encoding.hand_out()
         for source in self.sources:
             source.end()
@@ -119,14 +125,16 @@ class EncoderWorker:
             self.encoding.forget()
             for source in self.sources:
                 source.forget()
-        encode = self._active and self._duty > 0.0 and self._encode_beat.due(now, config.rate * self._duty)
+        rate = config.rate * self._duty
+        encode = self._active and rate > 0.0 and now >= self._encode_beat.next(rate)
+        asked = self.encoding.wanted
+        if encode or asked or now >= self._health_beat.next(config.health_rate):
+            for source in self.sources:
+                source.poll()
+        encode = encode and any(source.pair for source in self.sources) and self._encode_beat.due(now, rate)
         # Health joins an encoding that comes shortly before it: one frame is taken for both.
         early = 0.5 / max(config.rate, config.health_rate) if encode else 0.0
         health = self._health_beat.due(now, config.health_rate, early)
-        asked = self.encoding.wanted
-        if encode or health or asked:
-            for source in self.sources:
-                source.poll()
         if encode or asked:
             self.encoding.run(publish=encode)
         if health:

@@ -144,7 +144,7 @@ class _Share(nn.Module):
 @contextlib.contextmanager
 def fast(device: torch.device) -> Iterator[None]:
     """16-bit products where the device has them; on a CPU also plain attention, whose gradient is several times quicker there for
-    short sequences."""
+    short sequences. On a GPU not cuDNN's: it plans anew for each shape, and rows of text have all lengths."""
     cpu = device.type == "cpu"
     backends = [SDPBackend.MATH] if cpu else [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
     with torch.autocast(device.type, torch.bfloat16, enabled=not cpu or half_products()), sdpa_kernel(backends):

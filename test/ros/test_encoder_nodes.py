@@ -44,6 +44,21 @@ def test_tokens_carry_the_header_of_the_sensor(ros, tiny_model, node_class, topi
     assert all(message.count * message.width == len(message.values) for message in tokens)
 
 
+def test_a_beat_without_a_frame_is_not_used_up_so_what_is_plugged_speaks_with_its_first_frame(ros, tiny_model):
+    node = start(ros, ImuEncoderNode, tiny_model, "configure")
+    node._worker.duty = 1e-6  # the beat after the first is a day away
+    tokens, health = ros.collect(SensorTokens, "mmllm/tokens"), ros.collect(SensorHealth, "mmllm/health")
+    assert ros.transit(node, "activate")
+    count = len(health)
+    ros.until(lambda: len(health) > count + 2)
+    assert not tokens
+    Sensor(ros, "imu/data", imu, period=0.02)
+    ros.until(lambda: tokens)
+    count = len(health)
+    ros.until(lambda: len(health) > count + 5)
+    assert len(tokens) == 1
+
+
 def test_six_cameras_are_encoded_as_six_sources(ros, tiny_model):
     start(ros, CameraEncoderNode, tiny_model, "configure", "activate", rig="nuscenes")
     names = {"front", "front_left", "front_right", "back_left", "back_right", "back"}

@@ -252,6 +252,15 @@ def test_trusted_modalities_teach_what_they_are_sure_of_and_nobody_copies_in_the
     assert seen["lidar"].all() and not seen["camera"].any()
 
 
+def test_in_an_audition_teachers_speak_too_and_in_an_examination_they_do_not(model):
+    taught = [dataclasses.replace(one, teachers=("camera",)) for one in lessons(model)]
+    rows, alone = Rows(model, taught, ("lidar",)), drop(model, "camera")
+    lidar = {"lidar": twin(model, model.connectors["lidar"])}
+    untaught = [dataclasses.replace(one, teachers=()) for one in taught]
+    assert rows.audition(lidar, 2, 99) == Rows(model, untaught, ("lidar",)).examine(lidar, 2)[0]
+    assert rows.examine(lidar, 2)[0] == pytest.approx(Rows(alone, untaught, ("lidar",)).examine(lidar, 2)[0], rel=1e-5)
+
+
 def test_recorded_lessons_are_their_questions(model):
     asked = Asked(
         "s", "day", (tokens(model, "lidar"),), (Question(ASKED[0], "yes", "exist", 0), Question(ASKED[1], "red", "light", 0))
