@@ -153,12 +153,18 @@ def right_answers(model: Model, lessons: Sequence[Lesson], learners: Sequence[st
 
 
 def _begin(model: Model, rows: Rows, modality: str, width: int, meter: Meter) -> Connector:
-    """What the training of `modality` starts from: its own connector, or for a newcomer the best of fresh and heirs."""
+    """What the training of `modality` starts from: its own connector, or for a newcomer the best of fresh and heirs.
+
+    Where sensors alone teach an heir is always better: lessons of theirs would prefer one who knows nothing to one who knows better.
+    """
     if modality in model.connectors:
         return twin(model, model.connectors[modality])
-    candidates = [fresh(model, modality, width)]
-    candidates += [heir(model, donor, modality, width) for donor in model.connectors.values() if can_inherit(donor, width)]
-    losses = meter.counted(lambda: [rows.audition({modality: one}, len(one.heads), AUDITION) for one in candidates])
+    candidates = [heir(model, donor, modality, width) for donor in model.connectors.values() if can_inherit(donor, width)]
+    if not candidates or not all(rows.taught_by):
+        candidates.append(fresh(model, modality, width))
+    if len(candidates) == 1:
+        return candidates[0]
+    losses = meter.counted(lambda: [rows.examine({modality: one}, len(one.heads), AUDITION)[0] for one in candidates])
     return candidates[losses.index(min(losses))]
 
 

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -121,33 +121,16 @@ class Rows:
         pairs = {pair: matched[moments] for pair, matched in self.matched.items()}
         return value.squeeze(0) + AGREEMENT * disagreement(banks, pairs), right
 
-    def examine(self, learning: Mapping[str, Connector], depth: int) -> tuple[float, float]:
-        """Mean loss and share of right answers over all rows, as `examined`.
+    @torch.no_grad()
+    def examine(self, learning: Mapping[str, Connector], depth: int, most: int | None = None) -> tuple[float, float]:
+        """Mean loss and share of right answers over all rows, or the first `most`, as `examined`.
 
         The loss is that at the temperature that suits it best: to be less wrong is not the same as to be less sure.
         """
-        return self._judge(learning, depth, np.arange(len(self)), self.examined)
-
-    def audition(self, candidate: Mapping[str, Connector], depth: int, most: int) -> float:
-        """Loss over the first `most` rows beside everybody, teachers too: how well what an untrained one says fits in.
-
-        Alone it could not tell what only its teachers see, and who says nothing would be preferred.
-        """
-        rows = np.arange(len(self))[:most]
-        return self._judge(candidate, depth, rows, lambda some: dict.fromkeys(self.tokens, torch.ones(len(some)).bool()))[0]
-
-    @torch.no_grad()
-    def _judge(
-        self,
-        learning: Mapping[str, Connector],
-        depth: int,
-        chosen: np.ndarray,
-        heard: Callable[[np.ndarray], Mapping[str, Tensor]],
-    ) -> tuple[float, float]:
-        total = np.zeros(len(TEMPERATURES) + 1)
+        total, chosen = np.zeros(len(TEMPERATURES) + 1), np.arange(len(self))[:most]
         for rows in np.array_split(chosen, -(-len(chosen) // AT_ONCE)):
             moments, row = self.moment[rows].unique(return_inverse=True)
-            losses, right = self.loss(self.banks(learning, moments, depth), rows, row, heard(rows), TEMPERATURES)
+            losses, right = self.loss(self.banks(learning, moments, depth), rows, row, self.examined(rows), TEMPERATURES)
             total += len(rows) * np.array([*losses.tolist(), right])
         *losses, right = (total / len(chosen)).tolist()
         return min(losses), right

@@ -18,11 +18,12 @@ from tiny_model import make_tiny_model
 from torch import nn
 
 from mmllm_ros.adaptation import budget
-from mmllm_ros.adaptation.adapt import Request, adapt, beyond_chance
+from mmllm_ros.adaptation.adapt import Request, _begin, adapt, beyond_chance
 from mmllm_ros.adaptation.budget import Budget, Pace
 from mmllm_ros.adaptation.buffer import ReplayBuffer
 from mmllm_ros.adaptation.inherit import can_inherit, fresh, heir, twin
 from mmllm_ros.adaptation.lessons import Labelled, Lesson, SelfTaught, split, usable
+from mmllm_ros.adaptation.meter import Meter
 from mmllm_ros.adaptation.rows import Rows
 from mmllm_ros.adaptation.state import State
 from mmllm_ros.datatypes import BadInput, Question, Tokens
@@ -252,13 +253,19 @@ def test_trusted_modalities_teach_what_they_are_sure_of_and_nobody_copies_in_the
     assert seen["lidar"].all() and not seen["camera"].any()
 
 
-def test_in_an_audition_teachers_speak_too_and_in_an_examination_they_do_not(model):
-    taught = [dataclasses.replace(one, teachers=("camera",)) for one in lessons(model)]
-    rows, alone = Rows(model, taught, ("lidar",)), drop(model, "camera")
-    lidar = {"lidar": twin(model, model.connectors["lidar"])}
-    untaught = [dataclasses.replace(one, teachers=()) for one in taught]
-    assert rows.audition(lidar, 2, 99) == Rows(model, untaught, ("lidar",)).examine(lidar, 2)[0]
-    assert rows.examine(lidar, 2)[0] == pytest.approx(Rows(alone, untaught, ("lidar",)).examine(lidar, 2)[0], rel=1e-5)
+def test_whom_sensors_alone_teach_inherits_and_labels_would_choose(model, tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(Rows, "examine", lambda *arguments: asked.append(arguments) or (0.0, 0.0))
+    camera = model.connectors["camera"]
+    newcomer = drop(model, "lidar")
+    labelled = lessons(model)
+    taught = [dataclasses.replace(one, teachers=("camera",)) for one in labelled]
+    width = camera.readouts + 5
+    heirs = [
+        bool(_begin(newcomer, Rows(newcomer, part, ("lidar",)), "lidar", width, Meter()).readouts) for part in (taught, labelled)
+    ]
+    assert camera.readouts and heirs[0] and len(asked) == 2
+    assert not _begin(newcomer, Rows(newcomer, taught, ("lidar",)), "lidar", 3, Meter()).readouts
 
 
 def test_recorded_lessons_are_their_questions(model):
