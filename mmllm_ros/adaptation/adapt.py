@@ -155,7 +155,7 @@ def right_answers(model: Model, lessons: Sequence[Lesson], learners: Sequence[st
 def _begin(model: Model, rows: Rows, modality: str, width: int, meter: Meter) -> Connector:
     """What the training of `modality` starts from: its own connector, or for a newcomer the best of fresh and heirs.
 
-    Where sensors alone teach an heir is always better: lessons of theirs would prefer one who knows nothing to one who knows better.
+    Where sensors alone teach it is an heir: lessons of theirs would prefer one who knows nothing to one who knows better.
     """
     if modality in model.connectors:
         return twin(model, model.connectors[modality])
