@@ -110,14 +110,18 @@ class EncoderWorker:
             config = self._config()
             next_time = self._health_beat.next(config.health_rate)
             now = time.monotonic()
-            if self._active and self._duty:
+            if rate := self._encode_rate(config):
                 # Due and not done: the sensor has sent nothing new, and its next frame is not left to the next beat.
-                due = self._encode_beat.next(config.rate * self._duty)
+                due = self._encode_beat.next(rate)
                 next_time = min(next_time, due if due > now else now + AWAITED)
             self._wake.wait(max(0.0, next_time - now))
         self.encoding.hand_out()
         for source in self.sources:
             source.end()
+
+    def _encode_rate(self, config: EncoderConfig) -> float:
+        """How often frames are encoded ahead of questions now [Hz], 0 = not at all."""
+        return config.rate * self._duty if self._active else 0.0
 
     def _step(self, now: float, config: EncoderConfig) -> None:
         if self._forget:
@@ -125,8 +129,8 @@ class EncoderWorker:
             self.encoding.forget()
             for source in self.sources:
                 source.forget()
-        rate = config.rate * self._duty
-        encode = self._active and rate > 0.0 and now >= self._encode_beat.next(rate)
+        rate = self._encode_rate(config)
+        encode = rate > 0.0 and now >= self._encode_beat.next(rate)
         asked = self.encoding.wanted
         if encode or asked or now >= self._health_beat.next(config.health_rate):
             for source in self.sources:

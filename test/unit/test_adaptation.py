@@ -253,7 +253,7 @@ def test_trusted_modalities_teach_what_they_are_sure_of_and_nobody_copies_in_the
     assert seen["lidar"].all() and not seen["camera"].any()
 
 
-def test_whom_sensors_alone_teach_inherits_and_labels_would_choose(model, tmp_path, monkeypatch):
+def test_whom_sensors_alone_teach_inherits_and_labels_would_choose(model, monkeypatch):
     asked = []
     monkeypatch.setattr(Rows, "examine", lambda *arguments: asked.append(arguments) or (0.0, 0.0))
     camera = model.connectors["camera"]
