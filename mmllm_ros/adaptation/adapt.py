@@ -15,7 +15,6 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-import numpy as np
 import torch
 from safetensors import SafetensorError
 from torch import nn
@@ -23,12 +22,13 @@ from torch import nn
 from ..datatypes import BadInput
 from ..latent.connector import Connector
 from ..model import Model
-from .budget import GENTLE, USUAL, Budget, Course, choose
+from .budget import AS_LEFT, GENTLE, USUAL, Budget, Course, choose
 from .inherit import can_inherit, fresh, heir, twin
 from .learn import Progress, Report, learn, resumed
 from .lessons import Lesson, split, usable
 from .meter import Meter, peak_mb
 from .rows import Rows
+from .verdict import by_answers, by_teachers
 
 __all__ = ["Outcome", "Progress", "Request", "adapt"]
 
@@ -54,7 +54,11 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How it went. `model` is the adapted copy; accuracies are those on the validation lessons, by the answers it would serve."""
+    """How it went. `model` is the adapted copy; accuracies are those on the validation lessons, by the answers it would serve.
+
+    Of an heir whom sensors alone teach they are mean probabilities of the teachers' answers: with another scene's tokens, with its own.
+    `flops` leaves out the answers that decide.
+    """
 
     model: Model
     better: bool
@@ -105,51 +109,23 @@ def adapt(
         # Of newcomers, only an heir reads read-outs.
         heirs = {m for m, connector in learners.items() if connector.readouts and m not in model.connectors}
         rows.listen(learners.keys() - heirs)
-        pace = GENTLE if heirs == learners.keys() else USUAL
-        before = right_answers(model, held, request.modalities)
+        inherits = heirs == learners.keys()
+        # Lessons of sensors would teach an heir their mistakes; they are asked whether it sees what they see.
+        vouched = inherits and all(rows.taught_by)
+        pace = AS_LEFT if vouched else GENTLE if inherits else USUAL
         course = _course(folder / "course.json", request.budget, rows, validation, learners, meter, pace.passes)
         rate, limit = pace.learning_rate, request.budget.seconds
         learn(learners, rows, validation, course, rate, limit, folder, request.seed, meter, report)
-    for connector in learners.values():
-        # What was not trained is not linked.
-        connector.log_gate[: max(0, len(connector.heads) - course.depth)] = -torch.inf
-    adapted = model.variant(dict(learners), revisions)
-    after = right_answers(adapted, held, request.modalities)
-    share_before, share_after = float(np.mean(before)), float(np.mean(after))
-    sure = beyond_chance(before, after)
-    better = sure and share_after - share_before >= request.margin
+        for connector in learners.values():
+            # What was not trained is not linked.
+            connector.log_gate[: max(0, len(connector.heads) - course.depth)] = -torch.inf
+        adapted = model.variant(dict(learners), revisions)
+        asked = request.modalities, request.margin
+        # Not counted: what a counter has watched may differ in its last bit, and the model keeps what it reads here.
+        verdict = by_teachers(adapted, kept, *asked) if vouched else by_answers(model, adapted, held, *asked)
     shutil.rmtree(folder)
-    wanted = f" by the margin of {100 * request.margin:g} points" if request.margin else ""
-    chance = " by more than chance" if share_after > share_before and not sure else ""
-    verdict = "better" if better else f"not better{chance or wanted}, rolled back"
-    counts = f"{100 * share_before:.1f} % before, {100 * share_after:.1f} % after on {len(held)} validation questions"
-    message = f"{', '.join(request.modalities)}: {counts}: {verdict}"
-    figures = share_before, share_after, meter.seconds, meter.flops, peak_mb()
-    return Outcome(adapted, better, message, *figures, course, len(kept))
-
-
-def beyond_chance(before: Sequence[bool], after: Sequence[bool]) -> bool:
-    """Whether more questions were gained than lost by over one standard error of their difference, as McNemar's test counts."""
-    gained = sum(new and not old for old, new in zip(before, after, strict=True))
-    lost = sum(old and not new for old, new in zip(before, after, strict=True))
-    return gained - lost > (gained + lost) ** 0.5
-
-
-def accuracy(model: Model, lessons: Sequence[Lesson], learners: Sequence[str]) -> float:
-    """Share of `lessons` answered as taught."""
-    return float(np.mean(right_answers(model, lessons, learners)))
-
-
-def right_answers(model: Model, lessons: Sequence[Lesson], learners: Sequence[str]) -> list[bool]:
-    """Which of `lessons` are answered as taught, by the way that questions are answered live; nobody copies from the teacher."""
-    right, banks = [], {}
-    for lesson in lessons:
-        key = id(lesson.tokens), lesson.teachers
-        if key not in banks:
-            hidden = set(lesson.teachers) - set(learners)
-            banks[key] = model.latents([t for t in lesson.tokens if t.modality in model.connectors and t.modality not in hidden])
-        right.append(model.answer(lesson.question, banks[key]).answer == lesson.answer)
-    return right
+    figures = verdict.before, verdict.after, meter.seconds, meter.flops, peak_mb()
+    return Outcome(adapted, verdict.better, verdict.message, *figures, course, len(kept))
 
 
 def _begin(model: Model, rows: Rows, modality: str, width: int, meter: Meter) -> Connector:

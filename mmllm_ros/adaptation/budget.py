@@ -53,11 +53,13 @@ class Pace:
 USUAL = Pace(1e-3, 16)
 GENTLE = Pace(1e-4, 10)
 """Of an heir: a few hundred lessons at the usual pace unlearn more of what it was left than they teach."""
+AS_LEFT = Pace(0.0, 0)
+"""Of an heir whom sensors alone would teach: nothing trains."""
 
 
 @dataclass(frozen=True, slots=True)
 class Course:
-    """What trains ("connector" or "gates"), the linked depth N, the steps, and what that should cost in all."""
+    """What trains ("connector", "gates" or "nothing"), the linked depth N, the steps, and what that should cost in all."""
 
     trains: str
     depth: int
@@ -82,14 +84,17 @@ class Course:
 def prepare(learners: nn.ModuleDict, trains: str) -> None:
     """Let train what `trains` names, and nothing else."""
     for name, value in learners.named_parameters():
-        value.requires_grad_(trains == "connector" or name.split(".", 1)[1] in GATES)
+        value.requires_grad_(trains == "connector" or (trains == "gates" and name.split(".", 1)[1] in GATES))
 
 
 def choose(budget: Budget, rows: Rows, validation: Rows, learners: nn.ModuleDict, meter: Meter, passes: int) -> Course:
     """The best course that fits: the whole connector before the gates alone, more blocks before fewer. Raises BadInput.
 
-    The seconds and operations that `meter` has counted already are part of the budget.
+    The seconds and operations that `meter` has counted already are part of the budget. No passes, no course.
     """
+    if not passes:
+        deepest = max(len(connector.heads) for connector in learners.values())
+        return Course("nothing", deepest, 0, 0.0, 0.0, 0.0, 0.0, resident_mb())
     whole = max(LEAST_STEPS, passes * len(rows) // BATCH)
     course = None
     for course in _courses(rows, len(validation), learners, whole):

@@ -114,8 +114,9 @@ def learn(
         with fast(rows.model.llm.device):
             examine(0)
     try:
-        schedule = Schedule(course.steps, learning_rate, warmup=WARMUP, checkpoint_every=every)
-        fit(NAME, learners, loss, schedule, folder, seed, watch)
+        if course.steps:
+            schedule = Schedule(course.steps, learning_rate, warmup=WARMUP, checkpoint_every=every)
+            fit(NAME, learners, loss, schedule, folder, seed, watch)
     except Spent:
         pass
     finally:

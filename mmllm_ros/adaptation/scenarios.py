@@ -21,9 +21,10 @@ from ..encoders import Encoder, load_encoder
 from ..model import Model
 from ..question_sets import Asked, simulated
 from ..rig import Rig
-from .adapt import Outcome, Progress, Request, accuracy, adapt
+from .adapt import Outcome, Progress, Request, adapt
 from .lessons import Labelled, Lesson, SelfTaught
 from .rows import Rows
+from .verdict import accuracy
 
 matplotlib.use("Agg")
 from matplotlib import pyplot

@@ -108,6 +108,7 @@ class EncoderNode(SturdyLifecycleNode, ABC):
         self._duty = plan.duty if 0.0 <= plan.duty <= 1.0 else 1.0
         if self._worker and self._worker.duty != self._duty:
             self._worker.duty = self._duty
+            self._worker.hurry()
 
     def _on_config(self, config: EncoderConfig) -> None:
         self.config = config

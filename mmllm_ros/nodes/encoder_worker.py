@@ -26,7 +26,8 @@ class EncoderWorker:
 
     Args:
         node: for its log and its context.
-        config: gives the rates in force; `duty` is the share of the encoding rate that the plan leaves, 0 = only when asked.
+        config: gives the rates in force; `duty` is the share of the encoding rate that the plan leaves, 0 = only when asked,
+            and takes effect at once after `hurry`.
         on_health: called in the worker's thread.
     """
 
@@ -42,7 +43,7 @@ class EncoderWorker:
         self.encoding = encoding
         self.sources = sources
         self.fault = ""
-        self._duty = duty
+        self.duty = duty
         self._node = node
         self._config = config
         self._on_health = on_health
@@ -64,16 +65,6 @@ class EncoderWorker:
         self._active = active
         self._wake.set()
 
-    @property
-    def duty(self) -> float:
-        """Share of the encoding rate at which frames are encoded while active."""
-        return self._duty
-
-    @duty.setter
-    def duty(self, duty: float) -> None:
-        self._duty = duty
-        self._wake.set()
-
     def encode_now(self, done: Handed) -> None:
         """Encode the newest frames as soon as the thread is free, active or not; `done` gets all tokens, in the thread."""
         self.encoding.ask(done)
@@ -85,7 +76,7 @@ class EncoderWorker:
         self._wake.set()
 
     def hurry(self) -> None:
-        """Look at the rates again."""
+        """Look at the rates and at `duty` again."""
         self._wake.set()
 
     def stop(self) -> None:
@@ -121,14 +112,12 @@ class EncoderWorker:
 
     def _encode_rate(self, config: EncoderConfig) -> float:
         """How often frames are encoded ahead of questions now [Hz], 0 = not at all."""
-        return config.rate * self._duty if self._active else 0.0
+        return config.rate * self.duty if self._active else 0.0
 
     def _step(self, now: float, config: EncoderConfig) -> None:
         if self._forget:
             self._forget = False
             self.encoding.forget()
-            for source in self.sources:
-                source.forget()
         rate = self._encode_rate(config)
         encode = rate > 0.0 and now >= self._encode_beat.next(rate)
         asked = self.encoding.wanted

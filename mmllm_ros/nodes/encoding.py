@@ -57,6 +57,8 @@ class Encoding:
     def forget(self) -> None:
         """Time has jumped back."""
         self._newest.clear()
+        for source in self._sources:
+            source.forget()
 
     def run(self, publish: bool) -> None:
         """Encode every frame that is new."""

@@ -18,7 +18,7 @@ from tiny_model import make_tiny_model
 from torch import nn
 
 from mmllm_ros.adaptation import budget
-from mmllm_ros.adaptation.adapt import Request, _begin, adapt, beyond_chance
+from mmllm_ros.adaptation.adapt import Request, _begin, adapt
 from mmllm_ros.adaptation.budget import Budget, Pace
 from mmllm_ros.adaptation.buffer import ReplayBuffer
 from mmllm_ros.adaptation.inherit import can_inherit, fresh, heir, twin
@@ -26,6 +26,7 @@ from mmllm_ros.adaptation.lessons import Labelled, Lesson, SelfTaught, split, us
 from mmllm_ros.adaptation.meter import Meter
 from mmllm_ros.adaptation.rows import Rows
 from mmllm_ros.adaptation.state import State
+from mmllm_ros.adaptation.verdict import beyond_chance
 from mmllm_ros.datatypes import BadInput, Question, Tokens
 from mmllm_ros.encoders.proposals import ATTRIBUTES
 from mmllm_ros.model import Model
@@ -266,6 +267,29 @@ def test_whom_sensors_alone_teach_inherits_and_labels_would_choose(model, monkey
     ]
     assert camera.readouts and heirs[0] and len(asked) == 2
     assert not _begin(newcomer, Rows(newcomer, taught, ("lidar",)), "lidar", 3, Meter()).readouts
+
+
+@pytest.mark.parametrize(("late", "better"), [(0, True), (3, False)])
+def test_an_heir_of_sensors_serves_untrained_and_only_if_it_sees_what_they_see(model, tmp_path, late, better):
+    newcomer, questions = drop(model, "lidar"), tuple(Question(text, "", "exist", 0) for text in ASKED)
+    seen = []
+    for index in range(40):
+        camera = tokens(model, "camera", index, count=12)
+        camera.values[:, :-ATTRIBUTES] = 0.0
+        camera.values[:, -ATTRIBUTES:] *= 4.0
+        seen.append(camera)
+    lidar = [
+        dataclasses.replace(one, modality="lidar", values=np.pad(one.values[:, -ATTRIBUTES:], ((0, 0), (5, 0)))) for one in seen
+    ]
+    asked = [Asked(f"s{i}", "day", (seen[i], lidar[i - late]), questions) for i in range(40)]
+    taught = SelfTaught(newcomer, asked, ("camera",), 0.0).lessons()
+    told = []
+    outcome = adapt(newcomer, taught, Request(("lidar",)), tmp_path, lambda progress, _: told.append(progress))
+    assert outcome.better is better and (outcome.accuracy_after > outcome.accuracy_before) >= better, outcome.message
+    assert ("it sees what they see, serves" if better else "that may be chance, rolled back") in outcome.message
+    assert [(one.step, one.steps) for one in told] == [(0, 0)] and outcome.estimate.trains == "nothing"
+    few = [lesson for lesson in taught if int(lesson.scene[1:]) < 8]
+    assert "it takes 10 scenes to tell, rolled back" in adapt(newcomer, few, Request(("lidar",)), tmp_path).message
 
 
 def test_recorded_lessons_are_their_questions(model):
