@@ -16,7 +16,7 @@ test: build  ## unit tests, then the nodes over DDS, then what takes minutes
 	@.ci/browser
 	@$(ENV) python -m pytest test/unit
 	@$(ENV) python -m pytest test/ros -m "ros and not slow"
-	@$(ENV) python -m pytest test -m slow || [ $$? = 5 ]  # 5: nothing is marked slow
+	@$(ENV) python -m pytest test -m slow --durations=12 || [ $$? = 5 ]  # 5: nothing is marked slow
 
 lint: build
 	@$(ENV) ruff check . && ruff format --check . && codespell && python .ci/check_package.py

@@ -56,8 +56,8 @@ class Request:
 class Outcome:
     """How it went. `model` is the adapted copy; accuracies are those on the validation lessons, by the answers it would serve.
 
-    Of an heir whom sensors alone teach they are mean probabilities of the teachers' answers: with another scene's tokens, with its own.
-    `flops` leaves out the answers that decide.
+    Of an heir whom sensors alone teach they are mean probabilities of the teachers' answers: with another scene's tokens, and
+    with its own. `flops` leaves out the answers that decide.
     """
 
     model: Model

@@ -1,6 +1,6 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Whether what was learned is to serve: by answers that are known, or, where sensors alone teach, by whether it sees what they see."""
+"""Whether what was learned is to serve: by known answers or, where sensors alone teach, by whether it sees what they see."""
 
 from __future__ import annotations
 
@@ -44,24 +44,26 @@ def by_answers(model: Model, adapted: Model, held: Sequence[Lesson], learners: S
 
 
 def by_teachers(adapted: Model, lessons: Sequence[Lesson], learners: Sequence[str], margin: float) -> Verdict:
-    """How probable the learners, heard alone, find what the teachers answered: with their own tokens, and with another scene's.
+    """How probable learners, heard alone, find what the teachers answered: with their own tokens, and with another scene's.
 
-    Where teachers are wrong, or blind, agreement says little. But a sensor that says what they say of this scene, and not of another,
-    sees the same world; one that is broken, stale or turned away does not. Lessons of one scene count as one.
+    Where teachers are wrong, or blind, agreement says little. But a sensor that says what they say of this scene, and not of
+    another, sees the same world; one that is broken, stale or turned away does not. Lessons of one scene count as one.
     """
     chosen = lessons[:: -(-len(lessons) // MOST)]
     first = {lesson.scene: lesson.tokens for lesson in reversed(chosen)}
-    elsewhere = dict(zip(first, [*list(first)[1:], *list(first)[:1]], strict=True))
+    scenes = list(first)
+    elsewhere = dict(zip(scenes, np.roll(scenes, len(scenes) // 2), strict=True))  # neighbours may look alike
     own, other = (
         _probabilities(adapted, [(lesson, tokens(lesson)) for lesson in chosen], learners)
         for tokens in (lambda lesson: lesson.tokens, lambda lesson: first[elsewhere[lesson.scene]])
     )
-    gains = [np.mean([a - b for a, b, one in zip(own, other, chosen, strict=True) if one.scene == scene]) for scene in first]
+    gains = [np.mean([a - b for a, b, one in zip(own, other, chosen, strict=True) if one.scene == scene]) for scene in scenes]
     share_other, share_own = float(np.mean(other)), float(np.mean(own))
     enough = len(gains) >= LEAST_SCENES
     sees = enough and np.mean(gains) > SURE * np.std(gains, ddof=1) / len(gains) ** 0.5
     better = bool(sees) and share_own - share_other >= margin
-    counts = f"finds {100 * share_own:.1f} % probable what its teachers say of {len(gains)} scenes, {100 * share_other:.1f} % of others"
+    counts = f"finds {100 * share_own:.1f} % probable what its teachers say of {len(gains)} scenes"
+    counts += f", {100 * share_other:.1f} % of others"
     reason = f"it takes {LEAST_SCENES} scenes to tell" if not enough else "that may be chance" if not sees else "not the margin"
     verdict = "it sees what they see, serves" if better else f"{reason}, rolled back"
     return Verdict(better, f"{', '.join(learners)}: as inherited, {counts}: {verdict}", share_other, share_own)
@@ -91,9 +93,7 @@ def right_answers(model: Model, lessons: Sequence[Lesson], learners: Sequence[st
     return right
 
 
-def _probabilities(
-    model: Model, shown: Sequence[tuple[Lesson, tuple[Tokens, ...]]], learners: Sequence[str]
-) -> list[float]:
+def _probabilities(model: Model, shown: Sequence[tuple[Lesson, tuple[Tokens, ...]]], learners: Sequence[str]) -> list[float]:
     """What `learners` alone give the taught answers when they see these tokens; 1 or 0 where there is no answer set."""
     probabilities, banks = [], {}
     for lesson, tokens in shown:

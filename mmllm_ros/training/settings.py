@@ -26,7 +26,8 @@ class TrainSettings:
     how sure an encoder's read-outs should be. `llm` is the shape of one to be
     trained here, or the folder or hub name of a pretrained one; `encoders` the shapes, by modality, that are not the usual ones,
     a `name` in it a pretrained vision model's; `connector` the shape of the connectors. A `start` in any of them is the folder
-    of what training goes on from, for connectors that of a model. Training asks for no stage it needs not.
+    of what training goes on from, for connectors that of a model, of which they keep the share `keep` when they have trained.
+    Training asks for no stage it needs not.
     `schedules` and `batches` go by stage; a batch is [views], [sweeps] or [windows] for an encoder, [scenes, questions each,
     most objects] for text, [frames] for imitation, [frames, questions each] for the connectors.
     """
@@ -44,6 +45,11 @@ class TrainSettings:
     encoders: dict[str, dict[str, Any]] = field(default_factory=dict)
     encoder_frames: int = 0
     connector_frames: int = 0
+    keep: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.keep < 1.0 or (self.keep and "start" not in self.connector):
+            raise ValueError(f"keep is {self.keep!r}, not a share from 0 to 1 of what connectors start from")
 
 
 def read_settings(path: Path) -> TrainSettings:

@@ -44,7 +44,7 @@ from mmllm_ros.training.muon import orthogonal
 from mmllm_ros.training.settings import TrainSettings, read_settings
 from mmllm_ros.training.shards import Shards
 from mmllm_ros.training.targets import camera_targets, lidar_targets
-from mmllm_ros.training.train import _train_llm, connected
+from mmllm_ros.training.train import _train_llm, connected, step_back
 
 RIG = load_rig("nuscenes")
 SHAPE = {
@@ -403,6 +403,16 @@ def test_an_llm_goes_on_from_the_one_it_is_told_to_start_from(tmp_path):
     assert 0 < apart < 0.02
 
 
+def test_weights_go_the_asked_share_back_to_where_they_started_and_closed_gates_stay_closed():
+    module = torch.nn.Linear(2, 1)
+    with torch.no_grad():
+        module.weight.copy_(torch.tensor([[1.0, -torch.inf]]))
+        start = {name: value.clone() for name, value in module.state_dict().items()}
+        module.weight[0, 0] = 2.0
+    step_back(module, start, 0.25)
+    assert module.weight.tolist() == [[1.75, -torch.inf]] and torch.equal(module.bias, start["bias"])
+
+
 def test_connectors_go_on_from_those_of_the_model_they_are_told_to_start_from(tmp_path):
     prompt = Prompt(text.make_tokenizer("{question}"), "{question}")
     text.save_llm(text.make_llm(prompt.tokenizer, SHAPE), prompt, tmp_path / "llm")
@@ -425,9 +435,11 @@ def test_connectors_go_on_from_those_of_the_model_they_are_told_to_start_from(tm
 @pytest.mark.parametrize(
     ("change", "complaint"),
     [
-        (("seed: 1", "sede: 1"), "sede"),
-        (("  lidar: {batch", "  planet: {batch"), "planet"),
+        (("seed:", "sede:"), "sede"),
+        (("  connectors: {batch", "  planet: {batch"), "planet"),
         ((" steps: ", " stpes: "), "stpes"),
+        (("keep: 0.3", "keep: 1.5"), "keep is 1.5"),
+        (("connector: {start: models/drive_tiny, ", "connector: {"), "keep is 0.3"),
     ],
 )
 def test_a_misspelt_entry_of_a_training_configuration_is_named(tmp_path, change, complaint):
