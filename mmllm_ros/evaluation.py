@@ -35,8 +35,8 @@ def evaluate(model: Model, asked: Sequence[Asked], prior: Sequence[Question]) ->
     """All figures of `model` on `asked`; the blind baselines learn from `prior`, questions of training scenes.
 
     Returns {"n", "majority", "blind_ngram", "blind_llm", "wrong_frame", "ece", "sets": {"camera+imu": {"overall",
-    "low", "high", "spans", "oracle", type ..., "hops", "directions", "contexts", "cost"}}, "reliability", "mistakes"};
-    accuracies between 0 and 1.
+    "low", "high", "spans", "oracle", type ..., "hops", "directions", "wordings", "contexts", "cost"}}, "reliability",
+    "mistakes"}; accuracies between 0 and 1.
     """
     questions = [question for moment in asked for question in moment.questions]
     asked_with = {subset: _answers(model, asked, subset) for subset in modality_sets(model.modalities)}
@@ -135,6 +135,7 @@ def _breakdown(
         "oracle": per_type(questions, oracle(questions, plugged, blind)),
         "hops": _by(questions, right, lambda question: str(question.num_hop)),
         "directions": _by(questions, right, lambda question: question.details.get("direction", "")),
+        "wordings": _by(questions, right, lambda question: question.details.get("wording", "")),
         "contexts": _grouped(contexts, right),
         "types_by_context": {
             context: per_type(

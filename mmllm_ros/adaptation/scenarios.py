@@ -159,7 +159,9 @@ def write_curve(measured: Measured, stem: Path) -> None:
         writer.writeheader()
         writer.writerows(measured.curve)
     figure, axis = pyplot.subplots(figsize=(5.5, 3.6))
-    axis.plot([row["seconds"] for row in measured.curve], [100 * row["accuracy"] for row in measured.curve], marker="o")
+    seconds = [row["seconds"] for row in measured.curve]
+    axis.plot(seconds, [100 * row["accuracy"] for row in measured.curve], marker="o")
+    axis.set_xlim(0.0, 1.05 * max(seconds))
     lines = (("accuracy_full", "fully trained", "-"), ("accuracy_before", "before", "--"), ("blind", "blind", ":"))
     for key, label, style in lines:
         axis.axhline(100 * measured.figures[key], color="0.5", linestyle=style, label=label)

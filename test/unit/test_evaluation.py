@@ -43,7 +43,8 @@ def model(folder):
 
 
 def question(text: str, answer: str, kind: str = "exist") -> Question:
-    return Question(text, answer, kind, 0, needs=(("camera",), ("lidar",)))
+    details = {"wording": "known" if kind == "exist" else "held out"}
+    return Question(text, answer, kind, 0, needs=(("camera",), ("lidar",)), details=details)
 
 
 def moments(model: Model, count: int) -> list[Asked]:
@@ -80,6 +81,7 @@ def test_the_empty_set_scores_what_the_bare_llm_scores(model):
     assert set(report["sets"]) == {"+".join(chosen) or "none" for chosen in modality_sets(model.modalities)}
     assert report["sets"]["camera"]["oracle"]["overall"] == 1.0
     assert set(report["sets"]["imu"]["contexts"]) == {"day", "night"}
+    assert set(report["sets"]["imu"]["wordings"]) == {"held out", "known"}
     json.dumps(report)
 
 
