@@ -19,6 +19,8 @@ from .datatypes import BadInput
 from .resources import shared_folder
 
 _LARGEST_FILE = 1_000_000
+_SHOWN = reprlib.Repr()  # a value in a line: the outermost level alone, for six lists of six lists would fill a page
+_SHOWN.maxlevel = 1
 _AXES = {sign + name: factor * np.eye(3)[i] for i, name in enumerate("xyz") for sign, factor in (("+", 1.0), ("-", -1.0))}
 _RIGHT_HANDED = {axes for axes in itertools.permutations(_AXES, 3) if np.isclose(np.linalg.det([_AXES[a] for a in axes]), 1.0)}
 
@@ -114,9 +116,7 @@ def load_rig(name_or_file: str | Path) -> Rig:
     except (OSError, UnicodeDecodeError) as error:
         raise BadInput(f"rig {str(name_or_file)!r}: {_one_line(error)}") from error
     if text is None:
-        raise BadInput(
-            f"rig {reprlib.repr(str(name_or_file))} is neither one of {shipped_rigs()} nor a YAML file of at most 1 MB"
-        )
+        raise BadInput(f"rig {_SHOWN.repr(str(name_or_file))} is neither one of {shipped_rigs()} nor a YAML file of at most 1 MB")
     try:
         return _parse(yaml.safe_load(text), path.stem)
     except (yaml.YAMLError, RecursionError, ValueError) as error:
@@ -131,7 +131,7 @@ def _parse(content: object, name: str) -> Rig:
     parts = _settings(content, ("cameras", "lidar", "imu"), "a rig")
     cameras = parts.get("cameras") or {}
     if not isinstance(cameras, dict):
-        raise BadInput(f"cameras is {reprlib.repr(cameras)}, not a mapping of names to mounts")
+        raise BadInput(f"cameras is {_SHOWN.repr(cameras)}, not a mapping of names to mounts")
     return Rig(
         name,
         tuple(_camera(camera, mount) for camera, mount in cameras.items()),
@@ -142,7 +142,7 @@ def _parse(content: object, name: str) -> Rig:
 
 def _camera(name: object, content: object) -> CameraMount:
     if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]{0,63}", name):
-        raise BadInput(f"camera name {reprlib.repr(name)} is not a ROS name: a letter, then letters, digits and _")
+        raise BadInput(f"camera name {_SHOWN.repr(name)} is not a ROS name: a letter, then letters, digits and _")
     where = f"cameras.{name}"
     mount = _settings(content, ("topic", "bearing", "fov", "position", "pitch"), where)
     return CameraMount(
@@ -176,31 +176,31 @@ def _imu(content: object) -> ImuMount:
     mount = _settings(content, ("topic", "axes", "gravity_removed"), "imu")
     removed = mount.get("gravity_removed", False)
     if not isinstance(removed, bool):
-        raise BadInput(f"imu.gravity_removed is {reprlib.repr(removed)}, not true or false")
+        raise BadInput(f"imu.gravity_removed is {_SHOWN.repr(removed)}, not true or false")
     return ImuMount(_topic(mount, ImuMount().topic, "imu"), _axes(mount), removed)
 
 
 def _settings(content: object, known: tuple[str, ...], where: str) -> dict:
     """`content` as a mapping. A misspelled setting is refused, or the sensor would silently look elsewhere."""
     if not isinstance(content, dict):
-        raise BadInput(f"{where} is {reprlib.repr(content)}, not a mapping of {', '.join(known)}")
+        raise BadInput(f"{where} is {_SHOWN.repr(content)}, not a mapping of {', '.join(known)}")
     for name in content:
         if name not in known:
-            raise BadInput(f"{where} has no setting {reprlib.repr(name)}, only {', '.join(known)}")
+            raise BadInput(f"{where} has no setting {_SHOWN.repr(name)}, only {', '.join(known)}")
     return content
 
 
 def _topic(mount: dict, default: str, where: str) -> str:
     topic = mount.get("topic", default)
     if not isinstance(topic, str) or not re.fullmatch(r"/?[A-Za-z_][A-Za-z0-9_]*(/[A-Za-z_][A-Za-z0-9_]*)*", topic):
-        raise BadInput(f"{where}.topic is {reprlib.repr(topic)}, not a ROS topic name")
+        raise BadInput(f"{where}.topic is {_SHOWN.repr(topic)}, not a ROS topic name")
     return topic
 
 
 def _axes(mount: dict) -> tuple[str, str, str]:
     axes = mount.get("axes", ["+x", "+y", "+z"])
     if not isinstance(axes, list) or not all(isinstance(axis, str) for axis in axes):
-        raise BadInput(f"axes is {reprlib.repr(axes)}, not three signed axes such as ['+y', '-x', '+z']")
+        raise BadInput(f"axes is {_SHOWN.repr(axes)}, not three signed axes such as ['+y', '-x', '+z']")
     rotation(tuple(axes))
     return tuple(axes)
 
@@ -208,7 +208,7 @@ def _axes(mount: dict) -> tuple[str, str, str]:
 def _position(mount: dict, kind: type, where: str) -> tuple[float, float, float]:
     metres = mount.get("position", list(kind.__dataclass_fields__["position"].default))
     if not isinstance(metres, list) or len(metres) != 3:
-        raise BadInput(f"{where}.position is {reprlib.repr(metres)}, not three numbers [m]")
+        raise BadInput(f"{where}.position is {_SHOWN.repr(metres)}, not three numbers [m]")
     x, y, z = (_number({axis: value}, axis, 0.0, -100.0, 100.0, f"{where}.position") for axis, value in zip("xyz", metres))
     return (x, y, z)
 
@@ -216,7 +216,7 @@ def _position(mount: dict, kind: type, where: str) -> tuple[float, float, float]
 def _number(mount: dict, key: str, default: float, low: float, high: float, where: str) -> float:
     value = mount.get(key, default)
     if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
-        raise BadInput(f"{where}.{key} is {reprlib.repr(value)}, not a number between {low} and {high}")
+        raise BadInput(f"{where}.{key} is {_SHOWN.repr(value)}, not a number between {low} and {high}")
     if isinstance(default, int) and value != int(value):
         raise BadInput(f"{where}.{key} is {value}, not a whole number")
     return float(value)

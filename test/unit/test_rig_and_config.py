@@ -36,6 +36,13 @@ def refusal(rig_file: Path, text: str) -> str:
     return str(error.value)
 
 
+def test_a_page_of_nested_lists_is_refused_in_a_line_that_can_be_read(rig_file):
+    document = "a name of some length"
+    for _ in range(6):
+        document = [document] * 6
+    assert len(refusal(rig_file, yaml.safe_dump(document))) < 300
+
+
 @given(document=DOCUMENTS)
 def test_any_yaml_is_a_rig_or_one_line_that_says_why_not(rig_file: Path, document: object) -> None:
     rig_file.write_text(yaml.safe_dump(document))
