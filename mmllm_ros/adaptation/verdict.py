@@ -47,7 +47,8 @@ def by_teachers(adapted: Model, lessons: Sequence[Lesson], learners: Sequence[st
     """How probable learners, heard alone, find what the teachers answered: with their own tokens, and with another scene's.
 
     Where teachers are wrong, or blind, agreement says little. But a sensor that says what they say of this scene, and not of
-    another, sees the same world; one that is broken, stale or turned away does not. Lessons of one scene count as one.
+    another, sees the same world; one that is broken or stale does not, one that is turned away hardly. Lessons of one scene
+    count as one.
     """
     chosen = lessons[:: -(-len(lessons) // MOST)]
     first = {lesson.scene: lesson.tokens for lesson in reversed(chosen)}
