@@ -39,12 +39,13 @@ def train(
     config: Annotated[Path, typer.Option(help="training configuration (YAML), see config/train/", dir_okay=False)],
     folder: Annotated[Path, typer.Option("--out", help="model folder to write", file_okay=False)],
     work: Annotated[Path, typer.Option(help="rendered frames, checkpoints and curves; a training cut off goes on from here")],
+    device: Device = "auto",
 ) -> None:
     """Render, train the encoders, the LLM and the connectors, calibrate, and write a model folder."""
     from ..training.settings import read_settings
     from ..training.train import train as train_model
 
-    model = train_model(read_settings(config), work, folder)
+    model = train_model(read_settings(config), work, folder, device)
     out.print(f"{folder}: {model.name} {model.revision}")
 
 

@@ -81,7 +81,7 @@ def move_back(x: Tensor, y: Tensor, forward: Tensor, yaw: Tensor) -> tuple[Tenso
 def _landmarks(sweep: Sweeps, height: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """x, y, z and weight [B, POINTS] of points that stand, spread over the sweep always in the same way."""
     standing = (sweep.reach > 1.5) & (sweep.reach < NEAR) & (sweep.z + height[:, None, None] > STANDING)
-    spread = torch.rand(standing[0].numel(), generator=torch.Generator().manual_seed(0)).to(standing.device)
+    spread = torch.rand(standing[0].numel(), generator=torch.Generator().manual_seed(0), device="cpu").to(standing.device)
     weight, chosen = (standing.flatten(1) * (spread + 1.0)).topk(POINTS, dim=1)
     reach, z = (part.flatten(1).gather(1, chosen) for part in (sweep.reach, sweep.z))
     bearing = sweep.bearings().repeat(standing.shape[1])[chosen]

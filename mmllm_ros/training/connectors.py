@@ -19,7 +19,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from ..encoders import Encoder
-from ..latent.connector import merge
+from ..latent.connector import Connector, merge
 from ..latent.port import Bank, Latent
 from ..model import Model
 from ..question_sets import modality_sets
@@ -77,9 +77,10 @@ def _encode(shards: Shards, encoder: Encoder) -> TokenTable:
     values, places = [], []
     for start in track(range(0, len(shards), ENCODED_AT_ONCE), f"encode {encoder.modality}"):
         frames = np.arange(start, min(start + ENCODED_AT_ONCE, len(shards)))
-        value, place = encoder(shards.inputs(encoder.modality, frames))
-        values.append(value.reshape(len(frames), -1, value.shape[-1]).half())
-        places.append(place.reshape(len(frames), -1, 3))
+        with next(encoder.parameters()).device:
+            value, place = encoder(shards.inputs(encoder.modality, frames))
+        values.append(value.reshape(len(frames), -1, value.shape[-1]).half().cpu())
+        places.append(place.reshape(len(frames), -1, 3).cpu())
     sources = torch.arange(value.shape[0] // len(frames)).repeat_interleave(value.shape[1])
     where = torch.cat(places)
     labels = [shown(truth, shards.rig, place) for truth, place in zip(shards.truths, where.numpy(), strict=True)]
@@ -100,6 +101,13 @@ def _for_rows(latent: Latent, packed: Packed, seen: Tensor) -> Latent:
     absent = ~seen[packed.owner.clamp(min=0)]
     gate = latent.log_gate[packed.frames][:, None].expand(-1, absent.shape[1], -1)
     return latent.of_rows(packed.frames, gate.masked_fill(absent[..., None], -torch.inf))
+
+
+def heard(connector: Connector, table: TokenTable, frames: Tensor, muting: Muting) -> tuple[Tensor, Tensor]:
+    """What `connector` hears of `frames` [F], on its device: values [F, T, D] as `muting` leaves them, and places [F, T, 3]."""
+    device = next(connector.parameters()).device
+    values, shown, places = (part[frames].to(device) for part in (table.values, table.shown, table.places))
+    return muting.of(connector, values.float(), shown), places
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,17 +151,12 @@ def connector_loss(
 ) -> tuple[Tensor, float]:
     """Mean cross-entropy of the batch's answers with `depth` of the last blocks linked, and the share that is right."""
     device = model.llm.device
-    banks = {
-        modality: model.connectors[modality](
-            batch.muting[modality]
-            .of(model.connectors[modality], table.values[batch.frames].float(), table.shown[batch.frames])
-            .to(device),
-            table.places[batch.frames].to(device),
-            linked_blocks=min(depth, len(model.connectors[modality].heads)),
-            sources=table.sources.to(device),
-        )
-        for modality, table in tables.items()
-    }
+    banks = {}
+    for modality, table in tables.items():
+        connector = model.connectors[modality]
+        values, places = heard(connector, table, batch.frames, batch.muting[modality])
+        linked = min(depth, len(connector.heads))
+        banks[modality] = connector(values, places, linked_blocks=linked, sources=table.sources.to(device))
     seen = {modality: rows.to(device) for modality, rows in batch.seen.items()}
     value, right = torch.zeros((), device=device), 0
     for packed in pack(batch.pairs, batch.row, model.tokenizer.pad_token_id or 0, device):

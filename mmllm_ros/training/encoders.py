@@ -28,7 +28,7 @@ ALONE = 0.1
 """Share of frames shown without the older one, as the first frame of a live sensor is."""
 ASIDE = 0.3
 """Weight of a cell that shows an object beside its centre."""
-UNMOVED = torch.tensor([0.0, 0.0, 1.0])
+UNMOVED = np.float32([0.0, 0.0, 1.0])
 """What scan matching finds between a sweep and itself."""
 EXPOSURE = 0.2
 """By up to what share a picture is made brighter or darker, so that no object is known again by its very numbers."""
@@ -42,7 +42,7 @@ class Reader(nn.Module):
     def __init__(self, encoder: CameraEncoder | LidarEncoder) -> None:
         super().__init__()
         self.encoder = encoder
-        self.ego = nn.Linear(encoder.config["width"], 3)
+        self.ego = nn.Linear(encoder.config["width"], 3).to(next(encoder.parameters()).device)
 
     def loss(self, batch: dict[str, Tensor], cells: list[CellTargets], ego: Tensor) -> tuple[Tensor, dict[str, float]]:
         """Sum of the cell losses and the ego motion's."""
@@ -57,8 +57,8 @@ def cell_loss(
     outputs: dict[str, Tensor], targets: Sequence[CellTargets], encoder: CameraEncoder | LidarEncoder
 ) -> tuple[Tensor, dict[str, float]]:
     """Objectness over all cells; class, status, colour and place where an object is, above all at its centre."""
-    batch = torch.from_numpy(np.concatenate([np.full(len(t.cell), i) for i, t in enumerate(targets)]))
-    cell, centre = (torch.from_numpy(np.concatenate([getattr(t, name) for t in targets])) for name in ("cell", "centre"))
+    batch = torch.as_tensor(np.concatenate([np.full(len(t.cell), i) for i, t in enumerate(targets)]))
+    cell, centre = (torch.as_tensor(np.concatenate([getattr(t, name) for t in targets])) for name in ("cell", "centre"))
     wanted, near = torch.zeros(2, *outputs["object"].shape[:2])
     wanted[batch[centre], cell[centre]] = 1.0
     near[batch, cell] = 1.0
@@ -71,11 +71,11 @@ def cell_loss(
     total, numbers = found, {"object": found.item()}
     share = torch.where(centre, 1.0, ASIDE)
     for group, factor in (("class", 1.0), ("status", 2.0), ("colour", 0.5)):
-        label = torch.from_numpy(np.concatenate([t.labels(group) for t in targets]))
+        label = torch.as_tensor(np.concatenate([t.labels(group) for t in targets]))
         value = functional.cross_entropy(outputs[group][batch, cell], label, ignore_index=ABSENT, reduction="none")
         total = total + factor * (value * share).sum() / (share * (label != ABSENT)).sum().clamp(min=1.0)
         numbers[group] = value[centre & (label != ABSENT)].mean().item()
-    place, scale = torch.from_numpy(np.concatenate([t.place for t in targets])), torch.tensor(encoder.place_scale)
+    place, scale = torch.as_tensor(np.concatenate([t.place for t in targets])), torch.tensor(encoder.place_scale)
     apart = functional.smooth_l1_loss(outputs["place"][batch, cell] * scale, place * scale, reduction="none").mean(1)
     near_by = (apart * share).sum() / share.sum().clamp(min=1.0)
     return total + near_by, {**numbers, "place": near_by.item()}
@@ -98,7 +98,7 @@ def train_camera(shards: Shards, encoder: CameraEncoder, schedule: Schedule, bat
         pictures, side = rng.choice(len(targets), size=batch, p=worth), rng.choice([-1.0, 1.0])
         frames, view = np.divmod(pictures, views)
         tensors, cells = shards.camera(frames, view, rng.random(batch) < ALONE), [targets[picture] for picture in pictures]
-        gain = torch.from_numpy(rng.uniform(1 - EXPOSURE, 1 + EXPOSURE, (batch, 1, 1, 1))).float()
+        gain = torch.as_tensor(rng.uniform(1 - EXPOSURE, 1 + EXPOSURE, (batch, 1, 1, 1))).float()
         tensors |= {key: (tensors[key] * gain).clamp(max=255.0) for key in ("now", "before")}
         if side < 0:
             tensors |= {key: tensors[key].flip(-1) for key in ("now", "before")}
@@ -119,23 +119,23 @@ def train_lidar(shards: Shards, encoder: LidarEncoder, schedule: Schedule, batch
         view = np.array([[math.cos(angle), -math.sin(angle) * side], [math.sin(angle), math.cos(angle) * side]])
         alone = rng.random(batch) < ALONE
         tensors = shards.lidar(frames, alone)
-        tensors["motion"] = torch.where(torch.from_numpy(alone)[:, None], UNMOVED, motions[frames])
-        tensors["view"] = torch.from_numpy(view).float().expand(batch, -1, -1)
+        tensors["motion"] = torch.as_tensor(np.where(alone[:, None], UNMOVED, motions[frames]))
+        tensors["view"] = torch.as_tensor(view).float().expand(batch, -1, -1)
         # What scan matching finds is told as it was measured, so the ego motion is not mirrored.
         return tensors, [lidar_targets(shards.truths[frame], encoder.side, view) for frame in frames], frames, 1.0
 
     _train_reader("lidar", Reader(encoder), shards, draw, schedule, folder, seed)
 
 
-def _motions(shards: Shards, encoder: LidarEncoder, folder: Path) -> Tensor:
-    """What scan matching finds for every frame [frames, 3], which takes longer than to read the map; kept in `folder`."""
+def _motions(shards: Shards, encoder: LidarEncoder, folder: Path) -> np.ndarray:
+    """What scan matching finds for every frame, float32 [frames, 3], which takes longer than to read it; kept in `folder`."""
     path = folder / f"motions-{shards.span}.safetensors"
     if not path.is_file():
         parts = np.array_split(np.arange(len(shards)), -(-len(shards) // 16))
         found = [encoder.motion(shards.lidar(part, np.zeros(len(part), bool))) for part in track(parts, "match sweeps")]
         folder.mkdir(parents=True, exist_ok=True)
         save_file({"motions": torch.cat(found)}, path)
-    return load_file(path)["motions"]
+    return load_file(path)["motions"].numpy()
 
 
 def _worth(objects: Sequence[int]) -> np.ndarray:
@@ -145,25 +145,23 @@ def _worth(objects: Sequence[int]) -> np.ndarray:
 
 
 def _train_reader(name: str, reader: Reader, shards: Shards, draw: Callable, schedule: Schedule, folder: Path, seed: int) -> None:
-    ego = torch.tensor([ego_targets(truth.ego) for truth in shards.truths])
+    ego = np.float32([ego_targets(truth.ego) for truth in shards.truths])
 
     def loss(rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
         tensors, cells, frames, side = draw(rng)
-        return reader.loss(tensors, cells, ego[torch.from_numpy(frames)] * torch.tensor([1.0, side, 1.0]))
+        return reader.loss(tensors, cells, torch.as_tensor(ego[frames] * np.float32([1.0, side, 1.0])))
 
     fit(name, reader, loss, schedule, folder, seed)
 
 
 def train_imu(shards: Shards, encoder: ImuEncoder, schedule: Schedule, batch: int, folder: Path, seed: int) -> None:
     """Train on `batch` windows a step: speed, yaw rate and acceleration."""
-    ego = torch.tensor([ego_targets(truth.ego) for truth in shards.truths])
-    windows = shards.imu(np.arange(len(shards)))["now"]
+    ego = np.float32([ego_targets(truth.ego) for truth in shards.truths])
 
     def loss(rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
-        frames = torch.from_numpy(rng.integers(len(shards), size=batch))
-        read = encoder.ego(encoder.cells({"now": windows[frames]}).mean(1)).float()
-        value = functional.smooth_l1_loss(read, ego[frames])
-        return value, {"yaw rate": (read - ego[frames])[:, 1].abs().mean().item()}
+        frames = rng.integers(len(shards), size=batch)
+        read, true = encoder.ego(encoder.cells(shards.imu(frames)).mean(1)).float(), torch.as_tensor(ego[frames])
+        return functional.smooth_l1_loss(read, true), {"yaw rate": (read - true)[:, 1].abs().mean().item()}
 
     fit("imu", encoder, loss, schedule, folder, seed)
 
@@ -181,6 +179,7 @@ def train_encoder(
     folder: Path,
     seed: int,
     out: Path,
+    device: torch.device,
 ) -> None:
     """Train the encoder of `modality`, of the usual shape but for `shape`, and save it, frozen and in 16 bits, into `out`.
 
@@ -190,6 +189,7 @@ def train_encoder(
     shape = dict(shape)
     start = shape.pop("start", None)
     encoder = load_encoder(Path(start), shards.rig, "cpu") if start else make_encoder(modality, shards.rig, shape)
+    encoder = encoder.to(device)
     if schedule.steps:
         TRAINED[modality](shards, encoder, schedule, batch, folder, seed)
     if unseen and not isinstance(encoder, ImuEncoder):

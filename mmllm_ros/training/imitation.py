@@ -23,7 +23,7 @@ from ..rig import Rig
 from ..simulator.description import light_phrase, motion_facts, object_phrase
 from ..simulator.scene_graph import SceneGraph
 from ..simulator.truth import SceneTruth
-from .connectors import TokenTable
+from .connectors import TokenTable, heard
 from .loop import Schedule, fit
 from .muting import Muting, draw_muting
 from .phrases import phrase_states
@@ -92,7 +92,7 @@ def imitation_loss(
     total = torch.zeros(())
     for modality, told in said.items():
         connector, table = model.connectors[modality], tables[modality]
-        values, places = muting[modality].of(connector, table.values[frames].float(), table.shown[frames]), table.places[frames]
+        values, places = heard(connector, table, frames, muting[modality])
         row = torch.tensor([index for index, one in enumerate(told) for _ in one.tokens])
         token = torch.tensor([token for one in told for token in one.tokens])
         speaks = torch.zeros(values.shape[:2])
@@ -105,8 +105,8 @@ def imitation_loss(
         bank = connector(values, places)
         for block, goals in phrase_latents(model, [phrase for one in told for phrase in one.phrases]).items():
             for goal, latent in zip(goals, (bank[block].key, bank[block].value), strict=True):
-                goal, heard = goal.float(), latent[row, :, token].float()
-                total = total + functional.mse_loss(heard, goal) / goal.square().mean() / len(bank)
+                goal, said_so = goal.float(), latent[row, :, token].float()
+                total = total + functional.mse_loss(said_so, goal) / goal.square().mean() / len(bank)
     return total / len(said)
 
 

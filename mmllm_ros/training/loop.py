@@ -144,10 +144,12 @@ class _Share(nn.Module):
 @contextlib.contextmanager
 def fast(device: torch.device) -> Iterator[None]:
     """16-bit products where the device has them; on a CPU also plain attention, whose gradient is several times quicker there for
-    short sequences. On a GPU not cuDNN's: it plans anew for each shape, and rows of text have all lengths."""
+    short sequences. On a GPU not cuDNN's: it plans anew for each shape, and rows of text have all lengths. New tensors, those
+    that `torch.as_tensor` makes of arrays too, are the device's."""
     cpu = device.type == "cpu"
     backends = [SDPBackend.MATH] if cpu else [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
-    with torch.autocast(device.type, torch.bfloat16, enabled=not cpu or half_products()), sdpa_kernel(backends):
+    place = contextlib.nullcontext() if cpu else device
+    with place, torch.autocast(device.type, torch.bfloat16, enabled=not cpu or half_products()), sdpa_kernel(backends):
         yield
 
 
@@ -175,11 +177,12 @@ def _resume(path: Path, trained: dict[str, nn.Parameter], optimizers: list[torch
     with safe_open(path, "pt") as file, torch.no_grad():
         for name in file.keys():  # noqa: SIM118, a safetensors file is no mapping
             part, key = name.split(".", 1)
-            value = trained[key]
+            value, kept = trained[key], file.get_tensor(name)
             if part == "weight":
-                value.copy_(file.get_tensor(name))
+                value.copy_(kept)
             else:
-                holder[id(value)].state[value][part] = file.get_tensor(name)
+                # A count of steps stays on the CPU, where AdamW keeps it.
+                holder[id(value)].state[value][part] = kept.to(value.device) if kept.ndim else kept
         return int(file.metadata()["step"])
 
 

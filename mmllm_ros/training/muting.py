@@ -50,5 +50,5 @@ def draw_muting(modalities: Sequence[str], frames: int, rng: np.random.Generator
         rows = rng.random(frames) < MUTED
         groups = rows[:, None] & (rng.random((frames, len(SHARES))) < UNREAD)
         clarity = np.float32(rows * (rng.random(frames) < CLEAR) * rng.random(frames))
-        drawn[modality] = Muting(*map(torch.from_numpy, (rows, groups, clarity)))
+        drawn[modality] = Muting(*map(torch.as_tensor, (rows, groups, clarity)))
     return drawn

@@ -29,15 +29,16 @@ def calibrate_readouts(encoder: CameraEncoder | LidarEncoder, unseen: Shards) ->
     What is read most likely stays what it was.
     """
     outputs, labels = ({group: [] for group in SHARES} for _ in range(2))
-    frames = np.arange(min(len(unseen), ENOUGH))
+    frames, device = np.arange(min(len(unseen), ENOUGH)), next(encoder.parameters()).device
     for part in track(np.array_split(frames, -(-len(frames) // AT_ONCE)), f"calibrate {encoder.modality}"):
-        _, read = encoder.proposals.read(encoder.cells(unseen.inputs(encoder.modality, part)))
+        with device:
+            _, read = encoder.proposals.read(encoder.cells(unseen.inputs(encoder.modality, part)))
         seen = [targets for frame in part for targets in cell_targets(unseen.truths[frame], encoder)]
         for row, targets in enumerate(seen):
             for group in SHARES:
                 cells, label = targets.at_centres(group)
                 outputs[group].append(read[group][row, cells])
-                labels[group].append(torch.from_numpy(label))
+                labels[group].append(torch.as_tensor(label, device=device))
     found = {}
     for group, head in zip(GROUPS, encoder.proposals.head_rows(), strict=True):
         if group in SHARES and group not in encoder.proposals.unread and sum(map(len, labels[group])):

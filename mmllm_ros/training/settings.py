@@ -20,7 +20,7 @@ STAGES = ("camera", "lidar", "imu", "words", "world", "imitation", "connectors")
 class TrainSettings:
     """A whole training.
 
-    `frames` are rendered for training, `calibration_scenes` driven for the temperature. Encoders and LLM learn from the first
+    `frames` are rendered for training, of drives from number `first_scene` on, `calibration_scenes` driven for the temperature. Encoders and LLM learn from the first
     `encoder_frames` of them, connectors from the last `connector_frames`, 0 = all: an encoder makes more of frames that it has
     learned from than of others, and connectors that saw only those would trust it too much. Those beyond `encoder_frames` tell
     how sure an encoder's read-outs should be. `llm` is the shape of one to be
@@ -43,6 +43,7 @@ class TrainSettings:
     schedules: dict[str, Schedule]
     batches: dict[str, tuple[int, ...]]
     encoders: dict[str, dict[str, Any]] = field(default_factory=dict)
+    first_scene: int = 0
     encoder_frames: int = 0
     connector_frames: int = 0
     keep: float = 0.0

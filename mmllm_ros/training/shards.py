@@ -77,7 +77,7 @@ class Shards:
 
     def imu(self, frames: np.ndarray) -> dict[str, Tensor]:
         """`ImuEncoder` inputs of `frames`."""
-        return {"now": torch.from_numpy(np.stack([self._row("imu", row) for row in self._rows[frames]]))}
+        return {"now": torch.as_tensor(np.stack([self._row("imu", row) for row in self._rows[frames]]))}
 
     def _pairs(self, name: str, frames: np.ndarray, alone: np.ndarray, views: np.ndarray | None = None) -> dict[str, Tensor]:
         now = self._rows[frames]
@@ -85,9 +85,9 @@ class Shards:
 
         def stack(numbers: np.ndarray) -> Tensor:
             rows = [self._row(name, number) for number in numbers]
-            return torch.from_numpy(np.stack(rows if views is None else [r[v] for r, v in zip(rows, views, strict=True)]))
+            return torch.as_tensor(np.stack(rows if views is None else [r[v] for r, v in zip(rows, views, strict=True)]))
 
-        gap = torch.from_numpy(np.where(alone, 0.0, 0.5)).float()
+        gap = torch.as_tensor(np.where(alone, 0.0, 0.5)).float()
         return {"now": stack(now), "before": stack(before), "gap": gap}
 
     def _row(self, name: str, row: int) -> np.ndarray:

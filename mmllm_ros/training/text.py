@@ -60,7 +60,7 @@ def make_tokenizer(prompt_template: str) -> PreTrainedTokenizerFast:
 def draw_heard(rng: np.random.Generator, questions: int) -> Tensor:
     """Which observers each question hears: bool [questions, observers]."""
     heard = rng.random((questions, len(OBSERVERS))) < 0.5
-    return torch.from_numpy(heard | (rng.random(questions) < EVERYTHING)[:, None])
+    return torch.as_tensor(heard | (rng.random(questions) < EVERYTHING)[:, None])
 
 
 @dataclass(frozen=True, slots=True)

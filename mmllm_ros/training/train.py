@@ -12,6 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from ..device import resolve_device
 from ..encoders import load_encoder
 from ..encoders.pretrained import PretrainedCamera
 from ..latent.checkpoint import load_llm
@@ -39,28 +40,29 @@ from .text import make_llm, make_tokenizer, save_llm, train_text
 ENCODERS = ("lidar", "camera", "imu")
 TOGETHER = ("imitation", "connectors")
 """The stages that need the encoders and the LLM."""
+CPU = torch.device("cpu")
 NOT_TRAINED = Schedule(0, 0.0)
 """Of an encoder that has no stage: it stays as it starts."""
 
 
 @joined()
-def train(settings: TrainSettings, work: Path, out: Path) -> Model:
+def train(settings: TrainSettings, work: Path, out: Path, device: str = "auto") -> Model:
     """Render, train the encoders, the LLM and the connectors, calibrate, and write the model folder `out`.
 
     `work` keeps the rendered frames, the checkpoints and the curves (a CSV and a PNG per stage).
     """
-    rig = load_rig(settings.rig)
+    rig, place = load_rig(settings.rig), resolve_device(device)
     with first_alone():
         frames = _frames(settings, work, rig).heard
-    parts = {name: partial(_train_part, name, settings, work, out) for name in (*ENCODERS, "llm")}
+    parts = {name: partial(_train_part, name, settings, work, out, place) for name in (*ENCODERS, "llm")}
     if processes.count() > 1:
         for part in parts.values():
             part()
     else:
         steps = {stage: schedule.steps for stage, schedule in settings.schedules.items() if stage not in TOGETHER}
         side_by_side(parts, steps, work)
-    model = connected(settings, rig, out)
-    encoders = {modality: load_encoder(out / "encoders" / modality, rig) for modality in ENCODERS}
+    model = connected(settings, rig, out, place)
+    encoders = {modality: load_encoder(out / "encoders" / modality, rig, str(place)) for modality in ENCODERS}
     data = encode_all(frames, encoders, work), frames.truths, rig
     start = {name: value.clone() for name, value in model.connectors.state_dict().items()}
     if "imitation" in settings.schedules:
@@ -89,36 +91,36 @@ class _Frames(NamedTuple):
 
 
 def _frames(settings: TrainSettings, work: Path, rig: Rig) -> _Frames:
-    folders = render(work / "frames", settings.frames, settings.rig)
+    folders = render(work / "frames", settings.frames, settings.rig, first_scene=settings.first_scene)
     learned, heard = (-(-count // FRAMES_PER_SHARD) for count in (settings.encoder_frames, settings.connector_frames))
     rest = folders[learned:] if learned else []
     return _Frames(Shards(folders[: learned or None], rig), Shards(folders[-heard:], rig), Shards(rest, rig) if rest else None)
 
 
-def _train_part(name: str, settings: TrainSettings, work: Path, out: Path) -> None:
+def _train_part(name: str, settings: TrainSettings, work: Path, out: Path, device: torch.device) -> None:
     """Make what model folder `out` lacks of one encoder or of the LLM."""
     rig, place = load_rig(settings.rig), out / (LLM_FOLDER if name == "llm" else f"encoders/{name}")
     if (place / "model.safetensors").is_file() or (name == "llm" and isinstance(settings.llm, str)):
         return
     frames, shape = _frames(settings, work, rig), settings.encoders.get(name, {})
     if name == "llm":
-        _train_llm(settings, frames.learned, work, place)
+        _train_llm(settings, frames.learned, work, place, device)
     elif "name" in shape:
         once(partial(PretrainedCamera(rig, **shape).save, place))
     else:
         stage = settings.schedules.get(name, NOT_TRAINED), settings.batches.get(name, (1,))[0]
-        train_encoder(name, frames.learned, frames.unseen, shape, *stage, work, settings.seed, place)
+        train_encoder(name, frames.learned, frames.unseen, shape, *stage, work, settings.seed, place, device)
 
 
-def _train_llm(settings: TrainSettings, frames: Shards, work: Path, out: Path) -> None:
+def _train_llm(settings: TrainSettings, frames: Shards, work: Path, out: Path, device: torch.device) -> None:
     torch.manual_seed(settings.seed)
     if start := settings.llm.get("start"):
-        llm, tokenizer, _ = load_llm(start, torch.device("cpu"))
+        llm, tokenizer, _ = load_llm(start, CPU)
         llm.requires_grad_(True)
     else:
         tokenizer = make_tokenizer(settings.prompt)
         llm = make_llm(tokenizer, settings.llm)
-    prompt = Prompt(tokenizer, settings.prompt)
+    llm, prompt = llm.to(device), Prompt(tokenizer, settings.prompt)
     for stage, truths in (("words", []), ("world", frames.truths)):
         if stage in settings.schedules:
             learn = partial(train_text, stage, llm, truths, frames.rig, prompt)
@@ -126,12 +128,12 @@ def _train_llm(settings: TrainSettings, frames: Shards, work: Path, out: Path) -
     once(lambda: save_llm(llm, prompt, out))
 
 
-def connected(settings: TrainSettings, rig: Rig, out: Path) -> Model:
+def connected(settings: TrainSettings, rig: Rig, out: Path, device: torch.device = CPU) -> Model:
     """The frozen LLM, of `out` or the pretrained one, with connectors for the encoders in `out`, fresh or those of `start`."""
     name = settings.llm if isinstance(settings.llm, str) else LLM_FOLDER
-    llm, tokenizer, revision = load_llm(out / name if name == LLM_FOLDER else name, torch.device("cpu"), download=True)
+    llm, tokenizer, revision = load_llm(out / name if name == LLM_FOLDER else name, CPU, download=True)
     torch.manual_seed(settings.seed)
-    encoders = {modality: load_encoder(out / "encoders" / modality, rig) for modality in ENCODERS}
+    encoders = {modality: load_encoder(out / "encoders" / modality, rig, "cpu") for modality in ENCODERS}
     manifest = Manifest(
         name=settings.name,
         llm=name,
@@ -146,7 +148,7 @@ def connected(settings: TrainSettings, rig: Rig, out: Path) -> Model:
         modality: Connector(modality, encoder.token_width, llm, readouts=encoder.readouts, **shape)
         for modality, encoder in encoders.items()
     }
-    model = Model(llm, tokenizer, manifest, connectors)
+    model = Model(llm.to(device), tokenizer, manifest, connectors)
     if start:
         load_weights(model.connectors, Path(start) / "connectors.safetensors", "connector")
     return model

@@ -41,6 +41,7 @@ from mmllm_ros.training.encoders import mirrored
 from mmllm_ros.training.imagined import imagine_scene
 from mmllm_ros.training.loop import Schedule, _optimizers, fit
 from mmllm_ros.training.muon import orthogonal
+from mmllm_ros.training.muting import draw_muting
 from mmllm_ros.training.settings import TrainSettings, read_settings
 from mmllm_ros.training.shards import Shards
 from mmllm_ros.training.targets import camera_targets, lidar_targets
@@ -193,6 +194,10 @@ def test_frames_that_train_have_one_half_a_second_before_them(tmp_path):
     batch = shards.lidar(np.array([2, 0, 1]), np.array([False, False, True]))
     assert batch["now"].flatten().tolist() == [12.0, 1.0, 2.0] and batch["before"].flatten().tolist() == [11.0, 0.0, 2.0]
     assert batch["gap"].tolist() == [0.5, 0.5, 0.0]
+    with torch.device("meta"):
+        drawn = [*shards.lidar(np.array([0]), np.array([False])).values(), text.draw_heard(np.random.default_rng(0), 3)]
+        drawn += [draw_muting(("lidar",), 4, np.random.default_rng(0))["lidar"].rows]
+    assert all(part.is_meta for part in drawn), "a step on a GPU draws its tensors there"
 
 
 def write(truth: SceneTruth, prompt: Prompt, rng: np.random.Generator) -> phrases.TextScene:
@@ -397,7 +402,7 @@ def test_an_llm_goes_on_from_the_one_it_is_told_to_start_from(tmp_path):
         llm={"start": str(tmp_path / "first")}, connector={},
         schedules={"world": Schedule(1, 1e-2)}, batches={"world": (1, 2, 3)},
     )  # fmt: skip
-    _train_llm(settings, SimpleNamespace(truths=[], rig=RIG), tmp_path / "work", tmp_path / "second")
+    _train_llm(settings, SimpleNamespace(truths=[], rig=RIG), tmp_path / "work", tmp_path / "second", torch.device("cpu"))
     first, second = (load_llm(tmp_path / name, torch.device("cpu"))[0].state_dict() for name in ("first", "second"))
     apart = max((first[key] - second[key]).abs().max().item() for key in first)
     assert 0 < apart < 0.02
