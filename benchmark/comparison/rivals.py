@@ -9,9 +9,11 @@ brings (a frame's tokens are there once for all its questions); lower states are
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 from transformers import DynamicCache
 
 from mmllm_ros.latent.connector import PLACE_WIDTH, Connector, merge, place_features
@@ -141,13 +143,7 @@ class Insertion(Rival):
         return scale * torch.cat([self.project[name](torch.cat([v, place_features(p)], -1)) for name, (v, p) in seen.items()], 1)
 
     def read(self, packed: Packed, sight: Tensor) -> Tensor:
-        before = sight[packed.frames]
-        hidden = torch.cat([before, self.llm.model.embed_tokens(packed.ids).to(before.dtype)], 1)
-        (rows, count), size = before.shape[:2], hidden.shape[1]
-        visible = torch.ones(rows, 1, size, size, dtype=torch.bool, device=hidden.device).tril()
-        visible[:, :, count:, count:] = packed.visible
-        positions = torch.cat([torch.arange(count, device=hidden.device).expand(rows, -1), packed.positions + count], 1)
-        return upper(self.llm, hidden, {}, visible, first_block=0, positions=packed.places + count, position_ids=positions)
+        return from_the_bottom(self.llm, packed, sight[packed.frames], {})
 
     def keep(self, sight: Tensor) -> DynamicCache:
         cache = DynamicCache(config=self.llm.config)
@@ -203,6 +199,21 @@ class GatedLayer(nn.Module):
         heard = self.attend(self.norms[0](hidden), memory, memory, need_weights=False)[0]
         hidden = hidden + self.gates[0].tanh() * heard
         return hidden + self.gates[1].tanh() * self.feed(self.norms[2](hidden))
+
+
+def from_the_bottom(llm: nn.Module, packed: Packed, before: Tensor, bank: Bank) -> Tensor:
+    """Logits of `packed` with word embeddings [R, n, d_model] before each row's text, every block computed; only the text hears
+    the bank."""
+    hidden = torch.cat([before, llm.model.embed_tokens(packed.ids).to(before.dtype)], 1)
+    (rows, count), size = before.shape[:2], hidden.shape[1]
+    visible = torch.ones(rows, 1, size, size, dtype=torch.bool, device=hidden.device).tril()
+    visible[:, :, count:, count:] = packed.visible
+    positions = torch.cat([torch.arange(count, device=hidden.device).expand(rows, -1), packed.positions + count], 1)
+    deaf = {
+        block: replace(part, log_gate=functional.pad(part.log_gate, (0, 0, count, 0), value=-torch.inf))
+        for block, part in bank.items()
+    }
+    return upper(llm, hidden, deaf, visible, first_block=0, positions=packed.places + count, position_ids=positions)
 
 
 def mlp(width: int, inner: int, out: int) -> nn.Sequential:

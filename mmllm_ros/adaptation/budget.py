@@ -114,7 +114,7 @@ def _courses(rows: Rows, examined: int, learners: nn.ModuleDict, steps: int) -> 
     for trains in ("connector", "gates"):
         for depth in range(deepest, 0, -1):
             prepare(learners, trains)
-            seconds, flops, saved = _trial(rows, learners, depth)
+            seconds, flops, saved = trial(rows, learners, depth)
             trained = sum(value.numel() for value in learners.parameters() if value.requires_grad)
             memory = resident_mb() + (saved + 3 * 4 * trained) / MEGABYTE
             # An examination is a forward pass, a third of a step, over every validation lesson.
@@ -137,7 +137,7 @@ def _cut(course: Course, steps: int) -> Course:
     return Course(**{**asdict(course), "steps": steps, "seconds": course.seconds * share, "flops": course.flops * share})
 
 
-def _trial(rows: Rows, learners: nn.ModuleDict, depth: int) -> tuple[float, float, float]:
+def trial(rows: Rows, learners: nn.ModuleDict, depth: int) -> tuple[float, float, float]:
     """Seconds, operations and bytes kept for the backward pass of one step; the weights stay as they are."""
     chosen = np.arange(min(BATCH, len(rows)))
     kept: dict[int, int] = {}

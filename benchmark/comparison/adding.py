@@ -1,0 +1,242 @@
+# Copyright 2026 The mmllm_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""A lidar joins camera and IMU, from the same labelled questions: by `mmllm adapt`, and in the ways that it replaces.
+
+    python benchmark/comparison/adding.py --json out/adding.json --plot out/adding.png      # about 25 minutes on one core
+
+Every row starts from the shipped model without its lidar connector and learns from the same lessons, in the same loop; the best
+weights that the validation lessons saw are tested. Camera and IMU speak through their connectors in every row. Cost is what
+torch counts, validation included; `on par` is what a row has spent when it first is within a point of token insertion's best.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import torch
+from matplotlib import pyplot
+from rich.console import Console
+from rich.table import Table
+from rivals import Insertion, Published, Rival, from_the_bottom
+from torch import Tensor, nn
+
+from mmllm_ros.adaptation.adapt import Progress, Request, adapt
+from mmllm_ros.adaptation.budget import Budget, choose, trial
+from mmllm_ros.adaptation.inherit import fresh, twin
+from mmllm_ros.adaptation.learn import learn
+from mmllm_ros.adaptation.lessons import Labelled, Lesson, split, usable
+from mmllm_ros.adaptation.meter import Meter
+from mmllm_ros.adaptation.rows import Rows
+from mmllm_ros.adaptation.scenarios import FIRST_LESSON, PER_MOMENT
+from mmllm_ros.encoders import load_encoder
+from mmllm_ros.latent.decoder import decoder_blocks
+from mmllm_ros.latent.port import Bank
+from mmllm_ros.model import Model
+from mmllm_ros.question_sets import simulated
+from mmllm_ros.resources import default_model
+from mmllm_ros.rig import load_rig
+from mmllm_ros.training.lower_cache import LowerCache
+from mmllm_ros.training.packing import Packed
+
+NEWCOMER = "lidar"
+ON_PAR = 0.01
+
+
+class Newcomer(nn.Module):
+    """A rival's part for the newcomer alone, called as a connector is."""
+
+    def __init__(self, rival: Rival) -> None:
+        super().__init__()
+        self.rival, self.heads, self.readouts = rival, range(1), 0
+
+    def forward(self, values: Tensor, places: Tensor, *_: Tensor, **__: object) -> object:
+        return self.rival.see({NEWCOMER: (values, places)})
+
+
+class Blocks(nn.Module):
+    """The LLM's blocks, to be trained as the connectors are."""
+
+    def __init__(self, llm: nn.Module) -> None:
+        super().__init__()
+        self.heads = range(1)
+        self.blocks = decoder_blocks(llm)
+
+
+class Trained(Rows):
+    """Lessons for whoever changes what the LLM's lower blocks see: they are computed anew, with gradients."""
+
+    def __init__(self, model: Model, lessons: Sequence[Lesson]) -> None:
+        super().__init__(model, lessons, (NEWCOMER,))
+        self.listen(())
+        self.texts, self.before = self, None
+
+    def logits(self, packed: Packed, bank: Bank) -> Tensor:
+        """What LowerCache would give."""
+        llm = self.model.llm
+        before = torch.zeros(len(packed.frames), 0, llm.config.hidden_size) if self.before is None else self.before[packed.frames]
+        return from_the_bottom(llm, packed, before, bank)
+
+
+class Inserted(Trained):
+    """The newcomer's tokens stand before the text as words; the others' latents are heard by the text as ever."""
+
+    def banks(self, learning: Mapping[str, nn.Module], moments: Tensor, depth: int) -> dict[str, Bank]:
+        banks = super().banks(learning, moments, depth)
+        self.before = banks.pop(NEWCOMER)
+        return banks
+
+
+class Below(Rows):
+    """Lessons for the published form, whose zero keys and values every block hears."""
+
+    def __init__(self, model: Model, lessons: Sequence[Lesson]) -> None:
+        super().__init__(model, lessons, (NEWCOMER,))
+        self.listen(())
+        self.texts = LowerCache(model.llm, 0)
+
+
+class Usual(Rows):
+    """Lessons for a connector."""
+
+    def __init__(self, model: Model, lessons: Sequence[Lesson]) -> None:
+        super().__init__(model, lessons, (NEWCOMER,))
+
+
+def learners_of(name: str, model: Model, width: int) -> tuple[type[Rows], nn.ModuleDict, float]:
+    """How lessons are read in a row, what trains, and how fast."""
+    widths = {NEWCOMER: width}
+    if name == "token insertion":
+        return Inserted, nn.ModuleDict({NEWCOMER: Newcomer(Insertion(model.llm, model.linked_blocks, widths))}), 1e-3
+    if name == "mPnP as published":
+        return Below, nn.ModuleDict({NEWCOMER: Newcomer(Published(model.llm, model.linked_blocks, widths))}), 1e-3
+    connector = fresh(model, NEWCOMER, width)
+    if name == "a new connector":
+        return Usual, nn.ModuleDict({NEWCOMER: connector}), 1e-3
+    others = {modality: twin(model, one) for modality, one in model.connectors.items()}
+    return Trained, nn.ModuleDict({NEWCOMER: connector, **others, "blocks": Blocks(model.llm)}), 3e-4
+
+
+ROWS = ("ours", "a new connector", "token insertion", "mPnP as published", "full fine-tuning")
+
+
+def run(name: str, model: Model, lessons: Sequence[Lesson], test: Sequence[Lesson], passes: int, seed: int) -> dict:
+    """One row: its learning curve on the test questions, and what it cost."""
+    curve: list[dict[str, float]] = []
+    kind = Usual
+    if name != "ours":
+        torch.manual_seed(seed)
+        width = next(tokens.values.shape[1] for tokens in lessons[0].tokens if tokens.modality == NEWCOMER)
+        kind, learners, rate = learners_of(name, model, width)
+    sheet = kind(model, test)
+
+    def report(progress: Progress, trained: nn.ModuleDict) -> None:
+        if progress.examined:
+            spent = {"flops": progress.flops, "seconds": progress.seconds}
+            curve.append({**spent, "accuracy": sheet.examine(trained, progress.depth)[1]})
+
+    with tempfile.TemporaryDirectory() as folder:
+        if name == "ours":
+            outcome = adapt(model, lessons, Request((NEWCOMER,), seed=seed), Path(folder), report)
+            learners, depth = nn.ModuleDict({NEWCOMER: outcome.model.connectors[NEWCOMER]}), outcome.estimate.depth
+            rows = kind(model, split(lessons)[0])
+            flops, seconds = outcome.flops, outcome.seconds
+        else:
+            rows, held = (kind(model, part) for part in split(lessons))
+            meter = Meter()
+            course = choose(Budget(), rows, held, learners, meter, passes)
+            learn(learners, rows, held, course, rate, 0.0, Path(folder), seed, meter, report)
+            depth, flops, seconds = course.depth, meter.flops, meter.seconds
+    learners.requires_grad_(True)
+    bytes_held = trial(rows, learners, depth)[2]
+    learners.requires_grad_(False)
+    result = {"row": name, "flops": flops, "seconds": seconds, "step_bytes": bytes_held, "curve": curve}
+    trained = sum(value.numel() for value in learners.parameters())
+    return {**result, "trained": trained, "accuracy": sheet.examine(learners, depth)[1]}
+
+
+def compared(runs: list[dict]) -> list[dict]:
+    """Each row with what it had spent when it was first on par with token insertion, and as a multiple of ours."""
+    goal = next((max(p["accuracy"] for p in r["curve"]) for r in runs if r["row"] == "token insertion"), 1.0) - ON_PAR
+    for one in runs:
+        reached = next((point for point in one["curve"] if point["accuracy"] >= goal), None)
+        one["on_par"] = {key: reached[key] for key in ("flops", "seconds")} if reached else None
+    ours = next((one["on_par"] for one in runs if one["row"] == "ours"), None)
+    for one in runs:
+        both = ours and one["on_par"]
+        one["times_ours"] = {key: one["on_par"][key] / ours[key] for key in ours} if both else None
+    return runs
+
+
+def show(report: dict, console: Console) -> None:
+    """The rows as a table."""
+    table = Table(title=f"before {100 * report['before']:.1f} %, fully trained {100 * report['full']:.1f} %")
+    for head in ("row", "right [%]", "trained", "FLOPs", "s", "MB a step", "on par: FLOPs", "s", "FLOPs of ours", "s of ours"):
+        table.add_column(head, justify="left" if head == "row" else "right")
+    for one in report["rows"]:
+        par, times = one["on_par"], one["times_ours"]
+        cells = [f"{100 * one['accuracy']:.1f}", f"{one['trained'] / 1e6:.2f} M", f"{one['flops']:.2g}", f"{one['seconds']:.0f}"]
+        cells += [f"{one['step_bytes'] / 1e6:.0f}", *([f"{par['flops']:.2g}", f"{par['seconds']:.0f}"] if par else ["never", ""])]
+        table.add_row(one["row"], *cells, *([f"{times['flops']:.1f}", f"{times['seconds']:.1f}"] if times else ["", ""]))
+    console.print(table)
+
+
+def plot(report: dict, path: Path) -> None:
+    """Accuracy against operations spent."""
+    figure, axis = pyplot.subplots(figsize=(6.4, 3.8))
+    for one in report["rows"]:
+        points = [(point["flops"], 100 * point["accuracy"]) for point in one["curve"]]
+        axis.plot(*zip(*points, strict=True), marker="o", markersize=3, label=one["row"])
+    for key, label, style in (("full", "fully trained", "-"), ("before", "without lidar", "--")):
+        axis.axhline(100 * report[key], color="0.5", linestyle=style, label=label)
+    axis.set(xscale="log", xlabel="operations spent [FLOPs]", ylabel="right answers [%]")
+    axis.legend(fontsize=7)
+    figure.tight_layout()
+    figure.savefig(path, dpi=120)
+    pyplot.close(figure)
+
+
+def main() -> None:
+    """Drive, learn in each way, print and write."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", type=Path, default=default_model())
+    parser.add_argument("--rig", default="front")
+    parser.add_argument("--questions", type=int, default=600)
+    parser.add_argument("--scenes", type=int, default=120, help="test scenes")
+    parser.add_argument("--passes", type=int, default=16, help="how often the other ways read each lesson")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--rows", nargs="*", choices=ROWS, default=ROWS)
+    parser.add_argument("--json", type=Path, default=Path("out/adding.json"))
+    parser.add_argument("--plot", type=Path, default=Path("out/adding.png"))
+    arguments = parser.parse_args()
+    full, rig = Model.load(arguments.model, "cpu"), load_rig(arguments.rig)
+    encoders = {name: load_encoder(arguments.model / "encoders" / name, rig, "cpu") for name in full.modalities}
+    moments = -(-arguments.questions // PER_MOMENT)
+    first = FIRST_LESSON + arguments.seed * moments
+    asked = simulated(encoders, rig, "train", moments, first, "mixed", PER_MOMENT)
+    lessons = usable(Labelled(asked).lessons()[: arguments.questions], full, (NEWCOMER,))[0]
+    test = Labelled(simulated(encoders, rig, "test", arguments.scenes, arguments.seed)).lessons()
+    before = [dataclasses.replace(one, tokens=tuple(t for t in one.tokens if t.modality != NEWCOMER)) for one in test]
+    runs = []
+    for name in arguments.rows:
+        # Full fine-tuning spoils its LLM for the others.
+        model = Model.load(arguments.model, "cpu")
+        del model.connectors[NEWCOMER]
+        model.connectors.requires_grad_(False)
+        runs.append(run(name, model, lessons, test, arguments.passes, arguments.seed))
+        Console().print(f"{name}: {100 * runs[-1]['accuracy']:.1f} %, {runs[-1]['seconds']:.0f} s")
+    report = {"revision": full.revision, "lessons": len(lessons), "test_questions": len(test), "rows": compared(runs)}
+    report |= {"full": Rows(full, test, ()).examine({}, 0)[1], "before": Rows(full, before, ()).examine({}, 0)[1]}
+    show(report, Console(width=160))
+    for path in (arguments.json, arguments.plot):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    arguments.json.write_text(json.dumps(report, indent=1) + "\n")
+    plot(report, arguments.plot)
+
+
+if __name__ == "__main__":
+    main()
