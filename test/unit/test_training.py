@@ -443,8 +443,8 @@ def test_connectors_go_on_from_those_of_the_model_they_are_told_to_start_from(tm
         (("seed:", "sede:"), "sede"),
         (("  connectors: {batch", "  planet: {batch"), "planet"),
         ((" steps: ", " stpes: "), "stpes"),
-        (("keep: 0.3", "keep: 1.5"), "keep is 1.5"),
-        (("connector: {start: models/drive_tiny, ", "connector: {"), "keep is 0.3"),
+        (("keep: 0.15", "keep: 1.5"), "keep is 1.5"),
+        (("connector: {start: models/drive_tiny, ", "connector: {"), "keep is 0.15"),
     ],
 )
 def test_a_misspelt_entry_of_a_training_configuration_is_named(tmp_path, change, complaint):
