@@ -20,14 +20,14 @@ STAGES = ("camera", "lidar", "imu", "words", "world", "imitation", "connectors")
 class TrainSettings:
     """A whole training.
 
-    `frames` are rendered for training, of drives from number `first_scene` on, `calibration_scenes` driven for the temperature. Encoders and LLM learn from the first
-    `encoder_frames` of them, connectors from the last `connector_frames`, 0 = all: an encoder makes more of frames that it has
-    learned from than of others, and connectors that saw only those would trust it too much. Those beyond `encoder_frames` tell
-    how sure an encoder's read-outs should be. `llm` is the shape of one to be
-    trained here, or the folder or hub name of a pretrained one; `encoders` the shapes, by modality, that are not the usual ones,
-    a `name` in it a pretrained vision model's; `connector` the shape of the connectors. A `start` in any of them is the folder
-    of what training goes on from, for connectors that of a model, of which they keep the share `keep` when they have trained.
-    Training asks for no stage it needs not.
+    `frames` are rendered for training, of drives from number `first_scene` on, `calibration_scenes` driven for the
+    temperature. Encoders and LLM learn from the first `encoder_frames` of them, connectors from the last `connector_frames`,
+    0 = all: an encoder makes more of frames that it has learned from than of others, and connectors that saw only those would
+    trust it too much. Those beyond `encoder_frames` tell how sure an encoder's read-outs should be. `llm` is the shape of one
+    to be trained here, or the folder or hub name of a pretrained one; `encoders` the shapes, by modality, that are not the
+    usual ones, a `name` in it a pretrained vision model's; `connector` the shape of the connectors. A `start` in any of them
+    is the folder of what training goes on from, for connectors that of a model, of which they keep the share `keep` when they
+    have trained. Training asks for no stage it needs not.
     `schedules` and `batches` go by stage; a batch is [views], [sweeps] or [windows] for an encoder, [scenes, questions each,
     most objects] for text, [frames] for imitation, [frames, questions each] for the connectors.
     """
