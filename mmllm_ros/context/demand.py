@@ -42,7 +42,7 @@ _RULES: Sequence[tuple[str, str, tuple[str, ...]]] = (
     (r"\bcolou?r\b|\b(red|yellow|green|black|white|gr[ae]y|blue|silver|brown|orange)\b", "light", ("camera",)),
     (r"\bhow far\b|\bdistance\b", "distance", OBJECTS),
     (r"\bhow many\b|\bnumber of\b", "count", OBJECTS),
-    (r"\b(any|another)\b", "exist", OBJECTS),
+    (r"\b(any|another|is there|are there)\b|\b(is a|are) [^;]*\bvisible\b", "exist", OBJECTS),
     (r"\bsame\b", "comparison", OBJECTS),
     (r"\bstatus\b", "status", OBJECTS),
     (r"\bwhat\b", "object", OBJECTS),

@@ -11,6 +11,7 @@ from mmllm_ros.context.demand import Demand, demand, watched
 from mmllm_ros.rig import load_rig
 from mmllm_ros.simulator.drive import Drive
 from mmllm_ros.simulator.questions import ask
+from mmllm_ros.simulator.templates import TEMPLATES
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -19,6 +20,20 @@ def test_every_question_of_the_simulator_is_of_the_type_that_it_was_made_as(seed
     drive.advance(2.0)
     for question in ask(drive.capture().truth, drive.rig, np.random.default_rng(seed), 60, "test"):
         assert demand(question.question).type == question.template_type, question.question
+
+
+FILLINGS = {
+    "things": "moving cars", "thing": "moving car", "where": "front left", "place": "of me", "ref": "parked bus", "one": "bus",
+    "other": "car to the back of me", "d1": "front", "d2": "back left", "r1": "the bus", "r2": "me", "turn": "turning left",
+    "colour": "red",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("template", TEMPLATES, ids=lambda template: template.name)
+def test_every_wording_is_read_as_a_question_of_its_type(template):
+    for wording in (*template.wordings, *template.held_out):
+        question = wording.format(**FILLINGS)
+        assert demand(question).type == template.type, question
 
 
 @pytest.mark.parametrize(
