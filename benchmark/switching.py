@@ -118,7 +118,7 @@ def unplug(client: Client, modality: str) -> float:
     since = time.monotonic()
     client.call(SetModality, modality=modality, mode=SetModality.Request.UNPLUGGED)
     plan = client.told(modality, False, since)
-    until(lambda: modality not in (client.ask() or {modality}), f"an answer without {modality}", 0.0)
+    until(lambda: (heard := client.ask()) is not None and modality not in heard, f"an answer without {modality}", 0.0)
     return time.monotonic() - plan
 
 
