@@ -15,7 +15,8 @@ import argparse
 import dataclasses
 import json
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -51,7 +52,7 @@ class Newcomer(nn.Module):
 
     def __init__(self, rival: Rival) -> None:
         super().__init__()
-        self.rival, self.heads, self.readouts = rival, range(1), 0
+        self.rival, self.heads = rival, range(1)
 
     def forward(self, values: Tensor, places: Tensor, *_: Tensor, **__: object) -> object:
         return self.rival.see({NEWCOMER: (values, places)})
@@ -66,58 +67,46 @@ class Blocks(nn.Module):
         self.blocks = decoder_blocks(llm)
 
 
-class Trained(Rows):
-    """Lessons for whoever changes what the LLM's lower blocks see: they are computed anew, with gradients."""
+class Lessons(Rows):
+    """Lessons for the newcomer. Where `below`, it changes what the lower blocks of the LLM see: no state of theirs is kept."""
+
+    def __init__(self, model: Model, lessons: Sequence[Lesson], below: bool = False) -> None:
+        super().__init__(model, lessons, (NEWCOMER,))
+        if below:
+            # Siblings speak above; what enters below is not like it.
+            self.listen(())
+            self.texts = LowerCache(model.llm, 0)
+
+
+class Inserted(Lessons):
+    """The newcomer's tokens stand before the text as words; the others' latents are heard by the text as ever."""
 
     def __init__(self, model: Model, lessons: Sequence[Lesson]) -> None:
-        super().__init__(model, lessons, (NEWCOMER,))
-        self.listen(())
-        self.texts, self.before = self, None
-
-    def logits(self, packed: Packed, bank: Bank) -> Tensor:
-        """What LowerCache would give."""
-        llm = self.model.llm
-        before = torch.zeros(len(packed.frames), 0, llm.config.hidden_size) if self.before is None else self.before[packed.frames]
-        return from_the_bottom(llm, packed, before, bank)
-
-
-class Inserted(Trained):
-    """The newcomer's tokens stand before the text as words; the others' latents are heard by the text as ever."""
+        super().__init__(model, lessons, below=True)
+        self.texts = self
 
     def banks(self, learning: Mapping[str, nn.Module], moments: Tensor, depth: int) -> dict[str, Bank]:
         banks = super().banks(learning, moments, depth)
         self.before = banks.pop(NEWCOMER)
         return banks
 
-
-class Below(Rows):
-    """Lessons for the published form, whose zero keys and values every block hears."""
-
-    def __init__(self, model: Model, lessons: Sequence[Lesson]) -> None:
-        super().__init__(model, lessons, (NEWCOMER,))
-        self.listen(())
-        self.texts = LowerCache(model.llm, 0)
+    def logits(self, packed: Packed, bank: Bank) -> Tensor:
+        """What LowerCache would give."""
+        return from_the_bottom(self.model.llm, packed, self.before[packed.frames], bank)
 
 
-class Usual(Rows):
-    """Lessons for a connector."""
-
-    def __init__(self, model: Model, lessons: Sequence[Lesson]) -> None:
-        super().__init__(model, lessons, (NEWCOMER,))
-
-
-def learners_of(name: str, model: Model, width: int) -> tuple[type[Rows], nn.ModuleDict, float]:
+def learners_of(name: str, model: Model, width: int) -> tuple[Callable[..., Rows], nn.ModuleDict, float]:
     """How lessons are read in a row, what trains, and how fast."""
-    widths = {NEWCOMER: width}
+    widths, below = {NEWCOMER: width}, partial(Lessons, below=True)
     if name == "token insertion":
         return Inserted, nn.ModuleDict({NEWCOMER: Newcomer(Insertion(model.llm, model.linked_blocks, widths))}), 1e-3
     if name == "mPnP as published":
-        return Below, nn.ModuleDict({NEWCOMER: Newcomer(Published(model.llm, model.linked_blocks, widths))}), 1e-3
+        return below, nn.ModuleDict({NEWCOMER: Newcomer(Published(model.llm, model.linked_blocks, widths))}), 1e-3
     connector = fresh(model, NEWCOMER, width)
     if name == "a new connector":
-        return Usual, nn.ModuleDict({NEWCOMER: connector}), 1e-3
+        return Lessons, nn.ModuleDict({NEWCOMER: connector}), 1e-3
     others = {modality: twin(model, one) for modality, one in model.connectors.items()}
-    return Trained, nn.ModuleDict({NEWCOMER: connector, **others, "blocks": Blocks(model.llm)}), 3e-4
+    return below, nn.ModuleDict({NEWCOMER: connector, **others, "blocks": Blocks(model.llm)}), 3e-4
 
 
 ROWS = ("ours", "a new connector", "token insertion", "mPnP as published", "full fine-tuning")
@@ -126,7 +115,7 @@ ROWS = ("ours", "a new connector", "token insertion", "mPnP as published", "full
 def run(name: str, model: Model, lessons: Sequence[Lesson], test: Sequence[Lesson], passes: int, seed: int) -> dict:
     """One row: its learning curve on the test questions, and what it cost."""
     curve: list[dict[str, float]] = []
-    kind = Usual
+    kind = Lessons
     if name != "ours":
         torch.manual_seed(seed)
         width = next(tokens.values.shape[1] for tokens in lessons[0].tokens if tokens.modality == NEWCOMER)
