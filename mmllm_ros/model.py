@@ -56,6 +56,7 @@ class Model:
         model.score("are there any cars ?", {})               # the bare LLM
 
     Answering is safe from several threads. `revision` names exactly what answered; it is "unsaved" before `save`.
+    `universal` answers nothing itself: it is what connectors of new sensors inherit from (inherit.py).
     """
 
     def __init__(
@@ -69,6 +70,7 @@ class Model:
         self.temperature = manifest.temperature
         self.encoder_revisions = dict(manifest.encoder_revisions)
         self.connectors = nn.ModuleDict(connectors or {}).to(llm.device)
+        self.universal: Connector | None = None
         self.prompt = Prompt(tokenizer, manifest.prompt, manifest.answer_prefix)
         self.answers = list(manifest.answers)
         self._trie = AnswerTrie([self.prompt.answer_ids(answer) for answer in self.answers], self.answers)
@@ -109,6 +111,7 @@ class Model:
         except (TypeError, ValueError, RuntimeError) as error:
             raise BadInput(f"{folder / 'config.json'} cannot be used: {one_line(error)}") from error
         model._folder, model.revision = folder, checkpoint.model_revision(folder)
+        model.universal = checkpoint.load_universal(folder, llm, revision)
         return model
 
     def variant(self, connectors: Mapping[str, Connector], encoder_revisions: Mapping[str, str]) -> Model:
@@ -140,6 +143,8 @@ class Model:
             self._llm_revision = checkpoint.save_llm(self.llm, self.tokenizer, folder / LLM_FOLDER)
         if not link and self._folder and (self._folder / "encoders").is_dir() and self._folder.resolve() != folder.resolve():
             shutil.copytree(self._folder / "encoders", folder / "encoders", dirs_exist_ok=True)
+        if self.universal and not (link and self._folder):
+            checkpoint.save_universal(self.universal, folder, self._llm_revision)
         save_weights(self.connectors, folder / "connectors.safetensors")
         Manifest(
             name=self.name,
@@ -289,9 +294,7 @@ def joined(tokens: Iterable[Tokens]) -> tuple[Tensor, Tensor, Tensor]:
 
 def _connectors(manifest: Manifest, folder: Path, llm: nn.Module) -> nn.ModuleDict:
     """The connectors of a model folder, ready to answer. Raises BadInput."""
-    try:
-        connectors = nn.ModuleDict({name: Connector(name, llm=llm, **shape) for name, shape in manifest.connectors.items()})
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise BadInput(f"{folder / 'config.json'} cannot be used: {one_line(error)}") from error
+    shapes = manifest.connectors.items()
+    connectors = nn.ModuleDict({name: checkpoint.make_connector(name, shape, llm, folder) for name, shape in shapes})
     load_weights(connectors, folder / "connectors.safetensors", "connector")
     return connectors.eval()

@@ -11,6 +11,9 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from mmllm_ros.encoders import CameraEncoder, ImuEncoder, LidarEncoder
+from mmllm_ros.encoders.proposals import ATTRIBUTES
+from mmllm_ros.inherit import heir
+from mmllm_ros.latent.checkpoint import UNIVERSAL
 from mmllm_ros.latent.connector import Connector
 from mmllm_ros.latent.manifest import Manifest
 from mmllm_ros.latent.port import attach
@@ -53,7 +56,7 @@ def tiny_llm(vocabulary: int, seed: int = 0) -> LlamaForCausalLM:
 
 
 def make_tiny_model(folder: Path, seed: int = 0, rig: str = "front") -> Path:
-    """Write config.json, llm/, connectors.safetensors and encoders/ into `folder` and return it."""
+    """Write config.json, llm/, connectors.safetensors, universal/ and encoders/ into `folder` and return it."""
     tokenizer = tiny_tokenizer()
     llm = tiny_llm(len(tokenizer), seed)
     shape = {"width": 32, "depth": 1, "heads": 2}
@@ -72,5 +75,7 @@ def make_tiny_model(folder: Path, seed: int = 0, rig: str = "front") -> Path:
         connectors[encoder.modality] = Connector(encoder.modality, encoder.token_width, llm, **shape)
         revisions[encoder.modality] = encoder.revision
     manifest = Manifest(name="tiny", answers=ANSWERS, encoder_revisions=revisions)
-    Model(llm, tokenizer, manifest, connectors).save(folder)
+    model = Model(llm, tokenizer, manifest, connectors)
+    model.universal = heir(model, connectors["camera"], UNIVERSAL, ATTRIBUTES + 1)
+    model.save(folder)
     return folder

@@ -28,13 +28,13 @@ from torch import Tensor, nn
 
 from mmllm_ros.adaptation.adapt import Progress, Request, adapt
 from mmllm_ros.adaptation.budget import Budget, choose, trial
-from mmllm_ros.adaptation.inherit import fresh, twin
 from mmllm_ros.adaptation.learn import learn
 from mmllm_ros.adaptation.lessons import Labelled, Lesson, split, usable
 from mmllm_ros.adaptation.meter import Meter
 from mmllm_ros.adaptation.rows import Rows
 from mmllm_ros.adaptation.scenarios import FIRST_LESSON, PER_MOMENT
 from mmllm_ros.encoders import load_encoder
+from mmllm_ros.inherit import fresh, twin
 from mmllm_ros.latent.decoder import decoder_blocks
 from mmllm_ros.latent.port import Bank
 from mmllm_ros.model import Model

@@ -20,10 +20,10 @@ from safetensors import SafetensorError
 from torch import nn
 
 from ..datatypes import BadInput
+from ..inherit import can_inherit, fresh, heir, twin
 from ..latent.connector import Connector
 from ..model import Model
 from .budget import AS_LEFT, GENTLE, USUAL, Budget, Course, choose
-from .inherit import can_inherit, fresh, heir, twin
 from .learn import Progress, Report, learn, resumed
 from .lessons import Lesson, split, usable
 from .meter import Meter, peak_mb
@@ -34,6 +34,8 @@ __all__ = ["Outcome", "Progress", "Request", "adapt"]
 
 AUDITION = 192
 """So many training lessons decide how a newcomer begins."""
+DOUBTS = (0.0, 1.0, 2.0, 3.0)
+"""By so many log odds a newcomer may be too sure that it sees something."""
 
 
 @dataclass(frozen=True)
@@ -129,14 +131,17 @@ def adapt(
 
 
 def _begin(model: Model, rows: Rows, modality: str, width: int, meter: Meter) -> Connector:
-    """What the training of `modality` starts from: its own connector, or for a newcomer the best of fresh and heirs.
+    """What the training of `modality` starts from: its own connector, or for a newcomer the best of a fresh one and heirs.
 
-    Where sensors alone teach it is an heir: lessons of theirs would prefer one who knows nothing to one who knows better.
+    Heirs differ in how much they doubt of what the newcomer believes to see. Where sensors alone teach it is one who doubts
+    nothing: their lessons would prefer one who knows nothing to one who knows better.
     """
     if modality in model.connectors:
         return twin(model, model.connectors[modality])
-    candidates = [heir(model, donor, modality, width) for donor in model.connectors.values() if can_inherit(donor, width)]
-    if not candidates or not all(rows.taught_by):
+    candidates, labelled = [], not all(rows.taught_by)
+    if can_inherit(model.universal, width):
+        candidates = [heir(model, model.universal, modality, width, doubt) for doubt in (DOUBTS if labelled else DOUBTS[:1])]
+    if not candidates or labelled:
         candidates.append(fresh(model, modality, width))
     if len(candidates) == 1:
         return candidates[0]

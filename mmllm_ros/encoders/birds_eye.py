@@ -79,14 +79,15 @@ def _counted(
     row, column = (x + REACH) / CELL - 0.5, (y + REACH) / CELL - 0.5
     level = torch.bucketize(height, height.new_tensor(EDGES)) - 1
     kept = there & (level >= 0) & (level < SLICES) & (row >= 0) & (row < SIDE - 1) & (column >= 0) & (column < SIDE - 1)
-    number = torch.arange(batch, device=x.device)[:, None, None].expand_as(row)[kept]
-    row, column, level = row[kept], column[kept], level[kept]
+    kept = kept.flatten().nonzero().squeeze(1)
+    number = kept // row[0].numel()
+    row, column, level, *told = (part.flatten()[kept] for part in (row, column, level, *told))
     first_row, first_column = row.floor(), column.floor()
     right, down = column - first_column, row - first_row
     corner = number * channels * SIDE * SIDE + first_row.long() * SIDE + first_column.long()
-    rows = [values[kept].nonzero().squeeze(1) for values in told]
+    rows = [values.nonzero().squeeze(1) for values in told]
     above = corner + (SLICES + (level > 0).long()) * SIDE * SIDE
-    told_of = [(some, (above + 2 * i * SIDE * SIDE)[some], told[i][kept][some]) for i, some in enumerate(rows)]
+    told_of = [(some, (above + 2 * i * SIDE * SIDE)[some], told[i][some]) for i, some in enumerate(rows)]
     counted = x.new_zeros(batch * channels * SIDE * SIDE)
     for step, share in (
         (0, (1 - down) * (1 - right)),

@@ -42,29 +42,6 @@ ATTRIBUTES = 1 + len(CLASSES) + len(STATUSES) + len(COLOURS)
 """How many numbers of a token are read-outs; the rest is the cell's feature."""
 
 
-def silence(values: Tensor, groups: Tensor) -> Tensor:
-    """Tokens [B, T, D] whose read-outs of some groups of SHARES, bool [B, 3], do not tell one from another."""
-    sizes = [GROUPS[group] for group in SHARES]
-    rest, *told = values.split([values.shape[-1] - sum(sizes), *sizes], dim=-1)
-    even = [part.mean(-1, keepdim=True).expand_as(part) for part in told]
-    silent = groups[:, :, None, None].unbind(1)
-    return torch.cat([rest, *map(torch.where, silent, even, told)], dim=-1)
-
-
-def clarify(tokens: Tensor, labels: Tensor, clarity: Tensor) -> Tensor:
-    """Tokens [B, T, D] as a better sensor would read them: drawn by `clarity` [B], 0 to 1, to what is true.
-
-    `labels`, int [B, T, 4], say whether there is an object and which of each of SHARES it has; nothing is drawn to one below 0.
-    """
-    sizes = [GROUPS[group] for group in ("object", *SHARES)]
-    rest, *told = tokens.split([tokens.shape[-1] - sum(sizes), *sizes], dim=-1)
-    clear = []
-    for part, label in zip(told, labels[..., None].unbind(-2), strict=True):
-        true = label if part.shape[-1] == 1 else label == torch.arange(part.shape[-1], device=label.device)
-        clear.append(part.lerp(true.to(part.dtype), clarity[:, None, None] * (label >= 0)))
-    return torch.cat([rest, *clear], dim=-1)
-
-
 class Proposals(nn.Module):
     """Heads over cells and the choice of tokens.
 

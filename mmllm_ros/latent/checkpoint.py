@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,10 +18,13 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
 from ..datatypes import BadInput
-from ..weights import revision_of
-from .manifest import LLM_FOLDER, Manifest, one_line
+from ..weights import load_weights, revision_of, save_weights
+from .connector import Connector
+from .manifest import LLM_FOLDER, Manifest, one_line, read_json, require_shape
 from .port import attach
 
+UNIVERSAL = "universal"
+"""The folder of the universal connector: it answers nothing, so it is no part of the model's revision."""
 HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
 
@@ -78,9 +82,40 @@ def save_llm(llm: nn.Module, tokenizer: Any, folder: Path) -> str:
     return revision_of(folder)
 
 
+def make_connector(modality: str, shape: Mapping[str, int], llm: nn.Module, folder: Path) -> Connector:
+    """An untrained connector of the shape that `folder`/config.json gives. Raises BadInput."""
+    try:
+        return Connector(modality, llm=llm, **shape)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise BadInput(f"{folder / 'config.json'} cannot be used: {one_line(error)}") from error
+
+
+def save_universal(connector: Connector, folder: Path, llm_revision: str) -> None:
+    """Write the universal connector of model folder `folder`."""
+    place = folder / UNIVERSAL
+    place.mkdir(exist_ok=True)
+    content = {"llm_revision": llm_revision, "shape": connector.shape}
+    (place / "config.json").write_text(json.dumps(content, indent=1) + "\n")
+    save_weights(connector, place / "model.safetensors")
+
+
+def load_universal(folder: Path, llm: nn.Module, llm_revision: str) -> Connector | None:
+    """The universal connector of model folder `folder` where there is one. Raises BadInput."""
+    place = folder / UNIVERSAL
+    if not place.is_dir():
+        return None
+    content = read_json(place / "config.json")
+    if content.get("llm_revision") != llm_revision:
+        raise BadInput(f"{place} was made for LLM {content.get('llm_revision')!r}, not for {llm_revision!r}")
+    require_shape(content.get("shape"), f"{place / 'config.json'} gives")
+    connector = make_connector(UNIVERSAL, content["shape"], llm, place)
+    load_weights(connector, place / "model.safetensors", "connector")
+    return connector.to(llm.device).eval().requires_grad_(False)
+
+
 def link_parts(source: Path, folder: Path, encoder_revisions: Mapping[str, str]) -> None:
-    """Link the LLM of model folder `source`, and those of its encoders that have the given revisions, into `folder`."""
-    parts = [LLM_FOLDER] if (source / LLM_FOLDER).is_dir() else []
+    """Link LLM and universal connector of model folder `source`, and its encoders of the given revisions, into `folder`."""
+    parts = [name for name in (LLM_FOLDER, UNIVERSAL) if (source / name).is_dir()]
     for modality, revision in encoder_revisions.items():
         encoder = source / "encoders" / modality
         if encoder.is_dir() and _encoder_revision(encoder) == revision:

@@ -17,7 +17,7 @@ FORMAT = "mmllm_ros model 1"
 LLM_FOLDER = "llm"
 MODALITY = re.compile(r"[a-z][a-z0-9_]{0,63}")
 SHAPE = {"token_width", "linked_blocks", "trunk", "rank"}
-OPTIONAL = {"lora", "readouts"}
+OPTIONAL = {"lora", "readouts", "doubts"}
 LARGEST = 1 << 14
 
 
@@ -51,9 +51,7 @@ class Manifest:
         _require(isinstance(self.connectors, dict), f"connectors is {self.connectors!r}, not an object")
         for modality, shape in self.connectors.items():
             _require(bool(MODALITY.fullmatch(modality)), f"connectors names a modality {modality!r}: not a plain lower-case name")
-            right = isinstance(shape, dict) and set(shape) - OPTIONAL == SHAPE
-            right = right and all(type(size) is int and 1 <= size <= LARGEST for size in shape.values())
-            _require(right, f"connectors gives {modality} the shape {shape!r}, not {sorted(SHAPE)} from 1 to {LARGEST}")
+            require_shape(shape, f"connectors gives {modality}")
         revisions = self.encoder_revisions
         texts = isinstance(revisions, dict) and all(isinstance(revision, str) for revision in revisions.values())
         _require(texts, f"encoder_revisions is {revisions!r}, not texts by modality")
@@ -80,6 +78,13 @@ class Manifest:
         """Write `folder`/config.json."""
         content = {"format": FORMAT, **dataclasses.asdict(self)}
         (folder / "config.json").write_text(json.dumps(content, indent=1) + "\n")
+
+
+def require_shape(shape: object, whose: str) -> None:
+    """Raise BadInput where `shape` is not that of a connector."""
+    right = isinstance(shape, dict) and set(shape) - OPTIONAL == SHAPE
+    right = right and all(type(size) is int and 1 <= size <= LARGEST for size in shape.values())
+    _require(right, f"{whose} the shape {shape!r}, not {sorted(SHAPE)} from 1 to {LARGEST}")
 
 
 def _require(holds: bool, complaint: str) -> None:

@@ -28,12 +28,10 @@ from ..simulator.questions import ask
 from ..simulator.truth import SceneTruth
 from .loop import Schedule, fit
 from .lower_cache import LowerCache
-from .muting import Muting, draw_muting
 from .packing import Packed, Pair, pack, packed_loss
 from .phrases import LESSONS
 from .processes import first_alone
 from .shards import Shards
-from .shown import shown
 
 EVERYTHING = 0.4
 """Share of questions that see all modalities; the others draw a subset evenly, the empty one included."""
@@ -46,14 +44,12 @@ ENCODED_AT_ONCE = 16
 class TokenTable:
     """The tokens of one modality for every frame: values float16 [frames, T, D], places float32 [frames, T, 3].
 
-    `sources` int64 [T] says from which source, by number, each of a frame's tokens comes, `shown` int8 [frames, T, 4] what each
-    shows (shown.py).
+    `sources` int64 [T] says from which source, by number, each of a frame's tokens comes.
     """
 
     values: Tensor
     places: Tensor
     sources: Tensor
-    shown: Tensor
 
 
 def encode_all(shards: Shards, encoders: Mapping[str, Encoder], folder: Path) -> dict[str, TokenTable]:
@@ -82,9 +78,7 @@ def _encode(shards: Shards, encoder: Encoder) -> TokenTable:
         values.append(value.reshape(len(frames), -1, value.shape[-1]).half().cpu())
         places.append(place.reshape(len(frames), -1, 3).cpu())
     sources = torch.arange(value.shape[0] // len(frames)).repeat_interleave(value.shape[1])
-    where = torch.cat(places)
-    labels = [shown(truth, shards.rig, place) for truth, place in zip(shards.truths, where.numpy(), strict=True)]
-    return TokenTable(torch.cat(values), where, sources, torch.from_numpy(np.stack(labels)))
+    return TokenTable(torch.cat(values), torch.cat(places), sources)
 
 
 def packed_bank(banks: Mapping[str, Bank], packed: Packed, seen: Mapping[str, Tensor]) -> dict[int, Latent]:
@@ -103,25 +97,30 @@ def _for_rows(latent: Latent, packed: Packed, seen: Tensor) -> Latent:
     return latent.of_rows(packed.frames, gate.masked_fill(absent[..., None], -torch.inf))
 
 
-def heard(connector: Connector, table: TokenTable, frames: Tensor, muting: Muting) -> tuple[Tensor, Tensor]:
-    """What `connector` hears of `frames` [F], on its device: values [F, T, D] as `muting` leaves them, and places [F, T, 3]."""
+def heard(connector: Connector, table: TokenTable, frames: Tensor) -> tuple[Tensor, Tensor]:
+    """What `connector` hears of `frames` [F], on its device: values [F, T, D] and places [F, T, 3]."""
     device = next(connector.parameters()).device
-    values, shown, places = (part[frames].to(device) for part in (table.values, table.shown, table.places))
-    return muting.of(connector, values.float(), shown), places
+    return table.values[frames].to(device).float(), table.places[frames].to(device)
+
+
+def said(model: Model, tables: Mapping[str, TokenTable], frames: Tensor, depth: int) -> dict[str, Bank]:
+    """What the connectors make of `frames` [F] for `depth` of the last blocks, by modality."""
+    banks = {}
+    for modality, table in tables.items():
+        connector = model.connectors[modality]
+        sources, linked = table.sources.to(model.llm.device), min(depth, len(connector.heads))
+        banks[modality] = connector(*heard(connector, table, frames), linked_blocks=linked, sources=sources)
+    return banks
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Questions of one step: `frames` are encoded, question i is `pairs[i]` about `frames[row[i]]` and sees where `seen` says.
-
-    `muting` says by modality of which frames how little speaks.
-    """
+    """Questions of one step: `frames` are encoded, question i is `pairs[i]` about `frames[row[i]]` and sees where `seen` says."""
 
     frames: Tensor
     pairs: list[Pair]
     row: list[int]
     seen: dict[str, Tensor]
-    muting: dict[str, Muting]
 
 
 def draw_batch(
@@ -142,27 +141,23 @@ def draw_batch(
         [(model.prompt.question_ids(q.question), model.prompt.answer_ids(q.answer)) for _, q in asked],
         [row for row, _ in asked],
         {modality: torch.tensor([modality in subset for subset in chosen]) for modality in modalities},
-        draw_muting(modalities, size[0], rng),
     )
 
 
-def connector_loss(
-    model: Model, tables: Mapping[str, TokenTable], batch: Batch, depth: int, texts: LowerCache
-) -> tuple[Tensor, float]:
-    """Mean cross-entropy of the batch's answers with `depth` of the last blocks linked, and the share that is right."""
+def answers_loss(model: Model, banks: Mapping[str, Bank], batch: Batch, texts: LowerCache) -> tuple[Tensor, float]:
+    """Mean cross-entropy of the batch's answers with `banks`, a row per frame, plugged, and the share that is right."""
     device = model.llm.device
-    banks = {}
-    for modality, table in tables.items():
-        connector = model.connectors[modality]
-        values, places = heard(connector, table, batch.frames, batch.muting[modality])
-        linked = min(depth, len(connector.heads))
-        banks[modality] = connector(values, places, linked_blocks=linked, sources=table.sources.to(device))
     seen = {modality: rows.to(device) for modality, rows in batch.seen.items()}
     value, right = torch.zeros((), device=device), 0
     for packed in pack(batch.pairs, batch.row, model.tokenizer.pad_token_id or 0, device):
         loss, count = packed_loss(texts.logits(packed, packed_bank(banks, packed, seen)), packed)
         value, right = value + loss, right + count
     return value / len(batch.pairs), right / len(batch.pairs)
+
+
+def draw_depth(deepest: int, rng: np.random.Generator) -> int:
+    """How many of the last blocks a step links."""
+    return deepest if rng.random() < FULL_DEPTH else int(rng.integers(1, deepest + 1))
 
 
 def free_connectors(model: Model) -> set[str]:
@@ -191,8 +186,7 @@ def train_connectors(
 
     def loss(rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
         drawn = draw_batch(model, tuple(tables), truths, rig, batch, rng)
-        depth = deepest if rng.random() < FULL_DEPTH else int(rng.integers(1, deepest + 1))
-        value, right = connector_loss(model, tables, drawn, depth, texts)
+        value, right = answers_loss(model, said(model, tables, drawn.frames, draw_depth(deepest, rng)), drawn, texts)
         return value, {"right": right}
 
     fit("connectors", model.connectors, loss, schedule, folder, seed)

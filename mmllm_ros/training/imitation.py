@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from ..latent.decoder import FrozenProjections, decoder_blocks
+from ..latent.votes import BEARING_UNIT, RANGE_UNIT
 from ..model import Model
 from ..rig import Rig
 from ..simulator.description import light_phrase, motion_facts, object_phrase
@@ -25,12 +26,12 @@ from ..simulator.scene_graph import SceneGraph
 from ..simulator.truth import SceneTruth
 from .connectors import TokenTable, heard
 from .loop import Schedule, fit
-from .muting import Muting, draw_muting
 from .phrases import phrase_states
-from .shown import nearest_matches
 
 GATE_SHARE = 0.5
 """Weight of the gates' loss beside that of keys and values."""
+FARTHEST_MATCH = 2.0
+"""How many units of votes.py a token may be away from what it shows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +64,23 @@ def sayings(truth: SceneTruth, rig: Rig, modality: str, places: np.ndarray) -> S
     return Said(list(told), list(told.values()), [] if facts["moving"] else [pooled])
 
 
+def nearest_matches(positions: Sequence[tuple[float, float, float]], places: np.ndarray) -> list[tuple[int, int]]:
+    """Pairs (object, token), each object and each token at most once, the closest pairs first; pooled tokens match nothing."""
+    if not positions:
+        return []
+    x, y, _ = np.array(positions).T
+    turn = np.angle(np.exp(1j * (np.arctan2(y, x)[:, None] - places[None, :, 0])))
+    far = np.log(np.maximum(np.hypot(x, y), 0.5))[:, None] - np.log(np.maximum(places[None, :, 2], 0.5))
+    apart = np.hypot(turn / BEARING_UNIT, far / RANGE_UNIT)
+    apart[:, places[:, 2] == 0] = np.inf
+    pairs = []
+    while apart.size and apart.min() <= FARTHEST_MATCH:
+        index, token = np.unravel_index(apart.argmin(), apart.shape)
+        pairs.append((int(index), int(token)))
+        apart[index], apart[:, token] = np.inf, np.inf
+    return pairs
+
+
 @torch.no_grad()
 def phrase_latents(model: Model, phrases: Sequence[str]) -> dict[int, tuple[Tensor, Tensor]]:
     """Keys and values [phrases, H, K] of each phrase's last token, by linked block."""
@@ -83,16 +101,12 @@ def imitation_loss(
     tables: Mapping[str, TokenTable],
     frames: Tensor,
     said: Mapping[str, Sequence[Said]],
-    muting: Mapping[str, Muting],
 ) -> Tensor:
-    """How far the latents of `frames` [F] are from what their tokens should say, relative to the size of what should be said.
-
-    `muting` says by modality of which frames how little speaks.
-    """
+    """How far the latents of `frames` [F] are from what their tokens should say, relative to the size of what should be said."""
     total = torch.zeros(())
     for modality, told in said.items():
         connector, table = model.connectors[modality], tables[modality]
-        values, places = heard(connector, table, frames, muting[modality])
+        values, places = heard(connector, table, frames)
         row = torch.tensor([index for index, one in enumerate(told) for _ in one.tokens])
         token = torch.tensor([token for one in told for token in one.tokens])
         speaks = torch.zeros(values.shape[:2])
@@ -130,7 +144,7 @@ def train_imitation(
     def loss(rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
         frames = rng.integers(len(truths), size=batch)
         chosen = {modality: [told[frame] for frame in frames] for modality, told in said.items()}
-        return imitation_loss(model, tables, torch.from_numpy(frames), chosen, draw_muting(tuple(said), batch, rng)), {}
+        return imitation_loss(model, tables, torch.from_numpy(frames), chosen), {}
 
     fit("imitation", model.connectors, loss, schedule, folder, seed)
     model.connectors.requires_grad_(False)

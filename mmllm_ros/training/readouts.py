@@ -3,7 +3,7 @@
 """Read-outs that are right as often as they say: one temperature for each group, from frames that the encoder never saw.
 
 An encoder is surer than it should be, one that knows its frames by heart most of all. Connectors would learn how far to trust it,
-and whoever inherits from them (adaptation/inherit.py) would trust another sensor as little (arXiv 1706.04599).
+and whoever inherits from them (inherit.py) would trust another sensor as little (arXiv 1706.04599).
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ import yaml
 from ..datatypes import BadInput
 from .loop import Schedule
 
-STAGES = ("camera", "lidar", "imu", "words", "world", "imitation", "connectors")
+STAGES = ("camera", "lidar", "imu", "words", "world", "imitation", "connectors", "universal")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class TrainSettings:
     is the folder of what training goes on from, for connectors that of a model, of which they keep the share `keep` when they
     have trained. Training asks for no stage it needs not.
     `schedules` and `batches` go by stage; a batch is [views], [sweeps] or [windows] for an encoder, [scenes, questions each,
-    most objects] for text, [frames] for imitation, [frames, questions each] for the connectors.
+    most objects] for text, [frames] for imitation, [frames, questions each] for the connectors and for the universal one.
     """
 
     name: str

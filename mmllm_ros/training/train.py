@@ -36,9 +36,10 @@ from .render import FRAMES_PER_SHARD, render
 from .settings import TrainSettings
 from .shards import Shards
 from .text import make_llm, make_tokenizer, save_llm, train_text
+from .universal import train_universal
 
 ENCODERS = ("lidar", "camera", "imu")
-TOGETHER = ("imitation", "connectors")
+TOGETHER = ("imitation", "connectors", "universal")
 """The stages that need the encoders and the LLM."""
 CPU = torch.device("cpu")
 NOT_TRAINED = Schedule(0, 0.0)
@@ -69,6 +70,8 @@ def train(settings: TrainSettings, work: Path, out: Path, device: str = "auto") 
         train_imitation(model, *data, settings.schedules["imitation"], settings.batches["imitation"][0], work, settings.seed)
     train_connectors(model, *data, settings.schedules["connectors"], settings.batches["connectors"], work, settings.seed)
     step_back(model.connectors, start, settings.keep)
+    if "universal" in settings.schedules:
+        train_universal(model, *data, settings.schedules["universal"], settings.batches["universal"], work, settings.seed)
     calibrate(model, simulated(encoders, rig, "val", settings.calibration_scenes, settings.seed))
     once(lambda: model.save(out))
     return model

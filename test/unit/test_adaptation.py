@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import resource
 from pathlib import Path
 
@@ -18,10 +19,9 @@ from tiny_model import make_tiny_model
 from torch import nn
 
 from mmllm_ros.adaptation import budget
-from mmllm_ros.adaptation.adapt import Request, _begin, adapt
+from mmllm_ros.adaptation.adapt import DOUBTS, Request, _begin, adapt
 from mmllm_ros.adaptation.budget import Budget, Pace
 from mmllm_ros.adaptation.buffer import ReplayBuffer
-from mmllm_ros.adaptation.inherit import can_inherit, fresh, heir, twin
 from mmllm_ros.adaptation.lessons import Labelled, Lesson, SelfTaught, split, usable
 from mmllm_ros.adaptation.meter import Meter
 from mmllm_ros.adaptation.rows import Rows
@@ -29,6 +29,8 @@ from mmllm_ros.adaptation.state import State
 from mmllm_ros.adaptation.verdict import beyond_chance
 from mmllm_ros.datatypes import BadInput, Question, Tokens
 from mmllm_ros.encoders.proposals import ATTRIBUTES
+from mmllm_ros.inherit import can_inherit, fresh, heir, twin
+from mmllm_ros.latent.connector import doubted
 from mmllm_ros.model import Model
 from mmllm_ros.question_sets import Asked
 
@@ -45,7 +47,10 @@ def model(folder) -> Model:
 
 @pytest.fixture(scope="module")
 def without_lidar(folder) -> Model:
-    return drop(Model.load(folder, "cpu"), "lidar")
+    """Whoever is new here has nobody to inherit from."""
+    model = drop(Model.load(folder, "cpu"), "lidar")
+    model.universal = None
+    return model
 
 
 def drop(model: Model, modality: str) -> Model:
@@ -222,15 +227,37 @@ def test_an_heir_says_at_once_what_its_donor_says_when_only_read_outs_speak(mode
         donor.normalise.bias.normal_()
         child = heir(model, donor, "lidar", ATTRIBUTES + 9)
         said = child(torch.cat([torch.randn(1, 30, 9), values[..., -ATTRIBUTES:]], dim=-1), places)
-        for block, latent in donor(donor.muted(values, torch.tensor([True])), places).items():
+        values[..., :-ATTRIBUTES] = 0.0
+        for block, latent in donor(values, places).items():
             torch.testing.assert_close(said[block].key, latent.key)
             torch.testing.assert_close(said[block].value, latent.value)
             torch.testing.assert_close(said[block].log_gate, latent.log_gate)
 
 
+def test_an_heir_doubts_that_there_is_something_and_nothing_else(model):
+    values, places = torch.rand(2, 6, ATTRIBUTES + 2), torch.tensor([1.0, 0.0, 5.0]).repeat(2, 6, 1)
+    places[:, 4:, 2] = 0.0
+    read = values[..., 2:].clone()
+    believed = doubted(read, places, torch.tensor(2.0))
+    odds = read[:, :4, 0] / (1 - read[:, :4, 0])
+    torch.testing.assert_close(believed[:, :4, 0], odds / (odds + math.exp(2.0)))
+    assert torch.equal(believed[:, :4, 1:], read[:, :4, 1:])
+    share = believed[:, :4, 0].sum(1) / read[:, :4, 0].sum(1)
+    torch.testing.assert_close(believed[:, 4:], share[:, None, None] * read[:, 4:])
+    with torch.no_grad():
+        sure, doubting = (heir(model, model.universal, "lidar", ATTRIBUTES + 2, doubt) for doubt in (0.0, 2.0))
+        values[..., 2:] = believed
+        changed = sure(values, places)
+        values[..., 2:] = read
+        for block, latent in doubting(values, places).items():
+            torch.testing.assert_close(latent.key, changed[block].key)
+            assert not torch.allclose(latent.key, sure(values, places)[block].key)
+
+
 def test_who_has_no_read_outs_hands_nothing_on(model):
-    camera, imu = model.connectors["camera"], model.connectors["imu"]
-    assert can_inherit(camera, ATTRIBUTES + 1) and not can_inherit(camera, ATTRIBUTES) and not can_inherit(imu, 99)
+    imu, universal = model.connectors["imu"], model.universal
+    assert can_inherit(universal, ATTRIBUTES + 1) and not can_inherit(universal, ATTRIBUTES)
+    assert not can_inherit(imu, 99) and not can_inherit(None, 99)
 
 
 def test_an_adapted_modality_the_model_never_had_gets_a_connector_of_its_own(model, tmp_path):
@@ -257,15 +284,14 @@ def test_trusted_modalities_teach_what_they_are_sure_of_and_nobody_copies_in_the
 def test_whom_sensors_alone_teach_inherits_and_labels_would_choose(model, monkeypatch):
     asked = []
     monkeypatch.setattr(Rows, "examine", lambda *arguments: asked.append(arguments) or (0.0, 0.0))
-    camera = model.connectors["camera"]
     newcomer = drop(model, "lidar")
     labelled = lessons(model)
     taught = [dataclasses.replace(one, teachers=("camera",)) for one in labelled]
-    width = camera.readouts + 5
+    width = ATTRIBUTES + 5
     heirs = [
         bool(_begin(newcomer, Rows(newcomer, part, ("lidar",)), "lidar", width, Meter()).readouts) for part in (taught, labelled)
     ]
-    assert camera.readouts and heirs[0] and len(asked) == 2
+    assert heirs[0] and len(asked) == len(DOUBTS) + 1, "labels choose among heirs that doubt more or less, and a fresh one"
     assert not _begin(newcomer, Rows(newcomer, taught, ("lidar",)), "lidar", 3, Meter()).readouts
 
 

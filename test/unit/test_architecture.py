@@ -38,7 +38,7 @@ LAYERS = {
         "snapshots",
     ),
     2: ("model", "sensor_state", "logbook", "question_sets", "page", "moments"),
-    3: ("overlay", "rerun_file", "assistant", "recording", "nuscenes"),
+    3: ("overlay", "rerun_file", "assistant", "recording", "nuscenes", "inherit"),
     4: (
         "training",
         "evaluation",

@@ -45,17 +45,13 @@ def logits(llm, bank) -> torch.Tensor:
         return llm(TEXT, use_cache=False).logits
 
 
-def test_read_outs_are_read_as_they_are_and_alone_where_the_rest_is_muted():
+def test_read_outs_are_read_as_they_are_and_the_rest_normalised():
     connector = Connector("camera", 12, tiny_decoder("llama"), 2, trunk=16, rank=4, readouts=5)
     values, places = tokens("camera")
-    changed = torch.cat([values[..., :7] + torch.randn_like(values[..., :7]), values[..., 7:]], dim=-1)
-    rows = torch.zeros(len(values), dtype=torch.bool)
-    assert not torch.equal(connector(values, places)[3].key, connector(changed, places)[3].key)
-    assert torch.equal(connector.muted(values, rows), values)
-    muted = [connector(connector.muted(each, ~rows), places)[3].key for each in (values, changed)]
-    assert torch.equal(*muted)
-    louder = torch.cat([values[..., :7], 2 * values[..., 7:]], dim=-1)
-    assert not torch.allclose(connector(louder, places)[3].key, connector(values, places)[3].key)
+    louder = [torch.cat([loud * values[..., :7], read * values[..., 7:]], dim=-1) for loud, read in ((2, 1), (1, 2))]
+    key, loud, read = (connector(each, places)[3].key for each in (values, *louder))
+    torch.testing.assert_close(loud, key, rtol=1e-3, atol=1e-4)
+    assert not torch.allclose(read, key, rtol=1e-3, atol=1e-4)
 
 
 @pytest.mark.parametrize("readouts", [-1, 12])

@@ -28,7 +28,6 @@ from mmllm_ros.training import connectors as training
 from mmllm_ros.training import processes
 from mmllm_ros.training.loop import Schedule, fit
 from mmllm_ros.training.lower_cache import LowerCache
-from mmllm_ros.training.muting import Muting, draw_muting
 from mmllm_ros.training.packing import pack, packed_loss, read_text
 from mmllm_ros.training.text import make_llm, make_tokenizer
 
@@ -58,7 +57,6 @@ def token_tables() -> dict[str, training.TokenTable]:
             torch.randn((FRAMES, 4, width), generator=generator).half(),
             torch.randn((FRAMES, 4, 3), generator=generator),
             torch.tensor([0, 0, 1, 1]),
-            torch.full((FRAMES, 4, 4), -1),
         )
         for modality, width in WIDTHS.items()
     }
@@ -67,40 +65,6 @@ def token_tables() -> dict[str, training.TokenTable]:
 PAIRS = [([5, 9, 11], [7, 2]), ([4, 8], [2]), ([5, 9, 11, 20, 6], [7, 9, 2]), ([3, 3, 4, 9], [10, 2]), ([8], [4, 2])]
 ROWS = [0, 2, 0, 1, 2]
 SEEN = {"camera": torch.tensor([True, False, False, True, True]), "imu": torch.tensor([True, False, True, False, True])}
-ALOUD = {modality: Muting(*(torch.zeros(size, dtype=torch.bool) for size in (3, (3, 3))), torch.zeros(3)) for modality in SEEN}
-
-
-def test_of_some_frames_only_read_outs_speak_and_not_all_of_those():
-    connector = Connector("camera", 32, tiny_decoder("llama"), 2, trunk=16, rank=4, readouts=27)
-    values, nothing = torch.randn(400, 2, 32), torch.full((400, 2, 4), -1)
-    drawn = draw_muting(("camera", "imu"), len(values), np.random.default_rng(0))
-    rows, groups = drawn["camera"].rows, drawn["camera"].groups
-    assert 0.1 < rows.float().mean() < 0.3 and not torch.equal(rows, drawn["imu"].rows)
-    assert groups.any(0).all() and not (groups & ~rows[:, None]).any() and not groups[rows].all(0).any()
-    left = drawn["camera"].of(connector, values, nothing)
-    assert torch.equal(left[~rows], values[~rows]) and (left[rows, :, :5] == 0).all()
-    told = rows & ~groups.any(1)
-    assert torch.equal(left[told, :, 5:], values[told, :, 5:])
-    no_colour = groups[:, 2]
-    assert torch.equal(left[no_colour, :, 5], values[no_colour, :, 5]) and (left[no_colour, :, -6:].std(-1) < 1e-6).all()
-    deaf = Connector("imu", 5, tiny_decoder("llama"), 2, trunk=16, rank=4)
-    assert torch.equal(drawn["imu"].of(deaf, values[..., :5], nothing), values[..., :5])
-
-
-def test_some_muted_frames_are_read_as_a_better_sensor_would():
-    connector = Connector("camera", 32, tiny_decoder("llama"), 2, trunk=16, rank=4, readouts=27)
-    values, truth = torch.full((400, 2, 32), 0.1), torch.tensor([[0, -1, -1, -1], [1, 3, 0, 5]]).expand(400, -1, -1)
-    drawn = draw_muting(("camera",), len(values), np.random.default_rng(0))["camera"]
-    clear = drawn.clarity > 0
-    assert not (clear & ~drawn.rows).any() and 0.3 < clear.float().mean() / drawn.rows.float().mean() < 0.7
-    told = clear & ~drawn.groups.any(1)
-    left = drawn.of(connector, values, truth)[told, :, 5:]
-    share = drawn.clarity[told, None]
-    torch.testing.assert_close(left[:, 0, :1], 0.1 * (1 - share))
-    assert torch.equal(left[:, 0, 1:], values[told, 0, 6:])
-    for index in (0, 1 + 3, 1 + 13, 1 + 13 + 7 + 5):
-        torch.testing.assert_close(left[:, 1, index, None], 0.1 + 0.9 * share)
-    torch.testing.assert_close(left[:, 1, 1, None], 0.1 * (1 - share))
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -112,7 +76,8 @@ def test_packed_questions_with_kept_states_give_the_losses_and_gradients_of_each
     for parameter in model.connectors.parameters():
         torch.nn.init.normal_(parameter, std=0.3)
     frames = torch.tensor([4, 1, 3])
-    value, _ = training.connector_loss(model, tables, training.Batch(frames, PAIRS, ROWS, SEEN, ALOUD), 3, LowerCache(llm, 1))
+    batch = training.Batch(frames, PAIRS, ROWS, SEEN)
+    value, _ = training.answers_loss(model, training.said(model, tables, frames, 3), batch, LowerCache(llm, 1))
     value.backward()
     packed = {name: parameter.grad.clone() for name, parameter in model.connectors.named_parameters()}
     model.connectors.zero_grad()

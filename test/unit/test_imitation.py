@@ -12,7 +12,6 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmllm_ros.encoders.proposals import CLASSES, COLOURS, STATUSES
 from mmllm_ros.latent.connector import Connector
 from mmllm_ros.latent.manifest import Manifest
 from mmllm_ros.latent.prompt import Prompt
@@ -23,9 +22,7 @@ from mmllm_ros.simulator.questions import ANSWERS
 from mmllm_ros.simulator.truth import EgoMotion
 from mmllm_ros.training import text
 from mmllm_ros.training.connectors import TokenTable
-from mmllm_ros.training.imitation import imitation_loss, sayings
-from mmllm_ros.training.muting import Muting
-from mmllm_ros.training.shown import nearest_matches, shown
+from mmllm_ros.training.imitation import imitation_loss, nearest_matches, sayings
 
 RIG = load_rig("nuscenes")
 SHAPE = {
@@ -80,16 +77,6 @@ def test_what_lies_between_the_clear_cases_is_neither_said_nor_denied():
     assert sayings(truth, RIG, "lidar", places((0, 9), (0, 0))).unknown == [1]
 
 
-def test_a_token_is_labelled_with_what_the_nearest_object_is_and_a_pooled_one_with_nothing():
-    truth = scenes.scene(scenes.thing("car", 12.0, 0.0, "moving", colour="red"), scenes.thing("barrier", 0.0, -6.0))
-    labels = shown(truth, RIG, places((0, 12.5), (90, 7), (-90, 6), (0, 0)))
-    names = [(CLASSES, 1), (STATUSES, 2), (COLOURS, 3)]
-    assert labels[:, 0].tolist() == [1, 0, 1, -1]
-    assert [table[labels[0, column]] for table, column in names] == ["car", "moving", "red"]
-    assert CLASSES[labels[2, 1]] == "barrier" and labels[2, 2:].tolist() == [-1, -1]
-    assert (labels[[1, 3], 1:] == -1).all()
-
-
 def test_imitation_teaches_what_to_say_and_when_to_be_silent():
     torch.manual_seed(0)
     prompt = Prompt(text.make_tokenizer("{question}"), "{question}")
@@ -99,15 +86,14 @@ def test_imitation_teaches_what_to_say_and_when_to_be_silent():
     model = Model(llm, prompt.tokenizer, manifest, {"lidar": connector})
     truth = scenes.scene(scenes.thing("car", 12.0, 0.0, "moving"), ego=EgoMotion(0.5, 0.0, 0.0))
     spots = places((0, 12), (90, 7), (0, 0))
-    tables = {"lidar": TokenTable(torch.randn(1, 3, 8), torch.from_numpy(spots)[None], torch.zeros(3), torch.full((1, 3, 4), -1))}
+    tables = {"lidar": TokenTable(torch.randn(1, 3, 8), torch.from_numpy(spots)[None], torch.zeros(3))}
     said = {"lidar": [sayings(truth, RIG, "lidar", spots)]}
-    aloud = {"lidar": Muting(torch.tensor([False]), torch.tensor([[False] * 3]), torch.zeros(1))}
     model.connectors.requires_grad_(True)
     optimizer = torch.optim.Adam(model.connectors.parameters(), lr=1e-2)
     values = []
     for _ in range(60):
         optimizer.zero_grad()
-        loss = imitation_loss(model, tables, torch.tensor([0]), said, aloud)
+        loss = imitation_loss(model, tables, torch.tensor([0]), said)
         loss.backward()
         optimizer.step()
         values.append(loss.item())

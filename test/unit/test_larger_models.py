@@ -114,13 +114,11 @@ def test_a_larger_llm_and_a_pretrained_encoder_train_save_load_and_answer(tmp_pa
     image = np.random.default_rng(0).integers(0, 255, (96, 192, 3), dtype=np.uint8)
     (tokens,) = encoders["camera"].encode([(CameraFrame(0, "front", image), None)])
     tables = {
-        modality: TokenTable(
-            torch.randn(3, 4, encoder.token_width).half(), torch.randn(3, 4, 3), torch.zeros(4), torch.full((3, 4, 4), -1)
-        )
+        modality: TokenTable(torch.randn(3, 4, encoder.token_width).half(), torch.randn(3, 4, 3), torch.zeros(4))
         for modality, encoder in encoders.items()
     }
     parts = (torch.from_numpy(part).expand(3, -1, -1) for part in (tokens.values, tokens.places))
-    tables["camera"] = TokenTable(*parts, torch.zeros(len(tokens.values)), torch.full((3, len(tokens.values), 4), -1))
+    tables["camera"] = TokenTable(*parts, torch.zeros(len(tokens.values)))
     before = {key: value.clone() for key, value in model.connectors.state_dict().items()}
     train_connectors(model, tables, TRUTHS, scenes.AROUND, Schedule(1, 1e-3, warmup=1), (2, 2), tmp_path / "work", seed=0)
     assert any(not torch.equal(value, before[key]) for key, value in model.connectors.state_dict().items())

@@ -7,7 +7,7 @@ from __future__ import annotations
 import pytest
 import torch
 from teacher_forcing import answer_loss, lay_out
-from test_connector_training import ALOUD, PAIRS, ROWS, SEEN, token_tables
+from test_connector_training import PAIRS, ROWS, SEEN, token_tables
 from test_connector_training import tiny_model as plain_model
 from tiny_decoders import FAMILIES, tiny_decoder
 
@@ -93,7 +93,8 @@ def test_packed_questions_hear_it_as_each_alone_would(family):
     for connector in connectors.values():
         model.connect(connector, "x")
     frames = torch.tensor([4, 1, 3])
-    value, _ = training.connector_loss(model, tables, training.Batch(frames, PAIRS, ROWS, SEEN, ALOUD), 2, LowerCache(llm, 2))
+    batch = training.Batch(frames, PAIRS, ROWS, SEEN)
+    value, _ = training.answers_loss(model, training.said(model, tables, frames, 2), batch, LowerCache(llm, 2))
     alone = torch.zeros(())
     for index, (pair, row) in enumerate(zip(PAIRS, ROWS, strict=True)):
         frame = frames[row][None]

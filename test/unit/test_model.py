@@ -264,6 +264,8 @@ def test_a_saved_model_answers_as_the_one_that_was_saved(tmp_path, model, folder
     assert copy.score(QUESTION, bank[1]) == model.score(QUESTION, bank[0])
     assert copy.revision == original.revision == model.revision
     assert (target / "encoders" / "camera" / "model.safetensors").is_file()
+    halves = [value.half() for value in model.universal.state_dict().values()]
+    assert all(map(torch.equal, (value.half() for value in copy.universal.state_dict().values()), halves))
     assert load_file(target / "connectors.safetensors")["camera.log_gate"].dtype == torch.float16
 
 
@@ -356,6 +358,22 @@ DAMAGES = {
     "other llm": (
         lambda f: edit(f / "llm" / "config.json", rms_norm_eps=0.5),
         r"llm has revision '\w{12}', but .*config\.json was made for",
+    ),
+    "other llm of the universal connector": (
+        lambda f: edit(f / "universal" / "config.json", llm_revision="x"),
+        r"universal was made for LLM 'x', not for '\w{12}'",
+    ),
+    "huge universal connector": (
+        lambda f: edit(f / "universal" / "config.json", shape={**SHAPE, "rank": 10**9}),
+        r"universal/config\.json gives the shape .*1 to 16384",
+    ),
+    "too many blocks of the universal connector": (
+        lambda f: edit(f / "universal" / "config.json", shape={**SHAPE, "linked_blocks": 9}),
+        r"universal/config\.json cannot be used: 9 linked blocks, but the LLM has 4",
+    ),
+    "universal connector without weights": (
+        lambda f: (f / "universal" / "model.safetensors").unlink(),
+        r"universal/model\.safetensors cannot be used: No such file",
     ),
     "other encoder": (lambda f: edit(f / "encoders" / "imu" / "config.json", depth=2), r"imu has revision '\w{12}', but"),
     "encoder without weights": (lambda f: (f / "encoders" / "imu" / "model.safetensors").unlink(), r"imu has revision"),

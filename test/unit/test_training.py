@@ -39,9 +39,9 @@ from mmllm_ros.training import phrases, text
 from mmllm_ros.training.calibration import best_temperature
 from mmllm_ros.training.encoders import mirrored
 from mmllm_ros.training.imagined import imagine_scene
+from mmllm_ros.training.imagined_sensor import Facts, imagine_tokens
 from mmllm_ros.training.loop import Schedule, _optimizers, fit
 from mmllm_ros.training.muon import orthogonal
-from mmllm_ros.training.muting import draw_muting
 from mmllm_ros.training.settings import TrainSettings, read_settings
 from mmllm_ros.training.shards import Shards
 from mmllm_ros.training.targets import camera_targets, lidar_targets
@@ -196,7 +196,7 @@ def test_frames_that_train_have_one_half_a_second_before_them(tmp_path):
     assert batch["gap"].tolist() == [0.5, 0.5, 0.0]
     with torch.device("meta"):
         drawn = [*shards.lidar(np.array([0]), np.array([False])).values(), text.draw_heard(np.random.default_rng(0), 3)]
-        drawn += [draw_muting(("lidar",), 4, np.random.default_rng(0))["lidar"].rows]
+        drawn += imagine_tokens(Facts.of([scenes.scene()] * 2, RIG)[torch.tensor([0, 1], device="cpu")], np.random.default_rng(0))
     assert all(part.is_meta for part in drawn), "a step on a GPU draws its tensors there"
 
 

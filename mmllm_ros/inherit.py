@@ -1,10 +1,10 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""A newcomer's connector does not begin from noise: it inherits from the sibling with which it answers the lessons best.
+"""A newcomer's connector does not begin from noise: it inherits from the model's universal one (training/universal.py).
 
-Tokens of the encoders that find objects end in the same read-outs (encoders/proposals.py), and every token has its place. Trained
-connectors were made to speak from those alone (training/muting.py), which is what they hand on. What an encoder's own
-features mean they cannot hand on: a newcomer's are not read until training reads them.
+Tokens of the encoders that find objects end in the same read-outs (encoders/proposals.py), and every token has its place: that
+is what a universal connector knows how to speak from, and hands on. What an encoder's own features mean it cannot hand on: a
+newcomer's are not read until training reads them.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from ..datatypes import BadInput
-from ..latent.connector import PLACE_WIDTH, Connector
-from ..model import Model
+from .datatypes import BadInput
+from .latent.connector import PLACE_WIDTH, Connector
+from .model import Model
 
 
 def fresh(model: Model, modality: str, token_width: int) -> Connector:
@@ -33,15 +33,19 @@ def twin(model: Model, connector: Connector) -> Connector:
     return copy
 
 
-def can_inherit(donor: Connector, token_width: int) -> bool:
-    """Whether tokens of `token_width` can end in the read-outs that `donor` reads."""
-    return 0 < donor.readouts < token_width
+def can_inherit(donor: Connector | None, token_width: int) -> bool:
+    """Whether there is a `donor`, and tokens of `token_width` can end in the read-outs that it reads."""
+    return donor is not None and 0 < donor.readouts < token_width
 
 
 @torch.no_grad()
-def heir(model: Model, donor: Connector, modality: str, token_width: int) -> Connector:
-    """A connector for tokens of `token_width` that reads places and read-outs as `donor` does, and nothing else."""
-    child = Connector(modality, llm=model.llm, **{**donor.shape, "token_width": token_width}).to(model.llm.device)
+def heir(model: Model, donor: Connector, modality: str, token_width: int, doubt: float = 0.0) -> Connector:
+    """A connector for tokens of `token_width` that reads places and read-outs as `donor` does, and nothing else.
+
+    With `doubt` [log odds] it believes less that there is something (latent/connector.py).
+    """
+    shape = {**donor.shape, "token_width": token_width, "doubts": int(doubt > 0)}
+    child = Connector(modality, llm=model.llm, **shape).to(model.llm.device)
     own = child.state_dict()
     same = {key: value for key, value in donor.state_dict().items() if own[key].shape == value.shape}
     child.load_state_dict({**own, **same})
@@ -51,4 +55,6 @@ def heir(model: Model, donor: Connector, modality: str, token_width: int) -> Con
     child.trunk[0].weight.zero_()
     child.trunk[0].weight[:, -(donor.readouts + PLACE_WIDTH) :] = read[:, private:]
     child.trunk[0].bias.copy_(donor.trunk[0].bias + read[:, :private] @ donor.normalise.bias)
+    if doubt:
+        child.doubt.fill_(doubt)
     return child

@@ -1,0 +1,61 @@
+# Copyright 2026 The mmllm_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""What the wrong sensors are worth: how often the truth of another scene answers a question about this one.
+
+    python benchmark/wrong_scene.py --rig front --scenes 500 --json out/wrong_scene.json
+
+`mmllm evaluate` plugs the sensors of the scene half the list away, to tell perception from prior. A model that saw perfectly
+would then say what is true there; where a question has no answer there (no such car), it has nothing but the bare LLM's guess.
+That is what a model that trusts its sensors has in that row: a guess follows the commonest answer, a truth does not.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+from rich.progress import track
+
+from mmllm_ros.model import Model
+from mmllm_ros.question_sets import asked_drive
+from mmllm_ros.resources import default_model
+from mmllm_ros.rig import load_rig
+from mmllm_ros.simulator.programs import parse, run
+from mmllm_ros.simulator.scene_graph import SceneGraph
+from mmllm_ros.simulator.splits import scene_seed
+
+
+def main() -> None:
+    """Drive, ask elsewhere, print and write."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", type=Path, default=default_model())
+    parser.add_argument("--rig", default="front")
+    parser.add_argument("--scenes", type=int, default=500)
+    parser.add_argument("--json", type=Path, default=Path("out/wrong_scene.json"))
+    arguments = parser.parse_args()
+    rig, model = load_rig(arguments.rig), Model.load(arguments.model, "cpu")
+    drives = [asked_drive(rig, "test", scene_seed("test", number)) for number in track(range(arguments.scenes), "drive")]
+    graphs = [SceneGraph(now.truth, rig) for _, now, _ in drives]
+    rows = defaultdict(list)
+    for index, (_, _, asked) in enumerate(track(drives, "ask elsewhere")):
+        other = graphs[(index + len(drives) // 2) % len(drives)]
+        for question in asked:
+            elsewhere, guess = run(parse(question.program), other), model.score(question.question, {}).answer
+            answers = guess, guess if elsewhere is None else elsewhere
+            rows[question.template_type].append([elsewhere is not None, *(answer == question.answer for answer in answers)])
+    names = ("has_an_answer_there", "bare_llm", "truth_of_another_scene")
+    table = {kind: dict(zip(names, np.mean(row, axis=0).tolist(), strict=True)) for kind, row in sorted(rows.items())}
+    every = [row for kind in rows.values() for row in kind]
+    report = {"rig": rig.name, "n": len(every), "revision": model.revision, "types": table}
+    report |= dict(zip(names, np.mean(every, axis=0).tolist(), strict=True))
+    for kind, row in {**table, "all": {name: report[name] for name in names}}.items():
+        print(f"{kind:12}" + "".join(f"{name.replace('_', ' ')} {100 * share:5.1f} %   " for name, share in row.items()))
+    arguments.json.parent.mkdir(parents=True, exist_ok=True)
+    arguments.json.write_text(json.dumps(report, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

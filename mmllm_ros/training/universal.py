@@ -1,0 +1,65 @@
+# Copyright 2026 The mmllm_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Stage six: a connector that reads whatever a sensor reads, for sensors that come later to inherit (inherit.py).
+
+It hears nothing but read-outs and places, of sensors that are made up anew in each frame (imagined_sensor.py), beside any of the
+model's own, which stay as they are. As one projection serves all modalities in OneLLM (papers.md 2), it serves those to come.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..datatypes import BadInput
+from ..inherit import can_inherit, heir
+from ..latent.checkpoint import UNIVERSAL
+from ..model import Model
+from ..rig import Rig
+from ..simulator.truth import SceneTruth
+from .connectors import TokenTable, answers_loss, draw_batch, draw_depth, said
+from .imagined_sensor import TOKEN_WIDTH, Facts, imagine_tokens
+from .loop import Schedule, fit
+from .lower_cache import LowerCache
+
+NEWCOMER = "newcomer"
+"""What an imagined sensor is called beside the model's own."""
+
+
+def train_universal(
+    model: Model,
+    tables: Mapping[str, TokenTable],
+    truths: Sequence[SceneTruth],
+    rig: Rig,
+    schedule: Schedule,
+    batch: tuple[int, int],
+    folder: Path,
+    seed: int,
+) -> None:
+    """Give `model` a universal connector, trained on `batch[0]` frames with `batch[1]` questions each a step.
+
+    It begins with what a sibling makes of read-outs. Nothing else of `model` trains. Raises BadInput: no sibling has any.
+    """
+    donor = next((one for one in model.connectors.values() if can_inherit(one, TOKEN_WIDTH)), None)
+    if donor is None:
+        raise BadInput(f"stage universal: none of {list(model.modalities)} has read-outs")
+    connector = heir(model, donor, UNIVERSAL, TOKEN_WIDTH)
+    model.connectors.requires_grad_(False)
+    connector.requires_grad_(True)
+    facts, deepest = Facts.of(truths, rig), len(connector.heads)
+    texts = LowerCache(model.llm, model.llm.config.num_hidden_layers - deepest)
+
+    def loss(rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
+        drawn, depth = draw_batch(model, tuple(tables), truths, rig, batch, rng), draw_depth(deepest, rng)
+        values, places = imagine_tokens(facts[drawn.frames], rng)
+        banks = {**said(model, tables, drawn.frames, depth), NEWCOMER: connector(values, places, linked_blocks=depth)}
+        drawn.seen[NEWCOMER] = torch.ones(len(drawn.pairs), dtype=torch.bool)
+        value, right = answers_loss(model, banks, drawn, texts)
+        return value, {"right": right}
+
+    fit("universal", connector, loss, schedule, folder, seed)
+    model.universal = connector.eval().requires_grad_(False)
