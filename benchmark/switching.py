@@ -44,6 +44,8 @@ QUESTION = "Are there any cars?"
 MODALITIES = ("camera", "lidar", "imu")
 LONGEST = 180.0
 """So long is waited for anything [s]."""
+CALM, CALM_FOR = 85.0, 3.0
+"""Start-up is over when the cores are less busy than this [%], for so long [s]."""
 NODES = ("simulator", "camera_encoder", "lidar_encoder", "imu_encoder", "llm", "context_monitor")
 
 
@@ -98,10 +100,11 @@ class Client:
         return {item.modality for item in response.answer.evidence} if response and response.success else None
 
     def ready(self) -> None:
-        """Wait until every modality is plugged and heard, and questions are answered."""
+        """Wait until every modality is plugged, an answer rests on all of them, and the machine is calm."""
         for modality in MODALITIES:
             self.call(SetModality, modality=modality, mode=SetModality.Request.PLUGGED)
-        until(lambda: self.ask() is not None and set(self.tokens) >= set(MODALITIES), "an answer and tokens of all", 0.5)
+        until(lambda: (heard := self.ask()) is not None and heard >= set(MODALITIES), "an answer that rests on all", 0.5)
+        until(lambda: psutil.cpu_percent(CALM_FOR) < CALM, "a machine that is done with starting seven processes")
 
     def told(self, modality: str, on: bool, since: float) -> float:
         """When the plan that says so came in."""

@@ -1,6 +1,6 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Stage four: the connectors learn to speak to the frozen LLM. Nothing else trains.
+"""Stage five: the connectors learn to speak to the frozen LLM. Nothing else trains.
 
 Every question of a step sees another set of modalities, the empty one included, and every step another number of linked
 blocks, so that one set of weights serves any subset and any depth (modality dropout and nested depth, papers.md 4.3, 4.4).
