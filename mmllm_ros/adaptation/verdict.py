@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,8 +13,10 @@ from ..datatypes import Tokens
 from ..model import Model
 from .lessons import Lesson
 
-MOST = 600
+MOST = 1500
 """So many lessons are enough to compare a newcomer with its teachers."""
+ELSEWHERE = 3
+"""With the tokens of so many other scenes each."""
 LEAST_SCENES = 10
 SURE = 2.5
 """By so many standard errors a newcomer must see more of its own scene than of another."""
@@ -53,11 +55,11 @@ def by_teachers(adapted: Model, lessons: Sequence[Lesson], learners: Sequence[st
     chosen = lessons[:: -(-len(lessons) // MOST)]
     first = {lesson.scene: lesson.tokens for lesson in reversed(chosen)}
     scenes = list(first)
-    elsewhere = dict(zip(scenes, np.roll(scenes, len(scenes) // 2), strict=True))  # neighbours may look alike
-    own, other = (
-        _probabilities(adapted, [(lesson, tokens(lesson)) for lesson in chosen], learners)
-        for tokens in (lambda lesson: lesson.tokens, lambda lesson: first[elsewhere[lesson.scene]])
+    own, *others = (
+        _probabilities(adapted, list(zip(chosen, shown, strict=True)), learners)
+        for shown in ([lesson.tokens for lesson in chosen], *(_elsewhere(chosen, first, part) for part in range(ELSEWHERE)))
     )
+    other = np.mean(others, axis=0)
     gains = [np.mean([a - b for a, b, one in zip(own, other, chosen, strict=True) if one.scene == scene]) for scene in scenes]
     share_other, share_own = float(np.mean(other)), float(np.mean(own))
     enough = len(gains) >= LEAST_SCENES
@@ -68,6 +70,13 @@ def by_teachers(adapted: Model, lessons: Sequence[Lesson], learners: Sequence[st
     reason = f"it takes {LEAST_SCENES} scenes to tell" if not enough else "that may be chance" if not sees else "not the margin"
     verdict = "it sees what they see, serves" if better else f"{reason}, rolled back"
     return Verdict(better, f"{', '.join(learners)}: as inherited, {counts}: {verdict}", share_other, share_own)
+
+
+def _elsewhere(lessons: Sequence[Lesson], first: Mapping[str, tuple[Tokens, ...]], part: int) -> list[tuple[Tokens, ...]]:
+    """For each lesson the tokens of another scene, far from its own in the list: neighbours may look alike."""
+    scenes = list(first)
+    others = dict(zip(scenes, np.roll(scenes, len(scenes) * (part + 1) // (ELSEWHERE + 1)), strict=True))
+    return [first[others[lesson.scene]] for lesson in lessons]
 
 
 def beyond_chance(before: Sequence[bool], after: Sequence[bool]) -> bool:
