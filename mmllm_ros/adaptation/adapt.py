@@ -32,8 +32,8 @@ from .verdict import by_answers, by_teachers
 
 __all__ = ["Outcome", "Progress", "Request", "adapt"]
 
-AUDITION = 192
-"""So many training lessons decide how a newcomer begins."""
+AUDITION = 600
+"""So many training lessons, at most, decide how a newcomer begins."""
 DOUBTS = (0.0, 1.0, 2.0, 3.0)
 """By so many log odds a newcomer may be too sure that it sees something."""
 

@@ -51,7 +51,7 @@ class Pace:
 
 
 USUAL = Pace(1e-3, 16)
-GENTLE = Pace(1e-4, 10)
+GENTLE = Pace(5e-5, 10)
 """Of an heir: a few hundred lessons at the usual pace unlearn more of what it was left than they teach."""
 AS_LEFT = Pace(0.0, 0)
 """Of an heir whom sensors alone would teach: nothing trains."""
