@@ -175,7 +175,7 @@ def plot(report: dict, path: Path) -> None:
     for key, label, style in (("full", "fully trained", "-"), ("before", "without lidar", "--")):
         axis.axhline(100 * report[key], color="0.5", linestyle=style, label=label)
     axis.set(xscale="log", xlabel="operations spent [FLOPs]", ylabel="right answers [%]")
-    axis.legend(fontsize=7)
+    axis.legend(fontsize=7, loc="center left")
     figure.tight_layout()
     figure.savefig(path, dpi=120)
     pyplot.close(figure)
