@@ -261,6 +261,8 @@ def test_who_has_no_read_outs_hands_nothing_on(model):
 
 
 def test_an_adapted_modality_the_model_never_had_gets_a_connector_of_its_own(model, tmp_path):
+    model = model.variant({}, {})
+    model.universal = None
     taught = [
         dataclasses.replace(one, tokens=(one.tokens[0], dataclasses.replace(one.tokens[1], modality="radar", encoder="new")))
         for one in lessons(model)
