@@ -53,7 +53,8 @@ def render(folder: Path, frames: int, rig: str, context: str = "mixed", split: s
         os.environ["OMP_NUM_THREADS"] = "1"
         with Progress() as progress, ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
             bar = progress.add_task("render", total=len(missing) * FRAMES_PER_SHARD)
-            for _ in as_completed([pool.submit(render_shard, job) for job in missing]):
+            for done in as_completed([pool.submit(render_shard, job) for job in missing]):
+                done.result()
                 progress.advance(bar, FRAMES_PER_SHARD)
     return [job.folder for job in jobs]
 

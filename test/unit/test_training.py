@@ -42,6 +42,7 @@ from mmllm_ros.training.imagined import imagine_scene
 from mmllm_ros.training.imagined_sensor import Facts, imagine_tokens
 from mmllm_ros.training.loop import Schedule, _optimizers, fit
 from mmllm_ros.training.muon import orthogonal
+from mmllm_ros.training.render import render
 from mmllm_ros.training.settings import TrainSettings, read_settings
 from mmllm_ros.training.shards import Shards
 from mmllm_ros.training.targets import camera_targets, lidar_targets
@@ -179,6 +180,11 @@ def test_mirrored_targets_are_the_targets_of_the_mirrored_scene():
     assert dict(zip(flipped.cell, flipped.place[:, 0], strict=True)) == pytest.approx(
         dict(zip(right.cell, right.place[:, 0], strict=True)), abs=1e-6
     )
+
+
+def test_a_shard_that_cannot_be_rendered_ends_the_rendering_with_its_error(tmp_path):
+    with pytest.raises(BadInput, match="no_such_rig"):
+        render(tmp_path, 1, "no_such_rig")
 
 
 def test_frames_that_train_have_one_half_a_second_before_them(tmp_path):
