@@ -49,10 +49,11 @@ SHORT_LEASE = """<?xml version="1.0" encoding="UTF-8"?>
 
 @pytest.fixture(scope="session")
 def without_lidar(tiny_model, tmp_path_factory):
-    """The tiny model before it had a lidar."""
+    """The tiny model before it had a lidar, with nobody to inherit from: its universal connector has learned nothing."""
     folder = tmp_path_factory.mktemp("model") / "without_lidar"
     model = Model.load(tiny_model, "cpu")
     del model.connectors["lidar"], model.encoder_revisions["lidar"]
+    model.universal = None
     model.save(folder)
     return folder
 
