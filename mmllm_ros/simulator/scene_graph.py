@@ -8,6 +8,7 @@ Sets of objects are integer bit masks: bit i stands for `objects[i]`. `ME` is th
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from functools import cache
 
 from ..rig import Rig
@@ -85,8 +86,8 @@ class SceneGraph:
             self.categories[item.category] |= bit
             if item.status in STATUSES_OF.get(item.category, ()):
                 self.statuses[item.status] |= bit
-            self.shown |= bit * (_most(item.pixels, cameras) >= MIN_PIXELS)
-            self.seen["camera"] |= bit * (_most(item.clear_pixels, cameras) >= MIN_PIXELS)
+            self.shown |= bit * (most_seen(item.pixels, cameras) >= MIN_PIXELS)
+            self.seen["camera"] |= bit * (most_seen(item.clear_pixels, cameras) >= MIN_PIXELS)
             if rig.lidar:
                 raw_returns |= bit * (item.returns >= MIN_RETURNS)
                 self.seen["lidar"] |= bit * (item.clear_returns >= MIN_RETURNS)
@@ -156,15 +157,16 @@ def members(mask: int) -> list[int]:
     return indices
 
 
-def _most(counts: dict[str, int], cameras: list[str]) -> int:
+def most_seen(counts: dict[str, int], cameras: Sequence[str]) -> int:
+    """The largest of the counts of some cameras, by name; 0 where none of them has any."""
     return max((counts.get(camera, 0) for camera in cameras), default=0)
 
 
 def _visible(item: SceneObject, cameras: list[str], rig: Rig) -> bool:
     if math.hypot(*item.position[:2]) > MAX_RANGE:
         return False
-    return _most(item.pixels, cameras) >= MIN_PIXELS or (rig.lidar is not None and item.returns >= MIN_RETURNS)
+    return most_seen(item.pixels, cameras) >= MIN_PIXELS or (rig.lidar is not None and item.returns >= MIN_RETURNS)
 
 
 def _light_pixels(light: TrafficLight | None, cameras: list[str], kind: str) -> bool:
-    return light is not None and _most(getattr(light, kind), cameras) >= MIN_LIGHT_PIXELS
+    return light is not None and most_seen(getattr(light, kind), cameras) >= MIN_LIGHT_PIXELS

@@ -21,6 +21,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from ..encoders.proposals import ATTRIBUTES, CLASSES, COLOURS, GROUPS, SHARES, STATUSES
 from ..rig import Rig
+from ..simulator.scene_graph import most_seen
 from ..simulator.truth import SceneTruth
 from .targets import ABSENT, MIN_LIGHT_PIXELS, MIN_PIXELS, MIN_RETURNS, label_of
 
@@ -72,16 +73,12 @@ def _rows(truth: SceneTruth, cameras: Sequence[str]) -> list[tuple[float, ...]]:
     rows = [
         (item.position, 0, label_of(CLASSES, item.category), label_of(STATUSES, item.status), label_of(COLOURS, item.colour))
         for item in truth.objects
-        if item.clear_returns >= MIN_RETURNS or _most(item.clear_pixels, cameras) >= MIN_PIXELS
+        if item.clear_returns >= MIN_RETURNS or most_seen(item.clear_pixels, cameras) >= MIN_PIXELS
     ]
     light = truth.traffic_light
-    if light and _most(light.clear_pixels, cameras) >= MIN_LIGHT_PIXELS:
+    if light and most_seen(light.clear_pixels, cameras) >= MIN_LIGHT_PIXELS:
         rows.append((light.position, 1, label_of(CLASSES, f"{light.state} light"), ABSENT, ABSENT))
     return [(math.atan2(y, x), math.atan2(z, math.hypot(x, y)), max(math.hypot(x, y), 0.5), *rest) for (x, y, z), *rest in rows]
-
-
-def _most(pixels: dict[str, int], cameras: Sequence[str]) -> int:
-    return max((pixels.get(name, 0) for name in cameras), default=0)
 
 
 def imagine_tokens(facts: Facts, rng: np.random.Generator) -> tuple[Tensor, Tensor]:

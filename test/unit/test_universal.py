@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -39,7 +38,7 @@ def imagined(seed: int, truths=TRUTHS) -> tuple[Tensor, Tensor]:
 
 
 @pytest.fixture
-def model() -> Iterator[Model]:
+def model() -> Model:
     tokenizer = make_tokenizer("{question}")
     torch.manual_seed(0)
     llm = make_llm(tokenizer, SHAPE).eval().requires_grad_(False)
@@ -49,12 +48,12 @@ def model() -> Iterator[Model]:
     return Model(llm, tokenizer, manifest, connectors)
 
 
-def train(model: Model, folder, steps: int = 2) -> None:
+def train(model: Model, folder) -> None:
     tables = {
         name: TokenTable(torch.randn(6, 4, one.shape["token_width"]).half(), torch.randn(6, 4, 3), torch.zeros(4))
         for name, one in model.connectors.items()
     }
-    train_universal(model, tables, TRUTHS, scenes.AROUND, Schedule(steps, 1e-2, warmup=1), (4, 3), folder, seed=1)
+    train_universal(model, tables, TRUTHS, scenes.AROUND, Schedule(2, 1e-2, warmup=1), (4, 3), folder, seed=1)
 
 
 def test_an_imagined_sensor_is_as_sure_as_it_is_right():
