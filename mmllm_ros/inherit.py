@@ -39,13 +39,9 @@ def can_inherit(donor: Connector | None, token_width: int) -> bool:
 
 
 @torch.no_grad()
-def heir(model: Model, donor: Connector, modality: str, token_width: int, doubt: float = 0.0) -> Connector:
-    """A connector for tokens of `token_width` that reads places and read-outs as `donor` does, and nothing else.
-
-    With `doubt` [log odds] it believes less that there is something (latent/connector.py).
-    """
-    shape = {**donor.shape, "token_width": token_width, "doubts": int(doubt > 0)}
-    child = Connector(modality, llm=model.llm, **shape).to(model.llm.device)
+def heir(model: Model, donor: Connector, modality: str, token_width: int) -> Connector:
+    """A connector for tokens of `token_width` that reads places and read-outs as `donor` does, and nothing else."""
+    child = Connector(modality, llm=model.llm, **{**donor.shape, "token_width": token_width}).to(model.llm.device)
     own = child.state_dict()
     same = {key: value for key, value in donor.state_dict().items() if own[key].shape == value.shape}
     child.load_state_dict({**own, **same})
@@ -55,6 +51,4 @@ def heir(model: Model, donor: Connector, modality: str, token_width: int, doubt:
     child.trunk[0].weight.zero_()
     child.trunk[0].weight[:, -(donor.readouts + PLACE_WIDTH) :] = read[:, private:]
     child.trunk[0].bias.copy_(donor.trunk[0].bias + read[:, :private] @ donor.normalise.bias)
-    if doubt:
-        child.doubt.fill_(doubt)
     return child

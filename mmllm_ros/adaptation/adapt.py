@@ -34,8 +34,6 @@ __all__ = ["Outcome", "Progress", "Request", "adapt"]
 
 AUDITION = 600
 """So many training lessons, at most, decide how a newcomer begins."""
-DOUBTS = (0.0, 1.0, 2.0, 3.0)
-"""By so many log odds a newcomer may be too sure that it sees something."""
 
 
 @dataclass(frozen=True)
@@ -131,20 +129,18 @@ def adapt(
 
 
 def _begin(model: Model, rows: Rows, modality: str, width: int, meter: Meter) -> Connector:
-    """What the training of `modality` starts from: its own connector, or for a newcomer the best of a fresh one and heirs.
+    """What the training of `modality` starts from: its own connector, or for a newcomer the better of a fresh one and an heir.
 
-    Heirs differ in how much they doubt of what the newcomer believes to see. Where sensors alone teach it is one who doubts
-    nothing: their lessons would prefer one who knows nothing to one who knows better.
+    Where sensors alone teach it is an heir: their lessons would prefer one who knows nothing to one who knows better.
     """
     if modality in model.connectors:
         return twin(model, model.connectors[modality])
-    candidates, labelled = [], not all(rows.taught_by)
-    if can_inherit(model.universal, width):
-        candidates = [heir(model, model.universal, modality, width, doubt) for doubt in (DOUBTS if labelled else DOUBTS[:1])]
-    if not candidates or labelled:
-        candidates.append(fresh(model, modality, width))
-    if len(candidates) == 1:
+    if not can_inherit(model.universal, width):
+        return fresh(model, modality, width)
+    candidates = [heir(model, model.universal, modality, width)]
+    if all(rows.taught_by):
         return candidates[0]
+    candidates.append(fresh(model, modality, width))
     losses = meter.counted(lambda: [rows.examine({modality: one}, len(one.heads), AUDITION)[0] for one in candidates])
     return candidates[losses.index(min(losses))]
 

@@ -42,17 +42,6 @@ def place_features(places: Tensor) -> Tensor:
     return torch.cat([waves.sin(), waves.cos(), depth[..., None], known, known * apart.sin(), known * apart.cos()], dim=-1)
 
 
-def doubted(readouts: Tensor, places: Tensor, doubt: Tensor) -> Tensor:
-    """Read-outs [B, T, R] of tokens at `places` [B, T, 3] with `doubt` [log odds] taken from the first, that there is something.
-
-    What pooled tokens, whose range is 0, expect shrinks as the sum of the others does.
-    """
-    single, sure = places[..., 2:] > 0, readouts[..., :1]
-    left = (sure.clamp(1e-6, 1 - 1e-6).logit() - doubt).sigmoid()
-    share = (left * single).sum(1, keepdim=True) / (sure * single).sum(1, keepdim=True).clamp(min=1e-6)
-    return torch.where(single, torch.cat([left, readouts[..., 1:]], dim=-1), share * readouts)
-
-
 def low_rank(width: int, out: int, rank: int) -> nn.Module:
     """A linear map of at most `rank`, zero at the start, so that a block begins with what its own projections make."""
     if rank * (width + out) >= width * out:
@@ -87,8 +76,7 @@ class Connector(nn.Module):
     A shared trunk reads token and place; each block adds a head of low rank and one log-gate, and each token a log-gate of its
     own, so that one that shows nothing steps back. The LLM's norm and projections are used by reference: they are no parameters.
     With `lora`, the query and output projections of each linked block change by that rank where it is heard (lora.py).
-    The last `readouts` numbers of a token are read as they are (encoders/base.py), the others normalised; with `doubts`, for a
-    sensor that is too sure that it sees something, less is believed of them (`doubted`).
+    The last `readouts` numbers of a token are read as they are (encoders/base.py), the others normalised.
 
         camera = Connector("camera", token_width=128, llm=llm, linked_blocks=4)
         bank = merge({"camera": camera(values, places), "imu": imu(values2, places2)})
@@ -108,7 +96,6 @@ class Connector(nn.Module):
         log_gate: float = -1.0,
         lora: int = 0,
         readouts: int = 0,
-        doubts: int = 0,
     ) -> None:
         super().__init__()
         blocks = decoder_blocks(llm)
@@ -118,7 +105,7 @@ class Connector(nn.Module):
             raise BadInput(f"{readouts} read-outs in a token of {token_width} numbers")
         self.modality, self.readouts = modality, readouts
         self.shape = {"token_width": token_width, "linked_blocks": linked_blocks, "trunk": trunk, "rank": rank}
-        self.shape |= {name: size for name, size in (("lora", lora), ("readouts", readouts), ("doubts", doubts)) if size}
+        self.shape |= {name: size for name, size in (("lora", lora), ("readouts", readouts)) if size}
         self.first_block = len(blocks) - linked_blocks
         self.normalise = nn.LayerNorm(token_width - readouts)
         self.trunk = nn.Sequential(nn.Linear(token_width + PLACE_WIDTH, trunk), nn.GELU(), nn.Linear(trunk, trunk), nn.GELU())
@@ -127,7 +114,6 @@ class Connector(nn.Module):
         linked = range(self.first_block, len(blocks))
         self.loras = nn.ModuleList(Lora(blocks[index], index, lora) for index in linked if lora)
         self.log_gate = nn.Parameter(torch.full((linked_blocks,), float(log_gate)))
-        self.doubt = nn.Parameter(torch.zeros(())) if doubts else None
         self.salience = nn.Linear(trunk, 1)
         nn.init.zeros_(self.salience.weight)
         nn.init.constant_(self.salience.bias, OPEN)
@@ -177,8 +163,6 @@ class Connector(nn.Module):
     def _features(self, values: Tensor, places: Tensor) -> Tensor:
         dtype = self.log_gate.dtype
         features, readouts = values.to(dtype).tensor_split([values.shape[-1] - self.readouts], dim=-1)
-        if self.doubt is not None:
-            readouts = doubted(readouts, places, self.doubt)
         return self.trunk(torch.cat([self.normalise(features), readouts, place_features(places.to(dtype))], dim=-1))
 
     @torch.no_grad()

@@ -17,7 +17,7 @@ FORMAT = "mmllm_ros model 1"
 LLM_FOLDER = "llm"
 MODALITY = re.compile(r"[a-z][a-z0-9_]{0,63}")
 SHAPE = {"token_width", "linked_blocks", "trunk", "rank"}
-OPTIONAL = {"lora", "readouts", "doubts"}
+OPTIONAL = {"lora", "readouts"}
 LARGEST = 1 << 14
 
 

@@ -75,6 +75,17 @@ def run(program: Program, graph: SceneGraph) -> str | None:
         return None
 
 
+def meets(program: Program, graph: SceneGraph) -> bool:
+    """Whether all that a program asks about is there: each object that it singles out, and the traffic light."""
+    if program[0] == "is":
+        return meets(program[1], graph)
+    try:
+        _references(program, graph)
+    except Undefined:
+        return False
+    return program[0] != "light" or graph.light is not None
+
+
 def needs(program: Program, graph: SceneGraph) -> tuple[tuple[str, ...], ...]:
     """The modality sets that can each answer a program that has an answer here; empty when no set can."""
     operation = program[0] if program[0] != "is" else program[1][0]

@@ -33,6 +33,21 @@ def calibrate(model: Model, asked: Sequence[Asked]) -> float:
     return model.temperature
 
 
+def best_scale(log_odds: Tensor, true: Tensor) -> tuple[float, float]:
+    """Factor and shift of least cross-entropy for `log_odds` [n] of what is `true` [n], 1 or 0 (Platt scaling)."""
+    scale, shift = (log_odds.new_full((), start).requires_grad_() for start in (1.0, 0.0))
+    optimizer = torch.optim.LBFGS([scale, shift], max_iter=50)
+
+    def closure() -> Tensor:
+        optimizer.zero_grad()
+        value = functional.binary_cross_entropy_with_logits(scale * log_odds + shift, true)
+        value.backward()
+        return value
+
+    optimizer.step(closure)
+    return scale.item(), shift.item()
+
+
 def best_temperature(log_probabilities: Tensor, correct: Tensor) -> float:
     """Least cross-entropy over log-probabilities [n, answers] (temperature scaling, arXiv 1706.04599)."""
     log_temperature = torch.zeros((), dtype=log_probabilities.dtype, requires_grad=True)

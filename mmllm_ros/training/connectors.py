@@ -18,13 +18,16 @@ from rich.progress import track
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from ..datatypes import Question
 from ..encoders import Encoder
 from ..latent.connector import Connector, merge
 from ..latent.port import Bank, Latent
 from ..model import Model
 from ..question_sets import modality_sets
 from ..rig import Rig
+from ..simulator.programs import meets, parse
 from ..simulator.questions import ask
+from ..simulator.scene_graph import SceneGraph
 from ..simulator.truth import SceneTruth
 from .loop import Schedule, fit
 from .lower_cache import LowerCache
@@ -37,6 +40,9 @@ EVERYTHING = 0.4
 """Share of questions that see all modalities; the others draw a subset evenly, the empty one included."""
 FULL_DEPTH = 0.6
 """Share of steps that link all blocks."""
+ELSEWHERE = 4
+"""For so many questions about a frame one of another frame, about what this one lacks. The answer there is as good as a guess,
+and to guess is what it teaches: not to take something else that is seen for what is asked about."""
 ENCODED_AT_ONCE = 16
 
 
@@ -131,10 +137,11 @@ def draw_batch(
     size: tuple[int, int],
     rng: np.random.Generator,
 ) -> Batch:
-    """`size[0]` frames with at most `size[1]` questions each, every question with a set of modalities of its own."""
+    """`size[0]` frames with at most `size[1]` questions each, and some from ELSEWHERE, each with its own set of modalities."""
     choices = modality_sets(modalities)
     frames = rng.integers(len(truths), size=size[0])
     asked = [(row, q) for row, frame in enumerate(frames) for q in ask(truths[frame], rig, rng, size[1], shares=LESSONS)]
+    asked += _from_elsewhere(asked, [truths[frame] for frame in frames], rig, size[1] // ELSEWHERE)
     chosen = [choices[-1] if rng.random() < EVERYTHING else choices[rng.integers(len(choices))] for _ in asked]
     return Batch(
         torch.from_numpy(frames),
@@ -142,6 +149,20 @@ def draw_batch(
         [row for row, _ in asked],
         {modality: torch.tensor([modality in subset for subset in chosen]) for modality in modalities},
     )
+
+
+def _from_elsewhere(
+    asked: Sequence[tuple[int, Question]], truths: Sequence[SceneTruth], rig: Rig, most: int
+) -> list[tuple[int, Question]]:
+    """Questions about things that a row lacks, at most so many for each: of the row before it, with their answers there."""
+    graphs, taken = [SceneGraph(truth, rig) for truth in truths], [0] * len(truths)
+    found = []
+    for row, question in asked:
+        after = (row + 1) % len(truths)
+        if taken[after] < most and not meets(parse(question.program), graphs[after]):
+            taken[after] += 1
+            found.append((after, question))
+    return found
 
 
 def answers_loss(model: Model, banks: Mapping[str, Bank], batch: Batch, texts: LowerCache) -> tuple[Tensor, float]:

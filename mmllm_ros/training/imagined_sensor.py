@@ -39,8 +39,10 @@ UNREAD = {"class": 1 / 8, "status": 1 / 4, "colour": 1 / 2}
 """How often it does not read a group at all."""
 ALL_AROUND, SEES_LIGHTS, FLAT = 0.5, 0.3, 0.5
 """How often it has no edge, sees traffic lights, knows no elevation."""
-LEAST_FOUND, ECHOES = 0.6, 0.5
-"""The share of objects that the worst finds; and of those that have a second cell."""
+LEAST_FOUND, HALVED = 0.6, 0.5
+"""The share of objects that the worst finds; and of those that lie in one of two cells, it is not sure in which."""
+PARTED = 0.0, 4.0
+"""How clearly it tells in which."""
 TURN, SPREAD = math.radians(3.0), 0.1
 """So much the worst err [rad, natural logarithm of the range], and a second cell lies so far beside."""
 
@@ -90,13 +92,13 @@ def imagine_tokens(facts: Facts, rng: np.random.Generator) -> tuple[Tensor, Tens
     there = facts.there & (facts.places[..., 2] <= reach) & (_wrap(facts.places[..., 0] - heading).abs() <= half)
     there &= ~facts.lights | (torch.rand(frames, 1) < SEES_LIGHTS)
     # What competes for tokens: things, a second cell of some, and places where nothing is, of which there are always enough.
-    echoes, void = there & (torch.rand(there.shape) < ECHOES), torch.ones(frames, objects, dtype=torch.bool)
     first = _blurred(facts.places, *(worst * torch.rand(frames, 1).square() for worst in (TURN, SPREAD)))
-    places = torch.cat([first, _blurred(first, TURN, SPREAD), _anywhere(heading, half, reach, objects)], dim=1)
-    labels = torch.cat([facts.labels, facts.labels, torch.full((frames, objects, len(SHARES)), ABSENT)], dim=1)
+    places = torch.cat([first, _anywhere(heading, half, reach, objects), _blurred(first, TURN, SPREAD)], dim=1)
     found = there & (torch.rand(there.shape) < _between(LEAST_FOUND, 1.0, frames))
-    values = _read(torch.cat([found, torch.zeros_like(echoes), ~void], dim=1), labels)
-    values = values * torch.cat([there, echoes, void], dim=1)[..., None]
+    void = torch.zeros(frames, objects, dtype=torch.bool)
+    labels = torch.cat([facts.labels, torch.full((*void.shape, len(SHARES)), ABSENT)], dim=1)
+    values = _read(torch.cat([found, void], dim=1), labels) * torch.cat([there, ~void], dim=1)[..., None]
+    values = _halved(values, there.shape[1])
     chosen = values[..., 1].topk(objects, dim=1).indices[..., None]
     picked = [part.gather(1, chosen.expand(-1, -1, part.shape[-1])) for part in (values, places)]
     flat = torch.where(torch.rand(frames, 1, 1) < FLAT, places.new_tensor([1.0, 0.0, 1.0]), 1.0)
@@ -123,6 +125,16 @@ def _read(found: Tensor, labels: Tensor) -> Tensor:
         true = label[..., None] == torch.arange(GROUPS[group])
         shares.append((clear.square() * true + clear * torch.randn(true.shape)).softmax(-1))
     return torch.cat(shares, dim=-1)
+
+
+def _halved(values: Tensor, things: int) -> Tensor:
+    """Values [F, C, D] of which some of the first `things` tell of two cells, one of which has the middle; the others behind."""
+    one, rest = values.split([things, values.shape[1] - things], dim=1)
+    clear = _between(*PARTED, len(one)) * (torch.rand(one.shape[:2]) < HALVED)
+    side = torch.where(torch.rand(clear.shape) < 0.5, 0.5, -0.5)
+    own = torch.where(clear > 0, (side * clear.square() + clear * torch.randn(clear.shape)).sigmoid(), 1.0)[..., None]
+    shares = [torch.cat([one[..., :1], part * one[..., 1:2], one[..., 2:]], dim=-1) for part in (own, 1 - own)]
+    return torch.cat([shares[0], rest, shares[1]], dim=1)
 
 
 def _pooled(values: Tensor, bearings: Tensor, heading: Tensor, half: Tensor, sectors: int) -> tuple[Tensor, Tensor]:

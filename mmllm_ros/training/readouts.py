@@ -1,9 +1,10 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Read-outs that are right as often as they say: one temperature for each group, from frames that the encoder never saw.
+"""Read-outs that are right as often as they say, by frames that the encoder never saw.
 
-An encoder is surer than it should be, one that knows its frames by heart most of all. Connectors would learn how far to trust it,
-and whoever inherits from them (inherit.py) would trust another sensor as little (arXiv 1706.04599).
+An encoder is surer than it should be, one that knows its frames by heart most of all, and finds too much, since its training
+weighs a missed object more than one too many. Connectors would learn how far to trust it, but whoever inherits from the universal
+one, which has heard only sensors that are as sure as they are right (inherit.py), would count what is not there.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from rich.progress import track
 
 from ..encoders import CameraEncoder, LidarEncoder
 from ..encoders.proposals import GROUPS, SHARES
-from .calibration import best_temperature
+from .calibration import best_scale, best_temperature
 from .shards import Shards
 from .targets import cell_targets
 
@@ -24,23 +25,33 @@ AT_ONCE, ENOUGH = 8, 600
 
 @torch.no_grad()
 def calibrate_readouts(encoder: CameraEncoder | LidarEncoder, unseen: Shards) -> dict[str, float]:
-    """Scale the heads of `encoder` so that their probabilities fit `unseen` frames; returns the temperature of each group.
+    """Scale the heads of `encoder` so that their probabilities fit `unseen` frames; that of objects is shifted, too.
 
-    What is read most likely stays what it was.
+    What is read most likely stays what it was. Returns the temperature of each group, and as `shift` that of objects [log odds].
     """
-    outputs, labels = ({group: [] for group in SHARES} for _ in range(2))
+    outputs, labels = ({group: [] for group in ("object", *SHARES)} for _ in range(2))
     frames, device = np.arange(min(len(unseen), ENOUGH)), next(encoder.parameters()).device
     for part in track(np.array_split(frames, -(-len(frames) // AT_ONCE)), f"calibrate {encoder.modality}"):
         with device:
             _, read = encoder.proposals.read(encoder.cells(unseen.inputs(encoder.modality, part)))
         seen = [targets for frame in part for targets in cell_targets(unseen.truths[frame], encoder)]
         for row, targets in enumerate(seen):
+            middle = torch.zeros(read["object"].shape[1], device=device)
+            middle[torch.as_tensor(targets.cell[targets.centre], device=device)] = 1.0
+            outputs["object"].append(read["object"][row, :, 0])
+            labels["object"].append(middle)
             for group in SHARES:
                 cells, label = targets.at_centres(group)
                 outputs[group].append(read[group][row, cells])
                 labels[group].append(torch.as_tensor(label, device=device))
-    found = {}
-    for group, head in zip(GROUPS, encoder.proposals.head_rows(), strict=True):
+    heads = dict(zip(GROUPS, encoder.proposals.head_rows(), strict=True))
+    with torch.enable_grad():
+        scale, shift = best_scale(torch.cat(outputs["object"]), torch.cat(labels["object"]))
+    for part in heads["object"]:
+        part.mul_(scale)
+    heads["object"][1].add_(shift)
+    found = {"object": 1 / scale, "shift": shift}
+    for group, head in heads.items():
         if group in SHARES and group not in encoder.proposals.unread and sum(map(len, labels[group])):
             with torch.enable_grad():
                 found[group] = best_temperature(torch.cat(outputs[group]), torch.cat(labels[group]))

@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 import resource
 from pathlib import Path
 
@@ -19,7 +18,7 @@ from tiny_model import make_tiny_model
 from torch import nn
 
 from mmllm_ros.adaptation import budget
-from mmllm_ros.adaptation.adapt import DOUBTS, Request, _begin, adapt
+from mmllm_ros.adaptation.adapt import Request, _begin, adapt
 from mmllm_ros.adaptation.budget import Budget, Pace
 from mmllm_ros.adaptation.buffer import ReplayBuffer
 from mmllm_ros.adaptation.lessons import Labelled, Lesson, SelfTaught, split, usable
@@ -30,7 +29,6 @@ from mmllm_ros.adaptation.verdict import beyond_chance
 from mmllm_ros.datatypes import BadInput, Question, Tokens
 from mmllm_ros.encoders.proposals import ATTRIBUTES
 from mmllm_ros.inherit import can_inherit, fresh, heir, twin
-from mmllm_ros.latent.connector import doubted
 from mmllm_ros.model import Model
 from mmllm_ros.question_sets import Asked
 
@@ -234,26 +232,6 @@ def test_an_heir_says_at_once_what_its_donor_says_when_only_read_outs_speak(mode
             torch.testing.assert_close(said[block].log_gate, latent.log_gate)
 
 
-def test_an_heir_doubts_that_there_is_something_and_nothing_else(model):
-    values, places = torch.rand(2, 6, ATTRIBUTES + 2), torch.tensor([1.0, 0.0, 5.0]).repeat(2, 6, 1)
-    places[:, 4:, 2] = 0.0
-    read = values[..., 2:].clone()
-    believed = doubted(read, places, torch.tensor(2.0))
-    odds = read[:, :4, 0] / (1 - read[:, :4, 0])
-    torch.testing.assert_close(believed[:, :4, 0], odds / (odds + math.exp(2.0)))
-    assert torch.equal(believed[:, :4, 1:], read[:, :4, 1:])
-    share = believed[:, :4, 0].sum(1) / read[:, :4, 0].sum(1)
-    torch.testing.assert_close(believed[:, 4:], share[:, None, None] * read[:, 4:])
-    with torch.no_grad():
-        sure, doubting = (heir(model, model.universal, "lidar", ATTRIBUTES + 2, doubt) for doubt in (0.0, 2.0))
-        values[..., 2:] = believed
-        changed = sure(values, places)
-        values[..., 2:] = read
-        for block, latent in doubting(values, places).items():
-            torch.testing.assert_close(latent.key, changed[block].key)
-            assert not torch.allclose(latent.key, sure(values, places)[block].key)
-
-
 def test_who_has_no_read_outs_hands_nothing_on(model):
     imu, universal = model.connectors["imu"], model.universal
     assert can_inherit(universal, ATTRIBUTES + 1) and not can_inherit(universal, ATTRIBUTES)
@@ -293,7 +271,7 @@ def test_whom_sensors_alone_teach_inherits_and_labels_would_choose(model, monkey
     heirs = [
         bool(_begin(newcomer, Rows(newcomer, part, ("lidar",)), "lidar", width, Meter()).readouts) for part in (taught, labelled)
     ]
-    assert heirs[0] and len(asked) == len(DOUBTS) + 1, "labels choose among heirs that doubt more or less, and a fresh one"
+    assert heirs[0] and len(asked) == 2, "labels choose between an heir and a fresh one"
     assert not _begin(newcomer, Rows(newcomer, taught, ("lidar",)), "lidar", 3, Meter()).readouts
 
 

@@ -24,6 +24,8 @@ from mmllm_ros.latent.lower import full_pass, lower_states
 from mmllm_ros.latent.manifest import Manifest
 from mmllm_ros.latent.port import attach
 from mmllm_ros.model import Model
+from mmllm_ros.simulator.programs import meets, parse
+from mmllm_ros.simulator.scene_graph import SceneGraph
 from mmllm_ros.training import connectors as training
 from mmllm_ros.training import processes
 from mmllm_ros.training.loop import Schedule, fit
@@ -197,6 +199,30 @@ def test_two_processes_train_the_model_that_one_does(tmp_path):
         kind, _, name = key.partition(".")
         moved += kind == "weight" and not torch.equal(fresh[name], value)
     assert moved > 20
+
+
+def test_a_step_asks_of_some_frames_what_only_another_one_has():
+    full, empty = scenes.scene(scenes.thing("bus", 9.0, 1.0, "moving"), scenes.thing("car", 15.0, -4.0, "parked")), scenes.scene()
+    batch = training.draw_batch(tiny_model(), tuple(WIDTHS), [full, empty], scenes.AROUND, (40, 8), np.random.default_rng(0))
+    model, about = tiny_model(), {0: [], 1: []}
+    for (prompt, _), row in zip(batch.pairs, batch.row, strict=True):
+        about[int(batch.frames[row])].append(model.tokenizer.decode(prompt))
+    of_things = [text for text in about[1] if "the bus" in text or "the parked car" in text]
+    assert of_things and all(sum(row == one for one in batch.row) <= 8 + 8 // training.ELSEWHERE for row in range(40))
+    assert all(len(rows) == len(batch.pairs) for rows in batch.seen.values())
+
+
+def test_a_question_meets_a_scene_that_has_what_it_singles_out():
+    bus, light = scenes.scene(scenes.thing("bus", 9.0, 1.0, "moving")), scenes.scene(light="red")
+    for readable, there, elsewhere in (
+        ("status(the(pick(any, bus)))", bus, light),
+        ("light()", light, bus),
+        ("is(light(), red)", light, bus),
+        ("exist(pick(any, car, toward(front, the(pick(any, bus)))))", bus, light),
+    ):
+        assert meets(parse(readable), SceneGraph(there, scenes.AROUND)), readable
+        assert not meets(parse(readable), SceneGraph(elsewhere, scenes.AROUND)), readable
+    assert meets(parse("count(pick(any, car))"), SceneGraph(light, scenes.AROUND)), "nothing is an answer, too"
 
 
 def test_processes_that_cannot_divide_a_step_are_refused(tmp_path, monkeypatch):

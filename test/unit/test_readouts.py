@@ -49,10 +49,25 @@ def test_read_outs_become_as_sure_as_they_are_right_and_what_is_likeliest_stays(
     before = encoder.proposals.read(cells)[1]
     found = calibrate_readouts(encoder, unseen)
     after = encoder.proposals.read(cells)[1]
-    assert found.keys() == {"class", "status"} and found["status"] > 2
+    assert found.keys() == {"object", "shift", "class", "status"} and found["status"] > 2
     for group, value in before.items():
-        torch.testing.assert_close(after[group] * found.get(group, 1.0), value)
+        shift = found["shift"] if group == "object" else 0.0
+        torch.testing.assert_close((after[group] - shift) * found.get(group, 1.0), value, rtol=1e-4, atol=1e-4)
     view = next(i for i, t in enumerate(cell_targets(unseen.truths[0], encoder)) if len(t.cell))
     moving = after["status"][view, car].softmax(-1)[STATUSES.index("moving")].item()
     assert moving == pytest.approx(2 / 3, abs=0.2)
-    assert calibrate_readouts(encoder, unseen)["status"] == pytest.approx(1.0, abs=0.05)
+    again = calibrate_readouts(encoder, unseen)
+    assert again["status"] == pytest.approx(1.0, abs=0.05)
+    assert again["object"] == pytest.approx(1.0, abs=0.05) and again["shift"] == pytest.approx(0.0, abs=0.05)
+
+
+@torch.no_grad()
+def test_what_is_expected_of_objects_is_how_many_there_are():
+    torch.manual_seed(0)
+    encoder, unseen = CameraEncoder(scenes.AROUND, width=32, depth=1, heads=2).eval(), Noise()
+    # It finds something nearly everywhere.
+    encoder.proposals.head_rows()[0][1].fill_(2.0)
+    calibrate_readouts(encoder, unseen)
+    found = [encoder.proposals.read(encoder.cells(unseen.inputs("camera", frames)))[1] for frames in np.arange(24).reshape(-1, 8)]
+    expected = torch.cat([read["object"] for read in found]).sigmoid().sum() / len(unseen)
+    assert expected.item() == pytest.approx(1.0, rel=0.1)

@@ -110,8 +110,8 @@ def test_nobody_is_imagined_to_see_what_no_sensor_does_and_a_light_is_seen_by_so
     assert facts.there.sum(1).tolist() == [1, 0] and facts.lights[0, 0] and CLASSES[facts.labels[0, 0, 0]] == "red light"
     torch.manual_seed(0)
     values, _ = imagine_tokens(facts[torch.zeros(200, dtype=torch.int64)], np.random.default_rng(0))
-    lights = (values[:, :8, 1] > 0.9) & (shares(values[:, :8])["class"][..., CLASSES.index("red light")] > 0.9)
-    assert 0.05 < lights.any(1).float().mean() < 0.35
+    lights = (values[:, :8, 1] > 0.7) & (shares(values[:, :8])["class"][..., CLASSES.index("red light")] > 0.9)
+    assert 0.02 < lights.any(1).float().mean() < 0.35
 
 
 def test_it_learns_and_what_answers_stays_as_it_is_bit_for_bit(model, tmp_path):
