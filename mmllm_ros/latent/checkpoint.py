@@ -99,13 +99,13 @@ def save_universal(connector: Connector, folder: Path, llm_revision: str) -> Non
     save_weights(connector, place / "model.safetensors")
 
 
-def load_universal(folder: Path, llm: nn.Module, llm_revision: str) -> Connector | None:
-    """The universal connector of model folder `folder` where there is one. Raises BadInput."""
+def load_universal(folder: Path, llm: nn.Module, llm_revision: str | None) -> Connector | None:
+    """The universal connector of model folder `folder` where there is one, made for that LLM; None = any. Raises BadInput."""
     place = folder / UNIVERSAL
     if not place.is_dir():
         return None
     content = read_json(place / "config.json")
-    if content.get("llm_revision") != llm_revision:
+    if llm_revision not in (None, content.get("llm_revision")):
         raise BadInput(f"{place} was made for LLM {content.get('llm_revision')!r}, not for {llm_revision!r}")
     require_shape(content.get("shape"), f"{place / 'config.json'} gives")
     connector = make_connector(UNIVERSAL, content["shape"], llm, place)

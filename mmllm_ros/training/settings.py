@@ -26,8 +26,8 @@ class TrainSettings:
     trust it too much. Those beyond `encoder_frames` tell how sure an encoder's read-outs should be. `llm` is the shape of one
     to be trained here, or the folder or hub name of a pretrained one; `encoders` the shapes, by modality, that are not the
     usual ones, a `name` in it a pretrained vision model's; `connector` the shape of the connectors. A `start` in any of them
-    is the folder of what training goes on from, for connectors that of a model, of which they keep the share `keep` when they
-    have trained. Training asks for no stage it needs not.
+    is the folder of what training goes on from, for connectors, the universal one too, that of a model; the others keep the share
+    `keep` of it when they have trained. Training asks for no stage it needs not.
     `schedules` and `batches` go by stage; a batch is [views], [sweeps] or [windows] for an encoder, [scenes, questions each,
     most objects] for text, [frames] for imitation, [frames, questions each] for the connectors and for the universal one.
     """

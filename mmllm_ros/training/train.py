@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from ..device import resolve_device
 from ..encoders import load_encoder
 from ..encoders.pretrained import PretrainedCamera
-from ..latent.checkpoint import load_llm
+from ..latent.checkpoint import load_llm, load_universal
 from ..latent.connector import Connector
 from ..latent.manifest import LLM_FOLDER, Manifest
 from ..latent.prompt import Prompt
@@ -154,4 +154,5 @@ def connected(settings: TrainSettings, rig: Rig, out: Path, device: torch.device
     model = Model(llm.to(device), tokenizer, manifest, connectors)
     if start:
         load_weights(model.connectors, Path(start) / "connectors.safetensors", "connector")
+        model.universal = load_universal(Path(start), model.llm, None)
     return model

@@ -42,9 +42,11 @@ def train_universal(
 ) -> None:
     """Give `model` a universal connector, trained on `batch[0]` frames with `batch[1]` questions each a step.
 
-    It begins with what a sibling makes of read-outs. Nothing else of `model` trains. Raises BadInput: no sibling has any.
+    One that `model` has goes on learning; else it begins with what a sibling makes of read-outs. Nothing else of `model` trains.
+    Raises BadInput: no sibling has read-outs.
     """
-    donor = next((one for one in model.connectors.values() if can_inherit(one, TOKEN_WIDTH)), None)
+    siblings = (one for one in model.connectors.values() if can_inherit(one, TOKEN_WIDTH))
+    donor = model.universal or next(siblings, None)
     if donor is None:
         raise BadInput(f"stage universal: none of {list(model.modalities)} has read-outs")
     connector = heir(model, donor, UNIVERSAL, TOKEN_WIDTH)

@@ -24,6 +24,7 @@ from mmllm_ros.encoders.birds_eye import REACH, SIDE, SLICES, birds_eye
 from mmllm_ros.encoders.moving import gone_through
 from mmllm_ros.encoders.proposals import CLASSES
 from mmllm_ros.encoders.scan_matching import Sweeps, move, move_back
+from mmllm_ros.inherit import heir
 from mmllm_ros.latent.checkpoint import load_llm
 from mmllm_ros.latent.lower import lower_states, upper
 from mmllm_ros.latent.port import Latent
@@ -39,7 +40,7 @@ from mmllm_ros.training import phrases, text
 from mmllm_ros.training.calibration import best_temperature
 from mmllm_ros.training.encoders import mirrored
 from mmllm_ros.training.imagined import imagine_scene
-from mmllm_ros.training.imagined_sensor import Facts, imagine_tokens
+from mmllm_ros.training.imagined_sensor import TOKEN_WIDTH, Facts, imagine_tokens
 from mmllm_ros.training.loop import Schedule, _optimizers, fit
 from mmllm_ros.training.muon import orthogonal
 from mmllm_ros.training.render import render
@@ -436,11 +437,14 @@ def test_connectors_go_on_from_those_of_the_model_they_are_told_to_start_from(tm
     first = connected(settings, RIG, tmp_path)
     for parameter in first.connectors.parameters():
         nn.init.normal_(parameter)
+    first.universal = heir(first, first.connectors["camera"], "universal", TOKEN_WIDTH)
     first.save(tmp_path / "first")
     on = dataclasses.replace(settings, seed=2, connector={**settings.connector, "start": str(tmp_path / "first")})
-    second = connected(on, RIG, tmp_path).connectors.state_dict()
-    for key, value in first.connectors.state_dict().items():
-        torch.testing.assert_close(second[key], value, atol=2e-3, rtol=2e-3)
+    second = connected(on, RIG, tmp_path)
+    for before, after in ((first.connectors, second.connectors), (first.universal, second.universal)):
+        state = after.state_dict()
+        for key, value in before.state_dict().items():
+            torch.testing.assert_close(state[key], value, atol=2e-3, rtol=2e-3)
 
 
 @pytest.mark.parametrize(
@@ -449,8 +453,8 @@ def test_connectors_go_on_from_those_of_the_model_they_are_told_to_start_from(tm
         (("seed:", "sede:"), "sede"),
         (("  connectors: {batch", "  planet: {batch"), "planet"),
         ((" steps: ", " stpes: "), "stpes"),
-        (("keep: 0.15", "keep: 1.5"), "keep is 1.5"),
-        (("connector: {start: models/drive_tiny, ", "connector: {"), "keep is 0.15"),
+        (("keep: 0.2", "keep: 1.5"), "keep is 1.5"),
+        (("connector: {start: models/drive_tiny, ", "connector: {"), "keep is 0.2"),
     ],
 )
 def test_a_misspelt_entry_of_a_training_configuration_is_named(tmp_path, change, complaint):

@@ -128,3 +128,13 @@ def test_without_a_sibling_that_has_read_outs_there_is_nothing_to_begin_with(mod
     del model.connectors["camera"]
     with pytest.raises(BadInput, match=r"stage universal: none of \['imu'\] has read-outs"):
         train(model, tmp_path)
+
+
+def test_one_that_is_there_goes_on_learning(model, tmp_path):
+    train(model, tmp_path / "first")
+    first = {key: value.clone() for key, value in model.universal.state_dict().items()}
+    with torch.no_grad():
+        model.connectors["camera"].hidden.weight.fill_(9.0)
+    train(model, tmp_path / "second")
+    second = model.universal.hidden.weight
+    assert not torch.equal(second, first["hidden.weight"]) and (second - first["hidden.weight"]).abs().max() < 1.0
