@@ -76,7 +76,7 @@ def run(program: Program, graph: SceneGraph) -> str | None:
 
 
 def meets(program: Program, graph: SceneGraph) -> bool:
-    """Whether all that a program asks about is there: each object that it singles out, and the traffic light."""
+    """Whether all that a program asks about is there: each object that it singles out, and one only, and the traffic light."""
     if program[0] == "is":
         return meets(program[1], graph)
     try:

@@ -44,13 +44,15 @@ def calibrate_readouts(encoder: CameraEncoder | LidarEncoder, unseen: Shards) ->
                 cells, label = targets.at_centres(group)
                 outputs[group].append(read[group][row, cells])
                 labels[group].append(torch.as_tensor(label, device=device))
-    heads = dict(zip(GROUPS, encoder.proposals.head_rows(), strict=True))
-    with torch.enable_grad():
-        scale, shift = best_scale(torch.cat(outputs["object"]), torch.cat(labels["object"]))
-    for part in heads["object"]:
-        part.mul_(scale)
-    heads["object"][1].add_(shift)
-    found = {"object": 1 / scale, "shift": shift}
+    found, heads = {}, dict(zip(GROUPS, encoder.proposals.head_rows(), strict=True))
+    middles = torch.cat(labels["object"])
+    if middles.any():
+        with torch.enable_grad():
+            scale, shift = best_scale(torch.cat(outputs["object"]), middles)
+        for part in heads["object"]:
+            part.mul_(scale)
+        heads["object"][1].add_(shift)
+        found = {"object": 1 / scale, "shift": shift}
     for group, head in heads.items():
         if group in SHARES and group not in encoder.proposals.unread and sum(map(len, labels[group])):
             with torch.enable_grad():

@@ -18,10 +18,10 @@ from mmllm_ros.training.targets import cell_targets
 class Noise:
     """Frames without a picture worth the name: one car straight ahead in each, moving in two of three, never with a colour."""
 
-    def __init__(self) -> None:
+    def __init__(self, cars: bool = True) -> None:
         seen = {"pixels": {"c0": 50}, "clear_pixels": {"c0": 50}}
         statuses = ("moving", "stopped", "moving") * 8
-        self.truths = [scenes.scene(scenes.thing("car", 11.7, -0.1, status, **seen)) for status in statuses]
+        self.truths = [scenes.scene(*[scenes.thing("car", 11.7, -0.1, status, **seen)] * cars) for status in statuses]
 
     def __len__(self) -> int:
         return len(self.truths)
@@ -71,3 +71,11 @@ def test_what_is_expected_of_objects_is_how_many_there_are():
     found = [encoder.proposals.read(encoder.cells(unseen.inputs("camera", frames)))[1] for frames in np.arange(24).reshape(-1, 8)]
     expected = torch.cat([read["object"] for read in found]).sigmoid().sum() / len(unseen)
     assert expected.item() == pytest.approx(1.0, rel=0.1)
+
+
+@torch.no_grad()
+def test_frames_without_an_object_tell_nothing_of_how_sure_to_be():
+    encoder = CameraEncoder(scenes.AROUND, width=32, depth=1, heads=2).eval()
+    before = encoder.proposals.heads.bias.clone()
+    assert calibrate_readouts(encoder, Noise(cars=False)) == {}
+    assert torch.equal(encoder.proposals.heads.bias, before)
