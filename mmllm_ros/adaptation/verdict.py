@@ -18,6 +18,8 @@ MOST = 1500
 ELSEWHERE = 3
 """With the tokens of so many other scenes each."""
 LEAST_SCENES = 10
+CHANCE = 1.64
+"""By so many standard errors more validation questions must be gained than lost: chance does that once in twenty times."""
 SURE = 2.5
 """By so many standard errors a newcomer must see more of its own scene than of another."""
 
@@ -80,10 +82,10 @@ def _elsewhere(lessons: Sequence[Lesson], first: Mapping[str, tuple[Tokens, ...]
 
 
 def beyond_chance(before: Sequence[bool], after: Sequence[bool]) -> bool:
-    """Whether more questions were gained than lost by over one standard error of their difference, as McNemar's test counts."""
+    """Whether more questions were gained than lost, by over CHANCE standard errors of the difference (McNemar's test)."""
     gained = sum(new and not old for old, new in zip(before, after, strict=True))
     lost = sum(old and not new for old, new in zip(before, after, strict=True))
-    return gained - lost > (gained + lost) ** 0.5
+    return gained - lost > CHANCE * (gained + lost) ** 0.5
 
 
 def accuracy(model: Model, lessons: Sequence[Lesson], learners: Sequence[str]) -> float:

@@ -373,9 +373,9 @@ def test_a_request_names_modalities_and_a_margin_that_can_be():
 @pytest.mark.parametrize(
     ("before", "after", "sure"),
     [
-        ("1100", "1111", True),  # two gained, none lost: 2 > sqrt(2)
-        ("1100", "1101", False),  # one more right answer may be luck
-        ("111100", "110111", False),  # two gained, one lost: 1 < sqrt(3)
+        ("1000", "1111", True),  # three gained, none lost: 3 > 1.64 sqrt(3)
+        ("1100", "1111", False),  # two more right answers may be luck
+        ("11110000", "11011111", False),  # four gained, one lost: 3 < 1.64 sqrt(5)
         ("11", "11", False),
         ("1111", "0000", False),
     ],
