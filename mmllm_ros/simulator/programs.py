@@ -77,18 +77,21 @@ def run(program: Program, graph: SceneGraph) -> str | None:
 
 def meets(program: Program, graph: SceneGraph) -> bool:
     """Whether all that a program asks about is there: each object that it singles out, and one only, and the traffic light."""
-    if program[0] == "is":
-        return meets(program[1], graph)
     try:
         _references(program, graph)
     except Undefined:
         return False
-    return program[0] != "light" or graph.light is not None
+    return _operation(program) != "light" or graph.light is not None
+
+
+def _operation(program: Program) -> str:
+    """What is asked for, also where the question is whether it is this or that."""
+    return _operation(program[1]) if program[0] == "is" else program[0]
 
 
 def needs(program: Program, graph: SceneGraph) -> tuple[tuple[str, ...], ...]:
     """The modality sets that can each answer a program that has an answer here; empty when no set can."""
-    operation = program[0] if program[0] != "is" else program[1][0]
+    operation = _operation(program)
     if operation in ("turn", "accelerating", "braking", "moving"):
         sets = [("imu",)] if graph.rig.imu else []
         if operation == "moving":

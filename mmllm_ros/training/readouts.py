@@ -47,16 +47,14 @@ def calibrate_readouts(encoder: CameraEncoder | LidarEncoder, unseen: Shards) ->
     found, heads = {}, dict(zip(GROUPS, encoder.proposals.head_rows(), strict=True))
     middles = torch.cat(labels["object"])
     if middles.any():
-        with torch.enable_grad():
-            scale, shift = best_scale(torch.cat(outputs["object"]), middles)
+        scale, shift = best_scale(torch.cat(outputs["object"]), middles)
         for part in heads["object"]:
             part.mul_(scale)
         heads["object"][1].add_(shift)
         found = {"object": 1 / scale, "shift": shift}
     for group, head in heads.items():
         if group in SHARES and group not in encoder.proposals.unread and sum(map(len, labels[group])):
-            with torch.enable_grad():
-                found[group] = best_temperature(torch.cat(outputs[group]), torch.cat(labels[group]))
+            found[group] = best_temperature(torch.cat(outputs[group]), torch.cat(labels[group]))
             for part in head:
                 part.div_(found[group])
     return found

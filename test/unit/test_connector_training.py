@@ -203,8 +203,8 @@ def test_two_processes_train_the_model_that_one_does(tmp_path):
 
 def test_a_step_asks_of_some_frames_what_only_another_one_has():
     full, empty = scenes.scene(scenes.thing("bus", 9.0, 1.0, "moving"), scenes.thing("car", 15.0, -4.0, "parked")), scenes.scene()
-    batch = training.draw_batch(tiny_model(), tuple(WIDTHS), [full, empty], scenes.AROUND, (40, 8), np.random.default_rng(0))
     model, about = tiny_model(), {0: [], 1: []}
+    batch = training.draw_batch(model, tuple(WIDTHS), [full, empty], scenes.AROUND, (40, 8), np.random.default_rng(0))
     for (prompt, _), row in zip(batch.pairs, batch.row, strict=True):
         about[int(batch.frames[row])].append(model.tokenizer.decode(prompt))
     of_things = [text for text in about[1] if "the bus" in text or "the parked car" in text]

@@ -19,7 +19,7 @@ from mmllm_ros.latent.connector import Connector
 from mmllm_ros.latent.manifest import Manifest
 from mmllm_ros.model import Model
 from mmllm_ros.training.connectors import TokenTable
-from mmllm_ros.training.imagined_sensor import TOKEN_WIDTH, Facts, _read, imagine_tokens
+from mmllm_ros.training.imagined_sensor import TOKEN_WIDTH, Facts, _halved, _read, imagine_tokens
 from mmllm_ros.training.loop import Schedule
 from mmllm_ros.training.text import make_llm, make_tokenizer
 from mmllm_ros.training.universal import train_universal
@@ -109,9 +109,20 @@ def test_nobody_is_imagined_to_see_what_no_sensor_does_and_a_light_is_seen_by_so
     facts = Facts.of([scenes.scene(hidden, light="red"), scenes.scene()], scenes.AROUND)
     assert facts.there.sum(1).tolist() == [1, 0] and facts.lights[0, 0] and CLASSES[facts.labels[0, 0, 0]] == "red light"
     torch.manual_seed(0)
-    values, _ = imagine_tokens(facts[torch.zeros(200, dtype=torch.int64)], np.random.default_rng(0))
-    lights = (values[:, :8, 1] > 0.7) & (shares(values[:, :8])["class"][..., CLASSES.index("red light")] > 0.9)
-    assert 0.02 < lights.any(1).float().mean() < 0.35
+    values, places = imagine_tokens(facts[torch.zeros(2000, dtype=torch.int64)], np.random.default_rng(0))
+    single = places[..., 2] > 0
+    red = single * values[..., 1] * (shares(values)["class"][..., CLASSES.index("red light")] > 0.9)
+    assert 0.05 < (red.sum(1) > 0.9).float().mean() < 0.35, "in one cell, or in one of two"
+
+
+def test_what_may_lie_in_either_of_two_cells_is_expected_once():
+    torch.manual_seed(0)
+    values = torch.rand(30, 9, TOKEN_WIDTH)
+    halved = _halved(values, 5)
+    one, rest, other = halved.split([5, 4, 5], dim=1)
+    assert torch.equal(rest, values[:, 5:]) and torch.equal(one[..., 2:], other[..., 2:])
+    torch.testing.assert_close(one[..., 1] + other[..., 1], values[:, :5, 1])
+    assert 0.3 < (other[..., 1] > 0).float().mean() < 0.7, "some only"
 
 
 def test_it_learns_and_what_answers_stays_as_it_is_bit_for_bit(model, tmp_path):
