@@ -5,9 +5,9 @@
 python benchmark/switching.py --json out/switching.json
 
 Every node is a process of its own, as `ros2 launch` starts them, and the client another. An operator's override is the switch.
-Measured is the time from the plan that tells it to the first answer without the sensor, and to the first new tokens, with weights
-resident and unloaded. Then random switches while questions are asked without a pause. The monitor's own load is its process's,
-beside six cameras, lidar and IMU.
+Measured is the time from the plan that tells it to the first answer without the sensor, and to the first new tokens of a sensor
+that has been out for so long that a frame is waiting, with weights resident and unloaded. Then random switches while questions
+are asked without a pause. The monitor's own load is its process's, beside six cameras, lidar and IMU.
 """
 
 from __future__ import annotations
@@ -47,6 +47,8 @@ LONGEST = 180.0
 """So long is waited for anything [s]."""
 CALM, CALM_FOR = 85.0, 3.0
 """Start-up is over when the cores are less busy than this [%], for so long [s]."""
+OUT_FOR = 0.5
+"""A sensor that is plugged in has been out for so long [s]: right after the last frame was encoded there is none to encode."""
 NODES = ("simulator", "camera_encoder", "lidar_encoder", "imu_encoder", "llm", "context_monitor")
 
 
@@ -129,6 +131,7 @@ def unplug(client: Client, modality: str) -> float:
 
 def plug(client: Client, modality: str) -> float:
     """Seconds from the plan to the first new tokens."""
+    time.sleep(OUT_FOR)
     since = time.monotonic()
     client.call(SetModality, modality=modality, mode=SetModality.Request.PLUGGED)
     plan = client.told(modality, True, since)
@@ -139,7 +142,7 @@ def plug(client: Client, modality: str) -> float:
 def reload(client: Client, modality: str) -> float:
     """Seconds from the plan to the first new tokens of an encoder whose weights were let go."""
     unplug(client, modality)
-    time.sleep(1.0)
+    time.sleep(OUT_FOR)
     client.call(ChangeState, transition=Transition(id=Transition.TRANSITION_CLEANUP))
     return plug(client, modality)
 

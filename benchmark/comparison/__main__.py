@@ -31,7 +31,7 @@ from mmllm_ros.rig import load_rig
 from mmllm_ros.training.loop import Schedule, fit
 from mmllm_ros.training.packing import wrong_questions
 
-EXAMINED = 6
+EXAMINED = 16
 """Points of a learning curve."""
 
 

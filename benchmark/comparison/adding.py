@@ -109,14 +109,16 @@ def learners_of(name: str, model: Model, width: int) -> tuple[Callable[..., Rows
     return below, nn.ModuleDict({NEWCOMER: connector, **others, "blocks": Blocks(model.llm)}), 3e-4
 
 
-ROWS = ("ours", "a new connector", "token insertion", "mPnP as published", "full fine-tuning")
+OURS = {"ours": Budget(), "ours, 4e11 FLOPs at most": Budget(flops=4e11)}
+"""By row the budget of `mmllm adapt`, which decides how many of the last blocks are linked."""
+ROWS = (*OURS, "a new connector", "token insertion", "mPnP as published", "full fine-tuning")
 
 
 def run(name: str, model: Model, lessons: Sequence[Lesson], test: Sequence[Lesson], passes: int, seed: int) -> dict:
     """One row: its learning curve on the test questions, and what it cost."""
     curve: list[dict[str, float]] = []
     kind = Lessons
-    if name != "ours":
+    if name not in OURS:
         torch.manual_seed(seed)
         width = next(tokens.values.shape[1] for tokens in lessons[0].tokens if tokens.modality == NEWCOMER)
         kind, learners, rate = learners_of(name, model, width)
@@ -128,8 +130,8 @@ def run(name: str, model: Model, lessons: Sequence[Lesson], test: Sequence[Lesso
             curve.append({**spent, "accuracy": sheet.examine(trained, progress.depth)[1]})
 
     with tempfile.TemporaryDirectory() as folder:
-        if name == "ours":
-            outcome = adapt(model, lessons, Request((NEWCOMER,), seed=seed), Path(folder), report)
+        if name in OURS:
+            outcome = adapt(model, lessons, Request((NEWCOMER,), OURS[name], seed=seed), Path(folder), report)
             learners, depth = nn.ModuleDict({NEWCOMER: outcome.model.connectors[NEWCOMER]}), outcome.estimate.depth
             rows = kind(model, split(lessons)[0])
             flops, seconds = outcome.flops, outcome.seconds

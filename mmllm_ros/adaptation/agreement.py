@@ -8,7 +8,6 @@ value and gate are drawn to those of its match. Labels are few and say one word 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 
 import torch
@@ -16,21 +15,17 @@ from torch import Tensor
 from torch.nn import functional
 
 from ..latent.port import Bank, Latent
+from ..latent.votes import apart_squared, bearing_and_log_range
 
-BEARING_UNIT, RANGE_UNIT = math.radians(4.0), 0.25
-"""Tokens this far apart [rad, natural logarithm of the range] are as far apart by the one as by the other."""
 FARTHEST = 1.5
-LEAST_RANGE = 0.5
-"""Nearer than this [m] the logarithm would exaggerate."""
+"""Matches are at most so far apart, in the units of votes.py."""
 
 
 def matches(places: Tensor, valid: Tensor, other_places: Tensor, other_valid: Tensor) -> Tensor:
     """Which tokens match: bool [M, T, T'] from places [M, T, 3] and [M, T', 3] of the same M moments; unknown ranges never do."""
-    here, there = places[:, :, None], other_places[:, None]
-    turn = torch.remainder(here[..., 0] - there[..., 0] + math.pi, 2 * math.pi) - math.pi
-    far = here[..., 2].clamp(min=LEAST_RANGE).log() - there[..., 2].clamp(min=LEAST_RANGE).log()
     known = (valid & (places[..., 2] > 0))[:, :, None] & (other_valid & (other_places[..., 2] > 0))[:, None]
-    apart = torch.hypot(turn / BEARING_UNIT, far / RANGE_UNIT).masked_fill(~known, torch.inf)
+    here, there = (bearing_and_log_range(part) for part in (places[:, :, None], other_places[:, None]))
+    apart = apart_squared(here, there).sqrt().masked_fill(~known, torch.inf)
     nearest = (apart == apart.amin(2, keepdim=True)) & (apart == apart.amin(1, keepdim=True))
     return nearest & (apart <= FARTHEST)
 

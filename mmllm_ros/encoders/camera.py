@@ -4,13 +4,12 @@
 
 from __future__ import annotations
 
-import math
-
 import cv2
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ..angles import wrapped
 from ..datatypes import CameraFrame
 from ..rig import Rig
 from .base import Encoder
@@ -125,5 +124,5 @@ class CameraEncoder(Encoder):
         x = distance * bearing.cos() + mount[:, 3, None]
         y = distance * bearing.sin() + mount[:, 4, None]
         known = distance > 0
-        bearing = torch.where(known, torch.atan2(y, x), torch.remainder(bearing + math.pi, 2 * math.pi) - math.pi)
+        bearing = torch.where(known, torch.atan2(y, x), wrapped(bearing))
         return torch.stack([bearing, elevation, torch.where(known, torch.hypot(x, y), distance)], dim=-1)

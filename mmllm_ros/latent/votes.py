@@ -13,8 +13,22 @@ import math
 import torch
 from torch import Tensor
 
+from ..angles import wrapped
+
 BEARING_UNIT, RANGE_UNIT = math.radians(4.0), 0.25
 """Two readings of one thing differ by about so much [rad, natural logarithm of the range]."""
+LEAST_RANGE = 0.5
+"""Nearer than this [m] the logarithm would exaggerate."""
+
+
+def bearing_and_log_range(places: Tensor) -> tuple[Tensor, Tensor]:
+    """Of places [..., 3], two numbers by which readings of things can be compared, [...] each."""
+    return places[..., 0], places[..., 2].clamp(min=LEAST_RANGE).log()
+
+
+def apart_squared(here: tuple[Tensor, Tensor], there: tuple[Tensor, Tensor]) -> Tensor:
+    """How far apart two readings are (bearing, logarithm of the range), squared, in the units above."""
+    return (wrapped(here[0] - there[0]) / BEARING_UNIT).square() + ((here[1] - there[1]) / RANGE_UNIT).square()
 
 
 def claims(places: Tensor, weight: Tensor, sources: Tensor | None) -> Tensor:
@@ -23,18 +37,14 @@ def claims(places: Tensor, weight: Tensor, sources: Tensor | None) -> Tensor:
     `places` is [B, T, 3]; `weight` [B, T] in [0, 1] says how much a token has to say; `sources` [T] or [B, T] numbers who says
     it. A token without a range claims nothing: its weight is 0.
     """
-    bearing, _, distance = places.unbind(-1)
-    known = distance > 0
-    said_by = torch.zeros_like(bearing) if sources is None else sources.to(bearing).expand_as(bearing)
-    return torch.stack([bearing, distance.clamp(min=0.5).log(), weight.detach() * known, said_by], dim=-1)
+    said_by = torch.zeros_like(weight) if sources is None else sources.to(weight).expand_as(weight)
+    return torch.stack([*bearing_and_log_range(places), weight.detach() * (places[..., 2] > 0), said_by], dim=-1)
 
 
 def log_share(claimed: Tensor, heard: Tensor) -> Tensor:
     """Logarithm of each token's share of its thing's vote, as `heard`: bool [B, P], or [B, S, P] for S texts that hear others."""
     bearing, log_range, weight, source = claimed.unbind(-1)
-    turn = torch.remainder(bearing[:, :, None] - bearing[:, None, :] + math.pi, 2 * math.pi) - math.pi
-    far = log_range[:, :, None] - log_range[:, None, :]
-    alike = (-0.5 * ((turn / BEARING_UNIT).square() + (far / RANGE_UNIT).square())).exp()
+    alike = (-0.5 * apart_squared((bearing[:, :, None], log_range[:, :, None]), (bearing[:, None], log_range[:, None]))).exp()
     apart = (source[:, :, None] != source[:, None, :]) & (weight[:, :, None] > 0)
     others = (alike * apart * weight[:, None, :]).transpose(1, 2)
     rows = heard.to(others.dtype)

@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.nn import functional
 from torch.nn.utils.rnn import pad_sequence
 
+from ..angles import wrapped
 from ..encoders.proposals import ATTRIBUTES, CLASSES, COLOURS, GROUPS, SHARES, STATUSES
 from ..rig import Rig
 from ..simulator.scene_graph import most_seen
@@ -39,12 +40,13 @@ UNREAD = {"class": 1 / 8, "status": 1 / 4, "colour": 1 / 2}
 """How often it does not read a group at all."""
 ALL_AROUND, SEES_LIGHTS, FLAT = 0.5, 0.3, 0.5
 """How often it has no edge, sees traffic lights, knows no elevation."""
-LEAST_FOUND, HALVED = 0.6, 0.5
-"""The share of objects that the worst finds; and of those that lie in one of two cells, it is not sure in which."""
-PARTED = 0.0, 4.0
-"""How clearly it tells in which."""
+LEAST_FOUND = 0.6
+"""The share of objects that the worst finds."""
+CELLS, GATHERED = 4, (0.5, 8.0)
+"""An object is in one of so many cells that all tell of it, and how unevenly they share it: a cell of a map is sure of what is
+there long before it is sure that the middle of it is here."""
 TURN, SPREAD = math.radians(3.0), 0.1
-"""So much the worst err [rad, natural logarithm of the range], and a second cell lies so far beside."""
+"""So much the worst err [rad, natural logarithm of the range], and other cells of an object lie so far beside."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,17 +91,20 @@ def imagine_tokens(facts: Facts, rng: np.random.Generator) -> tuple[Tensor, Tens
     frames = len(facts.there)
     reach, heading = _between(*REACH, frames), _between(-math.pi, math.pi, frames)
     half = torch.where(torch.rand(frames, 1) < ALL_AROUND, math.pi, _between(*WIDTH, frames))
-    there = facts.there & (facts.places[..., 2] <= reach) & (_wrap(facts.places[..., 0] - heading).abs() <= half)
+    there = facts.there & (facts.places[..., 2] <= reach) & (wrapped(facts.places[..., 0] - heading).abs() <= half)
     there &= ~facts.lights | (torch.rand(frames, 1) < SEES_LIGHTS)
-    # What competes for tokens: things, a second cell of some, and places where nothing is, of which there are always enough.
-    first = _blurred(facts.places, *(worst * torch.rand(frames, 1).square() for worst in (TURN, SPREAD)))
-    places = torch.cat([first, _anywhere(heading, half, reach, objects), _blurred(first, TURN, SPREAD)], dim=1)
+    # What competes for tokens: things, places where nothing is, of which there are always enough, and other cells of things.
+    first = _blurred(facts.places, *_errors(frames))
+    beside, errors = torch.cat([first] * (CELLS - 1), dim=1), _errors(frames)
+    places = torch.cat([first, _anywhere(heading, half, reach, objects), _blurred(beside, *errors)], dim=1)
     found = there & (torch.rand(there.shape) < _between(LEAST_FOUND, 1.0, frames))
     void = torch.zeros(frames, objects, dtype=torch.bool)
     labels = torch.cat([facts.labels, torch.full((*void.shape, len(SHARES)), ABSENT)], dim=1)
     values = _read(torch.cat([found, void], dim=1), labels) * torch.cat([there, ~void], dim=1)[..., None]
-    values = _halved(values, there.shape[1])
-    chosen = values[..., 1].topk(objects, dim=1).indices[..., None]
+    values = _shared(values, there.shape[1])
+    # As in proposals.py, a cell beside a stronger one gives way.
+    rank = values[..., 1] * torch.where(torch.arange(values.shape[1]) < there.shape[1] + objects, 1.0, 0.5)
+    chosen = rank.topk(objects, dim=1).indices[..., None]
     picked = [part.gather(1, chosen.expand(-1, -1, part.shape[-1])) for part in (values, places)]
     flat = torch.where(torch.rand(frames, 1, 1) < FLAT, places.new_tensor([1.0, 0.0, 1.0]), 1.0)
     pooled = _pooled(values, places[..., 0], heading, half, sectors)
@@ -110,7 +115,7 @@ def _anywhere(heading: Tensor, half: Tensor, reach: Tensor, count: int) -> Tenso
     """Places [F, count, 3] within a field of view."""
     shape = len(heading), count
     bearing, distance = heading + half * (2 * torch.rand(shape) - 1), 2.0 * (reach / 2.0) ** torch.rand(shape)
-    return torch.stack([_wrap(bearing), 0.1 * torch.randn(shape), distance], dim=-1)
+    return torch.stack([wrapped(bearing), 0.1 * torch.randn(shape), distance], dim=-1)
 
 
 def _read(found: Tensor, labels: Tensor) -> Tensor:
@@ -127,23 +132,22 @@ def _read(found: Tensor, labels: Tensor) -> Tensor:
     return torch.cat(shares, dim=-1)
 
 
-def _halved(values: Tensor, things: int) -> Tensor:
-    """Values [F, C, D] of which some of the first `things` tell of two cells, one of which has the middle; the others behind."""
+def _shared(values: Tensor, things: int) -> Tensor:
+    """Values [F, C, D] of which each of the first `things` is shared by CELLS cells: the one with most there, the others last."""
     one, rest = values.split([things, values.shape[1] - things], dim=1)
-    clear = _between(*PARTED, len(one)) * (torch.rand(one.shape[:2]) < HALVED)
-    side = torch.where(torch.rand(clear.shape) < 0.5, 0.5, -0.5)
-    own = torch.where(clear > 0, (side * clear.square() + clear * torch.randn(clear.shape)).sigmoid(), 1.0)[..., None]
-    shares = [torch.cat([one[..., :1], part * one[..., 1:2], one[..., 2:]], dim=-1) for part in (own, 1 - own)]
-    return torch.cat([shares[0], rest, shares[1]], dim=1)
+    uneven = _between(*GATHERED, len(one))[..., None] * (0.5 + torch.rand(*one.shape[:2], 1))
+    shares = (uneven * torch.randn(*one.shape[:2], CELLS)).softmax(-1).sort(descending=True).values
+    cells = [torch.cat([one[..., :1], share[..., None] * one[..., 1:2], one[..., 2:]], dim=-1) for share in shares.unbind(-1)]
+    return torch.cat([cells[0], rest, *cells[1:]], dim=1)
 
 
 def _pooled(values: Tensor, bearings: Tensor, heading: Tensor, half: Tensor, sectors: int) -> tuple[Tensor, Tensor]:
     """Sector tokens: the expected number of objects of each kind, and where each sector looks."""
-    number = ((_wrap(bearings - heading) / half + 1) / 2 * sectors).long().clamp(0, sectors - 1)
+    number = ((wrapped(bearings - heading) / half + 1) / 2 * sectors).long().clamp(0, sectors - 1)
     member = functional.one_hot(number, sectors).to(values.dtype).transpose(1, 2)
     objectness = values[..., 1:2]
     expected = member @ torch.cat([values[..., :1], objectness, objectness * values[..., 2:]], dim=-1)
-    looks = _wrap(heading + half * ((2 * torch.arange(sectors) + 1) / sectors - 1))
+    looks = wrapped(heading + half * ((2 * torch.arange(sectors) + 1) / sectors - 1))
     return expected, torch.stack([looks, torch.zeros_like(looks), torch.zeros_like(looks)], dim=-1)
 
 
@@ -152,11 +156,13 @@ def _between(low: float, high: float, frames: int) -> Tensor:
     return low + (high - low) * torch.rand(frames, 1)
 
 
-def _wrap(angle: Tensor) -> Tensor:
-    return torch.remainder(angle + math.pi, 2 * math.pi) - math.pi
+def _errors(frames: int) -> tuple[Tensor, Tensor]:
+    """How much each frame's sensor errs, [F, 1] each [rad, natural logarithm of the range]."""
+    turn, spread = (worst * torch.rand(frames, 1).square() for worst in (TURN, SPREAD))
+    return turn, spread
 
 
 def _blurred(places: Tensor, turn: Tensor | float, spread: Tensor | float) -> Tensor:
     bearing, elevation, distance = places.unbind(-1)
     bearing, elevation = (part + turn * torch.randn(part.shape) for part in (bearing, elevation))
-    return torch.stack([_wrap(bearing), elevation, distance * (spread * torch.randn(distance.shape)).exp()], dim=-1)
+    return torch.stack([wrapped(bearing), elevation, distance * (spread * torch.randn(distance.shape)).exp()], dim=-1)

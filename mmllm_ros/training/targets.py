@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..angles import wrapped
 from ..encoders import CameraEncoder, LidarEncoder
 from ..encoders.proposals import CLASSES, COLOURS, STATUSES
 from ..rig import CameraMount
@@ -98,7 +99,7 @@ def camera_targets(truth: SceneTruth, mount: CameraMount, rows: int, columns: in
     centres = np.arctan(half * (1 - (2 * np.arange(columns) + 1) / columns))
 
     def across(points: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        bearing = np.remainder(np.arctan2(points[:, 1], points[:, 0]) - mount.bearing + math.pi, 2 * math.pi) - math.pi
+        bearing = wrapped(np.arctan2(points[:, 1], points[:, 0]) - mount.bearing)
         elevation = np.arctan2(points[:, 2], np.hypot(points[:, 0], points[:, 1])) + mount.pitch
         side = np.tan(bearing.clip(-1.5, 1.5)) / half
         down = np.tan(elevation) / np.maximum(np.cos(bearing), 0.05) / (half * aspect)

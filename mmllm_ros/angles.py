@@ -1,0 +1,15 @@
+# Copyright 2026 The mmllm_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Angles go round."""
+
+from __future__ import annotations
+
+import math
+from typing import TypeVar
+
+Angle = TypeVar("Angle")  # a number, an array or a tensor
+
+
+def wrapped(angle: Angle) -> Angle:
+    """The same direction [rad] between -pi and pi."""
+    return (angle + math.pi) % (2 * math.pi) - math.pi
