@@ -40,13 +40,12 @@ UNREAD = {"class": 1 / 8, "status": 1 / 4, "colour": 1 / 2}
 """How often it does not read a group at all."""
 ALL_AROUND, SEES_LIGHTS, FLAT = 0.5, 0.3, 0.5
 """How often it has no edge, sees traffic lights, knows no elevation."""
-LEAST_FOUND = 0.6
-"""The share of objects that the worst finds."""
-CELLS, GATHERED = 4, (0.5, 8.0)
-"""An object is in one of so many cells that all tell of it, and how unevenly they share it: a cell of a map is sure of what is
-there long before it is sure that the middle of it is here."""
+LEAST_FOUND, HALVED = 0.6, 0.5
+"""The share of objects that the worst finds; and of those that lie in one of two cells, it is not sure in which."""
+PARTED = 0.0, 4.0
+"""How clearly it tells in which."""
 TURN, SPREAD = math.radians(3.0), 0.1
-"""So much the worst err [rad, natural logarithm of the range], and other cells of an object lie so far beside."""
+"""So much the worst err [rad, natural logarithm of the range], and a second cell lies so far beside."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,18 +92,15 @@ def imagine_tokens(facts: Facts, rng: np.random.Generator) -> tuple[Tensor, Tens
     half = torch.where(torch.rand(frames, 1) < ALL_AROUND, math.pi, _between(*WIDTH, frames))
     there = facts.there & (facts.places[..., 2] <= reach) & (wrapped(facts.places[..., 0] - heading).abs() <= half)
     there &= ~facts.lights | (torch.rand(frames, 1) < SEES_LIGHTS)
-    # What competes for tokens: things, places where nothing is, of which there are always enough, and other cells of things.
-    first = _blurred(facts.places, *_errors(frames))
-    beside, errors = torch.cat([first] * (CELLS - 1), dim=1), _errors(frames)
-    places = torch.cat([first, _anywhere(heading, half, reach, objects), _blurred(beside, *errors)], dim=1)
+    # What competes for tokens: things, a second cell of some, and places where nothing is, of which there are always enough.
+    first = _blurred(facts.places, *(worst * torch.rand(frames, 1).square() for worst in (TURN, SPREAD)))
+    places = torch.cat([first, _anywhere(heading, half, reach, objects), _blurred(first, TURN, SPREAD)], dim=1)
     found = there & (torch.rand(there.shape) < _between(LEAST_FOUND, 1.0, frames))
     void = torch.zeros(frames, objects, dtype=torch.bool)
     labels = torch.cat([facts.labels, torch.full((*void.shape, len(SHARES)), ABSENT)], dim=1)
     values = _read(torch.cat([found, void], dim=1), labels) * torch.cat([there, ~void], dim=1)[..., None]
-    values = _shared(values, there.shape[1])
-    # As in proposals.py, a cell beside a stronger one gives way.
-    rank = values[..., 1] * torch.where(torch.arange(values.shape[1]) < there.shape[1] + objects, 1.0, 0.5)
-    chosen = rank.topk(objects, dim=1).indices[..., None]
+    values = _halved(values, there.shape[1])
+    chosen = values[..., 1].topk(objects, dim=1).indices[..., None]
     picked = [part.gather(1, chosen.expand(-1, -1, part.shape[-1])) for part in (values, places)]
     flat = torch.where(torch.rand(frames, 1, 1) < FLAT, places.new_tensor([1.0, 0.0, 1.0]), 1.0)
     pooled = _pooled(values, places[..., 0], heading, half, sectors)
@@ -132,13 +128,14 @@ def _read(found: Tensor, labels: Tensor) -> Tensor:
     return torch.cat(shares, dim=-1)
 
 
-def _shared(values: Tensor, things: int) -> Tensor:
-    """Values [F, C, D] of which each of the first `things` is shared by CELLS cells: the one with most there, the others last."""
+def _halved(values: Tensor, things: int) -> Tensor:
+    """Values [F, C, D] of which some of the first `things` tell of two cells, one of which has the middle; the others behind."""
     one, rest = values.split([things, values.shape[1] - things], dim=1)
-    uneven = _between(*GATHERED, len(one))[..., None] * (0.5 + torch.rand(*one.shape[:2], 1))
-    shares = (uneven * torch.randn(*one.shape[:2], CELLS)).softmax(-1).sort(descending=True).values
-    cells = [torch.cat([one[..., :1], share[..., None] * one[..., 1:2], one[..., 2:]], dim=-1) for share in shares.unbind(-1)]
-    return torch.cat([cells[0], rest, *cells[1:]], dim=1)
+    clear = _between(*PARTED, len(one)) * (torch.rand(one.shape[:2]) < HALVED)
+    side = torch.where(torch.rand(clear.shape) < 0.5, 0.5, -0.5)
+    own = torch.where(clear > 0, (side * clear.square() + clear * torch.randn(clear.shape)).sigmoid(), 1.0)[..., None]
+    shares = [torch.cat([one[..., :1], part * one[..., 1:2], one[..., 2:]], dim=-1) for part in (own, 1 - own)]
+    return torch.cat([shares[0], rest, shares[1]], dim=1)
 
 
 def _pooled(values: Tensor, bearings: Tensor, heading: Tensor, half: Tensor, sectors: int) -> tuple[Tensor, Tensor]:
@@ -154,12 +151,6 @@ def _pooled(values: Tensor, bearings: Tensor, heading: Tensor, half: Tensor, sec
 def _between(low: float, high: float, frames: int) -> Tensor:
     """A number for each frame, [F, 1]."""
     return low + (high - low) * torch.rand(frames, 1)
-
-
-def _errors(frames: int) -> tuple[Tensor, Tensor]:
-    """How much each frame's sensor errs, [F, 1] each [rad, natural logarithm of the range]."""
-    turn, spread = (worst * torch.rand(frames, 1).square() for worst in (TURN, SPREAD))
-    return turn, spread
 
 
 def _blurred(places: Tensor, turn: Tensor | float, spread: Tensor | float) -> Tensor:

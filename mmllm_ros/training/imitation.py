@@ -17,8 +17,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from ..angles import wrapped
 from ..latent.decoder import FrozenProjections, decoder_blocks
-from ..latent.votes import BEARING_UNIT, RANGE_UNIT
+from ..latent.votes import BEARING_UNIT, LEAST_RANGE, RANGE_UNIT
 from ..model import Model
 from ..rig import Rig
 from ..simulator.description import light_phrase, motion_facts, object_phrase
@@ -69,8 +70,8 @@ def nearest_matches(positions: Sequence[tuple[float, float, float]], places: np.
     if not positions:
         return []
     x, y, _ = np.array(positions).T
-    turn = np.angle(np.exp(1j * (np.arctan2(y, x)[:, None] - places[None, :, 0])))
-    far = np.log(np.maximum(np.hypot(x, y), 0.5))[:, None] - np.log(np.maximum(places[None, :, 2], 0.5))
+    turn = wrapped(np.arctan2(y, x)[:, None] - places[None, :, 0])
+    far = np.log(np.maximum(np.hypot(x, y), LEAST_RANGE))[:, None] - np.log(np.maximum(places[None, :, 2], LEAST_RANGE))
     apart = np.hypot(turn / BEARING_UNIT, far / RANGE_UNIT)
     apart[:, places[:, 2] == 0] = np.inf
     pairs = []

@@ -19,7 +19,7 @@ from mmllm_ros.latent.connector import Connector
 from mmllm_ros.latent.manifest import Manifest
 from mmllm_ros.model import Model
 from mmllm_ros.training.connectors import TokenTable
-from mmllm_ros.training.imagined_sensor import CELLS, TOKEN_WIDTH, Facts, _read, _shared, imagine_tokens
+from mmllm_ros.training.imagined_sensor import TOKEN_WIDTH, Facts, _halved, _read, imagine_tokens
 from mmllm_ros.training.loop import Schedule
 from mmllm_ros.training.text import make_llm, make_tokenizer
 from mmllm_ros.training.universal import train_universal
@@ -84,8 +84,7 @@ def test_its_tokens_are_made_as_encoders_make_them(seed):
     assert single[:count].all() and 8 <= count <= 40 and 4 <= len(single) - count <= 16
     assert (places[..., 0].abs() <= math.pi + 1e-5).all() and (places[:, count:, 1:] == 0).all()
     objectness, read = values[:, :count, 1], shares(values[:, :count])
-    assert (objectness >= 0).all() and (objectness <= 1).all()
-    assert (objectness[:, :-1] >= objectness[:, 1:] / 2).all(), "the clearest first, but a cell beside a stronger one gives way"
+    assert (objectness.diff(dim=1) <= 0).all() and (objectness >= 0).all() and (objectness <= 1).all()
     for group in SHARES:
         torch.testing.assert_close(read[group].sum(-1), torch.ones(6, count))
         expected = shares(values[:, count:])[group].sum(-1)
@@ -96,7 +95,7 @@ def test_what_it_is_sure_of_lies_where_something_is():
     truth = scenes.scene(scenes.thing("car", 20.0, 5.0, "moving", colour="red"), scenes.thing("barrier", -4.0, -6.0))
     spots = np.array([(20.0, 5.0), (-4.0, -6.0)])
     apart = []
-    for seed in range(40):
+    for seed in range(20):
         values, places = imagined(seed, [truth] * 8)
         sure = (values[..., 1] > 0.97) & (places[..., 2] > 0)
         bearing, _, distance = places[sure].unbind(-1)
@@ -113,18 +112,17 @@ def test_nobody_is_imagined_to_see_what_no_sensor_does_and_a_light_is_seen_by_so
     values, places = imagine_tokens(facts[torch.zeros(2000, dtype=torch.int64)], np.random.default_rng(0))
     single = places[..., 2] > 0
     red = single * values[..., 1] * (shares(values)["class"][..., CLASSES.index("red light")] > 0.9)
-    assert 0.05 < (red.sum(1) > 0.9).float().mean() < 0.35, "in one cell or shared by some"
+    assert 0.05 < (red.sum(1) > 0.9).float().mean() < 0.35, "in one cell, or in one of two"
 
 
-def test_what_may_lie_in_any_of_some_cells_is_expected_once():
+def test_what_may_lie_in_either_of_two_cells_is_expected_once():
     torch.manual_seed(0)
     values = torch.rand(30, 9, TOKEN_WIDTH)
-    most, rest, *others = _shared(values, 5).split([5, 4] + [5] * (CELLS - 1), dim=1)
-    assert torch.equal(rest, values[:, 5:]) and all(torch.equal(cell[..., 2:], most[..., 2:]) for cell in others)
-    torch.testing.assert_close(sum(cell[..., 1] for cell in (most, *others)), values[:, :5, 1])
-    assert all((cell[..., 1] <= most[..., 1]).all() for cell in others)
-    told = most[..., 1] / values[:, :5, 1]
-    assert told.min() < 0.4 and told.max() > 0.95, "some lie clearly in one of them, some in none"
+    halved = _halved(values, 5)
+    one, rest, other = halved.split([5, 4, 5], dim=1)
+    assert torch.equal(rest, values[:, 5:]) and torch.equal(one[..., 2:], other[..., 2:])
+    torch.testing.assert_close(one[..., 1] + other[..., 1], values[:, :5, 1])
+    assert 0.3 < (other[..., 1] > 0).float().mean() < 0.7, "some only"
 
 
 def test_it_learns_and_what_answers_stays_as_it_is_bit_for_bit(model, tmp_path):
