@@ -5,9 +5,10 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -117,24 +118,25 @@ def _courses(rows: Rows, examined: int, learners: nn.ModuleDict, steps: int) -> 
             seconds, flops, saved = trial(rows, learners, depth)
             trained = sum(value.numel() for value in learners.parameters() if value.requires_grad)
             memory = resident_mb() + (saved + 3 * 4 * trained) / MEGABYTE
-            # An examination is a forward pass, a third of a step, over every validation lesson.
-            looks = EXAMINATIONS * examined / BATCH / 3
+            # An examination is a forward pass, a third of a step, over every validation lesson; before, between and at the end.
+            looks = (EXAMINATIONS + 3) * examined / BATCH / 3
             yield Course(trains, depth, steps, seconds, flops, seconds * (steps + looks), flops * (steps + looks), memory)
 
 
 def _affordable(budget: Budget, course: Course, meter: Meter, whole: int) -> int:
-    """Steps that seconds and operations permit, at most `whole`."""
-    shares = [1.0]
+    """Steps that seconds and operations permit beside the examinations, at most `whole`; less than 1 where there is no room."""
+    over = [0.0]
     if budget.seconds:
-        shares.append((RESERVE * budget.seconds - meter.seconds) / course.seconds)
+        over.append((course.seconds + meter.seconds - RESERVE * budget.seconds) / course.step_seconds)
     if budget.flops:
-        shares.append((budget.flops - meter.flops) / course.flops)
-    return int(min(shares) * whole)
+        over.append((course.flops + meter.flops - budget.flops) / course.step_flops)
+    return whole - math.ceil(max(over))
 
 
 def _cut(course: Course, steps: int) -> Course:
-    share = steps / course.steps
-    return Course(**{**asdict(course), "steps": steps, "seconds": course.seconds * share, "flops": course.flops * share})
+    less = course.steps - steps
+    seconds, flops = course.seconds - less * course.step_seconds, course.flops - less * course.step_flops
+    return replace(course, steps=steps, seconds=seconds, flops=flops)
 
 
 def trial(rows: Rows, learners: nn.ModuleDict, depth: int) -> tuple[float, float, float]:

@@ -189,7 +189,7 @@ def test_a_budget_chooses_depth_and_what_trains_and_what_is_not_trained_is_not_l
     whole = learned[0].estimate
     if trained == "depth":
         outcome = adapt(without_lidar, learned[2], Request(("lidar",), Budget(flops=0.5 * whole.flops)), tmp_path)
-        assert outcome.flops <= 0.6 * whole.flops
+        assert outcome.flops <= 0.5 * whole.flops
         assert outcome.estimate.depth < whole.depth or outcome.estimate.steps < whole.steps
     else:
         with pytest.MonkeyPatch.context() as patch:
