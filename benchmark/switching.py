@@ -47,8 +47,9 @@ LONGEST = 180.0
 """So long is waited for anything [s]."""
 CALM, CALM_FOR = 85.0, 3.0
 """Start-up is over when the cores are less busy than this [%], for so long [s]."""
-OUT_FOR = 0.5
-"""A sensor that is plugged in has been out for so long [s]: right after the last frame was encoded there is none to encode."""
+OUT_FOR = 0.3, 0.8
+"""A sensor that is plugged in has been out for so long [s], at random: right after its last frame there is none to encode, and a
+fixed time would beat with the rates of the nodes."""
 NODES = ("simulator", "camera_encoder", "lidar_encoder", "imu_encoder", "llm", "context_monitor")
 
 
@@ -129,9 +130,9 @@ def unplug(client: Client, modality: str) -> float:
     return time.monotonic() - plan
 
 
-def plug(client: Client, modality: str) -> float:
+def plug(client: Client, modality: str, out_for: tuple[float, float] = OUT_FOR) -> float:
     """Seconds from the plan to the first new tokens."""
-    time.sleep(OUT_FOR)
+    time.sleep(np.random.uniform(*out_for))
     since = time.monotonic()
     client.call(SetModality, modality=modality, mode=SetModality.Request.PLUGGED)
     plan = client.told(modality, True, since)
@@ -142,9 +143,10 @@ def plug(client: Client, modality: str) -> float:
 def reload(client: Client, modality: str) -> float:
     """Seconds from the plan to the first new tokens of an encoder whose weights were let go."""
     unplug(client, modality)
-    time.sleep(OUT_FOR)
+    time.sleep(1.0)
     client.call(ChangeState, transition=Transition(id=Transition.TRANSITION_CLEANUP))
-    return plug(client, modality)
+    # The monitor would load them again by itself.
+    return plug(client, modality, (0.0, 0.0))
 
 
 def random_switches(client: Client, count: int) -> dict[str, float]:
