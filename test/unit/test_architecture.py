@@ -19,7 +19,7 @@ INTERFACES = sorted(path for kind in ("msg", "srv", "action") for path in (ROOT 
 
 # A new file or folder of the package finds its layer here before it finds its first import.
 LAYERS = {
-    0: ("__init__", "datatypes", "config", "resources", "rig", "device", "decoding", "weights"),
+    0: ("__init__", "angles", "datatypes", "config", "resources", "rig", "device", "decoding", "weights"),
     1: (
         "encoders",
         "latent",
