@@ -101,7 +101,7 @@ def choose(budget: Budget, rows: Rows, validation: Rows, learners: nn.ModuleDict
     for course in _courses(rows, len(validation), learners, whole):
         most = _affordable(budget, course, meter, whole)
         if most >= LEAST_SHARE * whole and (not budget.memory or course.memory_mb <= budget.memory):
-            return _cut(course, min(whole, most))
+            return _cut(course, most)
     if budget.memory and course.memory_mb > budget.memory:
         raise BadInput(f"memory is {budget.memory:g} MB, the least that training takes is {course.memory_mb:.0f} MB")
     if most < 1:
