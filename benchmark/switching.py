@@ -171,7 +171,7 @@ def random_switches(client: Client, count: int) -> dict[str, float]:
 def robot(rig: str, domain: str) -> Iterator[dict[str, subprocess.Popen]]:
     """A simulated robot on its own DDS domain, its processes by node name."""
     environment = {**os.environ, "ROS_DOMAIN_ID": domain}
-    options = ["--ros-args", "-p", f"rig:={rig}", "-p", "duration:=0.0", "--log-level", "error"]
+    options = ["--ros-args", "-p", f"rig:={rig}", "-p", "duration:=0.0", "-p", "use_sim_time:=true", "--log-level", "error"]
     running = {
         name: subprocess.Popen([sys.executable, "-m", f"mmllm_ros.nodes.{name}", *options], env=environment) for name in NODES
     }

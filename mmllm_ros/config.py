@@ -55,6 +55,9 @@ class ModelConfig(Validated):
     rig: str = parameter("front", "sensor layout: front, nuscenes, radiate or a YAML file", read_only=True)
     model: str = parameter("", "model folder or hub name, empty = the shipped drive_tiny", read_only=True)
     device: str = parameter("auto", "torch device: auto, cpu, cuda or cuda:N", read_only=True)
+    threads: int = parameter(
+        1, "CPU threads of torch; more serve a large model on cores that idle", minimum=1, maximum=256, read_only=True
+    )
 
 
 @dataclass(frozen=True)

@@ -81,13 +81,11 @@ def _counted(
     kept = there & (level >= 0) & (level < SLICES) & (row >= 0) & (row < SIDE - 1) & (column >= 0) & (column < SIDE - 1)
     kept = kept.flatten().nonzero().squeeze(1)
     number = kept // row[0].numel()
-    row, column, level, *told = (part.flatten()[kept] for part in (row, column, level, *told))
+    row, column, level, *told = (part.flatten().index_select(0, kept) for part in (row, column, level, *told))
     first_row, first_column = row.floor(), column.floor()
     right, down = column - first_column, row - first_row
     corner = number * channels * SIDE * SIDE + first_row.long() * SIDE + first_column.long()
-    rows = [values.nonzero().squeeze(1) for values in told]
     above = corner + (SLICES + (level > 0).long()) * SIDE * SIDE
-    told_of = [(some, (above + 2 * i * SIDE * SIDE)[some], told[i][some]) for i, some in enumerate(rows)]
     counted = x.new_zeros(batch * channels * SIDE * SIDE)
     for step, share in (
         (0, (1 - down) * (1 - right)),
@@ -96,8 +94,8 @@ def _counted(
         (SIDE + 1, down * right),
     ):
         counted.index_add_(0, corner + level * SIDE * SIDE + step, share)
-        for some, place, values in told_of:
-            counted.index_add_(0, place + step, share[some] * values)
+        for index, values in enumerate(told):
+            counted.index_add_(0, above + (2 * index * SIDE * SIDE + step), share * values)
     counts, sums = counted.view(batch, channels, SIDE, SIDE).split([SLICES, 2 * len(told)], dim=1)
     both = torch.stack([counts[:, 0], counts[:, 1:].sum(1)], 1).clamp(min=1.0)
     return counts, sums / both.repeat(1, len(told), 1, 1)

@@ -32,11 +32,14 @@ def range_image(points: np.ndarray, rows: int, columns: int, fov_up: float, fov_
     elevation = np.arcsin(np.clip(z / np.maximum(distance, 1e-6), -1, 1))
     row = np.floor((fov_up - elevation) / (fov_up - fov_down) * rows).astype(np.int64)
     column = np.floor((math.pi - np.arctan2(y, x)) / (2 * math.pi) * columns).astype(np.int64) % columns
-    seen = (row >= 0) & (row < rows) & (distance > 0.5)
-    order = np.argsort(-distance[seen], kind="stable")
-    place = row[seen][order], column[seen][order]
-    for channel, numbers in enumerate((distance, z, intensity)):
-        image[channel][place] = numbers[seen][order]
+    seen = ((row >= 0) & (row < rows) & (distance > 0.5)).nonzero()[0]
+    cell, away = (row * columns + column)[seen], distance[seen]
+    nearest = np.full(rows * columns, np.inf, dtype=np.float32)
+    np.minimum.at(nearest, cell, away)
+    first = away == nearest[cell]
+    cell, seen = cell[first], seen[first]
+    for channel, numbers in zip(image.reshape(3, -1), (distance, z, intensity), strict=True):
+        channel[cell] = numbers[seen]
     return image
 
 

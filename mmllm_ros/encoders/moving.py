@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from .scan_matching import Sweeps
 
@@ -27,10 +26,12 @@ def gone_through(x: Tensor, y: Tensor, z: Tensor, other: Sweeps, standing: Tenso
     """
     distance = torch.hypot(x, y)
     cells = other.cells(x, y, z).flatten(1)
-    farthest = functional.pad(torch.where(other.reach == 0, torch.inf, other.reach)[:, None], (1, 1, 1, 1), "circular")
-    farther = functional.max_pool2d(farthest, 3, 1).flatten(1).gather(1, cells).view_as(x) > distance + APART
-    stood, met = torch.where(standing, other.reach, 0.0), torch.zeros_like(farther)
+    farthest = torch.where(other.reach == 0, torch.inf, other.reach)
+    for side in (1, 2):
+        farthest = torch.maximum(farthest, torch.maximum(farthest.roll(1, side), farthest.roll(-1, side)))
+    farther = farthest.flatten(1).gather(1, cells).view_as(x) > distance + APART
+    stood, met = torch.where(standing, other.reach, -torch.inf), torch.zeros_like(farther)
     for shift in ((down, right) for down in (-1, 0, 1) for right in (-1, 0, 1)):
         stands = stood.roll(shift, (1, 2)).flatten(1).gather(1, cells).view_as(x)
-        met |= (stands > distance - GRAZED) & (stands < distance + APART) & (stands > 0)
+        met |= (stands > distance - GRAZED) & (stands < distance + APART)
     return (farther & ~met).float()

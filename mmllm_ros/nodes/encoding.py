@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import torch
+
 from ..config import EncoderConfig
 from ..datatypes import BadInput, Tokens
 from ..encoders import Encoder, load_encoder
@@ -22,6 +24,7 @@ Handed = Callable[[list[tuple[SensorSource, Tokens]]], None]
 
 def load(config: EncoderConfig, modality: str, rig: Rig) -> Encoder:
     """The encoder that the model of `config` was made for. Raises BadInput."""
+    torch.set_num_threads(config.threads)
     folder = Path(config.model) if config.model else default_model()
     encoder = load_encoder(folder / "encoders" / modality, rig, config.device)
     expected = Manifest.read(folder).encoder_revisions.get(modality)

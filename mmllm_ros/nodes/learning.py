@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import torch
 from rclpy.node import Node
 
 from ..adaptation.moment import Moment
@@ -32,6 +33,7 @@ class Learning:
     def load(self) -> Model:
         """The model that serves: the newest adapted one, or the one that the node was given. Raises BadInput."""
         config = self._config()
+        torch.set_num_threads(config.threads)
         base = Path(config.model or default_model())
         serving: str | Path = config.model or base
         if (base / "connectors.safetensors").is_file():
