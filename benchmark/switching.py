@@ -169,9 +169,9 @@ def random_switches(client: Client, count: int) -> dict[str, float]:
 
 @contextlib.contextmanager
 def robot(rig: str, domain: str) -> Iterator[dict[str, subprocess.Popen]]:
-    """A simulated robot on its own DDS domain, its processes by node name."""
+    """A simulated robot on its own DDS domain, its processes by node name. It goes by the wall clock, as a robot does."""
     environment = {**os.environ, "ROS_DOMAIN_ID": domain}
-    options = ["--ros-args", "-p", f"rig:={rig}", "-p", "duration:=0.0", "-p", "use_sim_time:=true", "--log-level", "error"]
+    options = ["--ros-args", "-p", f"rig:={rig}", "-p", "duration:=0.0", "-p", "clock:=false", "--log-level", "error"]
     running = {
         name: subprocess.Popen([sys.executable, "-m", f"mmllm_ros.nodes.{name}", *options], env=environment) for name in NODES
     }
