@@ -158,6 +158,7 @@ class VisualizerConfig(Validated):
 class DriveConfig(ModelConfig):
     """The drive: every node in one process, and questions on the way."""
 
+    threads: int = parameter(2, "CPU threads of torch, for all nodes", minimum=1, maximum=256, read_only=True)
     source: str = parameter("simulator", "where the sensors come from", choices=("simulator", "bag", "robot"), read_only=True)
     bag: str = parameter("", "rosbag2 folder or mcap file, with source bag", read_only=True)
     seed: int = parameter(
