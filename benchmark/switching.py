@@ -6,8 +6,9 @@ python benchmark/switching.py --json out/switching.json
 
 Every node is a process of its own, as `ros2 launch` starts them, and the client another. An operator's override is the switch.
 Measured is the time from the plan that tells it to the first answer without the sensor, and to the first new tokens of a sensor
-that has been out for so long that a frame is waiting, with weights resident and unloaded. Then random switches while questions
-are asked without a pause. The monitor's own load is its process's, beside six cameras, lidar and IMU.
+that has been out for so long that a frame is waiting, with weights resident and unloaded. Then answers while all is plugged, and
+random switches while questions are asked without a pause. The monitor's own load is its process's, beside six cameras, lidar and
+IMU.
 """
 
 from __future__ import annotations
@@ -72,6 +73,7 @@ class Client:
         self._clients = {kind: self.node.create_client(kind, name) for kind, name in services.items()}
         self.tokens: dict[str, float] = {}
         self.plans: list[tuple[float, dict[str, bool]]] = []
+        self.duty = 0.0
         self.node.create_subscription(SensorTokens, "mmllm/tokens", self._on_tokens, qos.RELIABLE)
         self.node.create_subscription(ModalityPlan, "mmllm/plan", self._on_plan, qos.LATCHED)
         self._executor = SingleThreadedExecutor()
@@ -90,6 +92,7 @@ class Client:
         self.tokens[message.modality] = time.monotonic()
 
     def _on_plan(self, plan: ModalityPlan) -> None:
+        self.duty = plan.duty
         self.plans.append((time.monotonic(), dict(zip(plan.modalities, plan.plugged))))
 
     def call(self, kind: type, **fields):
@@ -104,12 +107,13 @@ class Client:
         return {item.modality for item in response.answer.evidence} if response and response.success else None
 
     def ready(self) -> None:
-        """Wait until every modality is plugged, answers rest on each of them, and the machine is calm."""
+        """Wait until every modality is plugged, answers rest on each of them, and the monitor gives way no longer."""
         for modality in MODALITIES:
             self.call(SetModality, modality=modality, mode=SetModality.Request.PLUGGED)
         for modality in MODALITIES:
             until(lambda: modality in (self.ask(modality) or ()), f"an answer that rests on {modality}", 0.5)  # noqa: B023
         until(lambda: psutil.cpu_percent(CALM_FOR) < CALM, "a machine that is done with starting seven processes")
+        until(lambda: self.duty == 1.0, "a plan in which encoders work at their whole rate")
 
     def told(self, modality: str, on: bool, since: float) -> float:
         """When the plan that says so came in."""
@@ -147,6 +151,18 @@ def reload(client: Client, modality: str) -> float:
     client.call(ChangeState, transition=Transition(id=Transition.TRANSITION_CLEANUP))
     # The monitor would load them again by itself.
     return plug(client, modality, (0.0, 0.0))
+
+
+def answers(client: Client, count: int) -> list[float]:
+    """Seconds from a question to its answer at the client, while frames come in and every modality is plugged."""
+    client.ready()
+    spent = []
+    for number in range(count):
+        time.sleep(np.random.uniform(*OUT_FOR))
+        asked = time.monotonic()
+        client.ask(MODALITIES[number % len(MODALITIES)])
+        spent.append(time.monotonic() - asked)
+    return spent
 
 
 def random_switches(client: Client, count: int) -> dict[str, float]:
@@ -210,12 +226,14 @@ def main() -> None:
             for what, switch in (("unplug", unplug), ("plug", plug)) * arguments.times:
                 spent[what].setdefault(modality, []).append(switch(client, modality))
         spent["reload"]["lidar"] = [reload(client, "lidar") for _ in range(max(3, arguments.times // 5))]
+        answered = answers(client, 3 * arguments.times)
         switches = random_switches(client, arguments.switches)
     report = {
         **{
             f"{what}_s": {name: {"p50": float(np.median(times)), "max": max(times)} for name, times in rows.items()}
             for what, rows in spent.items()
         },
+        "answer_s": {"p50": float(np.median(answered)), "p95": float(np.percentile(answered, 95))},
         "random": switches,
         "monitor_share_of_a_core": load,
     }
@@ -224,6 +242,8 @@ def main() -> None:
         for name, times in rows.items():
             middle, most = 1000 * np.median(times), 1000 * max(times)
             console.print(f"{what} {name}: {middle:.0f} ms (median of {len(times)}), {most:.0f} ms at most")
+    middle, most = (1000 * number for number in report["answer_s"].values())
+    console.print(f"answer while all run: {middle:.0f} ms (median of {len(answered)}), 95 % within {most:.0f} ms")
     console.print(f"{switches['switches']} random switches: {switches['lost']} of {switches['asked']} answers lost")
     console.print(f"monitor: {100 * load:.1f} % of a core beside six cameras, lidar and IMU")
     arguments.json.parent.mkdir(parents=True, exist_ok=True)
