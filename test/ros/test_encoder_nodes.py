@@ -9,6 +9,7 @@ import signal
 import threading
 
 import pytest
+import torch
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from harness import PATIENCE, process
 from lifecycle_msgs.msg import Transition
@@ -57,6 +58,18 @@ def test_a_beat_without_a_frame_is_not_used_up_so_what_is_plugged_speaks_with_it
     count = len(health)
     ros.until(lambda: len(health) > count + 5)
     assert len(tokens) == 1
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_frames_are_encoded_in_as_many_threads_as_the_node_was_given(ros, tiny_model, monkeypatch, threads):
+    node, found = start(ros, ImuEncoderNode, tiny_model, "configure", threads=threads), []
+    encoder = node._worker.encoding.encoder
+    encode = encoder.encode
+    monkeypatch.setattr(encoder, "encode", lambda pairs: (found.append(torch.get_num_threads()), encode(pairs))[1])
+    Sensor(ros, "imu/data", imu, period=0.02)
+    assert ros.transit(node, "activate")
+    ros.until(lambda: found)
+    assert set(found) == {threads}
 
 
 def test_six_cameras_are_encoded_as_six_sources(ros, tiny_model):

@@ -8,6 +8,7 @@ import threading
 
 import numpy as np
 import pytest
+import torch
 from action_msgs.msg import GoalStatus
 from diagnostic_msgs.msg import DiagnosticArray
 from mmllm_ros.action import AskQuestion
@@ -185,6 +186,13 @@ def test_a_changed_parameter_counts_for_the_next_question_and_a_bad_one_is_refus
     assert ros.call(SetParameters, "llm/set_parameters", good).results[0].successful
     response = ask(ros)
     assert not response.success and "evidence" in response.message
+
+
+def test_questions_are_answered_in_as_many_threads_as_the_node_was_given(ros, tiny_model, monkeypatch):
+    model, found = ready(ros, tiny_model, threads=3)._worker.assistant.model, []
+    answer = model.answer
+    monkeypatch.setattr(model, "answer", lambda *asked: (found.append(torch.get_num_threads()), answer(*asked))[1])
+    assert ask(ros).success and found == [3]
 
 
 def test_a_call_before_the_model_is_ready_says_so_at_once(ros, tiny_model, monkeypatch):
