@@ -34,7 +34,7 @@ def range_image(points: np.ndarray, rows: int, columns: int, fov_up: float, fov_
     column = np.floor((math.pi - np.arctan2(y, x)) / (2 * math.pi) * columns).astype(np.int64) % columns
     seen = ((row >= 0) & (row < rows) & (distance > 0.5)).nonzero()[0]
     cell, away = (row * columns + column)[seen], distance[seen]
-    nearest = np.full(rows * columns, np.inf, dtype=np.float32)
+    nearest = np.full(rows * columns, np.inf, away.dtype)
     np.minimum.at(nearest, cell, away)
     first = away == nearest[cell]
     cell, seen = cell[first], seen[first]
