@@ -18,6 +18,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from mmllm_ros.adaptation.job import Job
 from mmllm_ros.adaptation.lessons import Labelled
@@ -71,7 +72,9 @@ def main() -> None:
         moment for moment in simulated(encoders, rig, "train", arguments.lessons // 2, FIRST_LESSON, each=2) if moment.questions
     ]
     now = asked[0].tokens[0].stamp
-    assistant = Assistant(model, LlmConfig(max_age=60.0), lambda: now)
+    config = LlmConfig(max_age=60.0)
+    torch.set_num_threads(config.threads)
+    assistant = Assistant(model, config, lambda: now)
     training, over = threading.Event(), threading.Event()
     outcome: list = []
     with tempfile.TemporaryDirectory() as folder:
