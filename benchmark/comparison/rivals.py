@@ -81,6 +81,8 @@ class Ours(Rival):
             if self.without == "blocks":
                 top = bank[max(bank)]
                 bank = {block: Latent(top.key, top.value, latent.log_gate) for block, latent in bank.items()}
+            if self.without == "votes":
+                bank = {block: replace(latent, claims=None) for block, latent in bank.items()}
             banks[name] = bank
         bank = merge(banks)
         if self.without == "log-gates":
@@ -98,6 +100,7 @@ CORRECTIONS = {
     "log-gates": "gates added to scores: instead factors on K and V",
     "blocks": "K/V of each block's own: instead the same for all",
     "directions": "places in the tokens: instead none",
+    "votes": "one vote for what several tokens show: instead one each",
     "tokens": "spatial tokens: instead one mean token a modality",
 }
 """What is undone, and what stands in its place (papers.md 1.2 and 4)."""

@@ -90,6 +90,13 @@ def test_without_places_the_sides_of_the_vehicle_are_the_same(world):
     assert not torch.equal(ours.see(tokens)[key].key, ours.see(turned)[key].key)
 
 
+def test_without_votes_no_token_gives_up_weight_to_another(world):
+    asked = world.draw(np.random.default_rng(1), 3, 2)
+    tokens = {name: (values, torch.ones_like(places)) for name, (values, places) in world.tokens(asked.frames).items()}
+    shared, alone = (rival(world, name).see(tokens) for name in ("ours", "ours without votes"))
+    assert all((alone[block].log_gate > latent.log_gate).all() for block, latent in shared.items())
+
+
 def test_a_question_after_the_kept_prefix_is_read_as_with_it(world):
     one, asked = rival(world, "token insertion"), world.draw(np.random.default_rng(2), 1, 1)
     with torch.inference_mode():
