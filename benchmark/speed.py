@@ -22,7 +22,7 @@ from rich.console import Console
 from rich.table import Table
 
 from mmllm_ros.assistant import Assistant
-from mmllm_ros.config import LlmConfig, ModelConfig
+from mmllm_ros.config import LlmConfig
 from mmllm_ros.context.signals import camera_signals, imu_signals, lidar_signals
 from mmllm_ros.encoders import load_encoder
 from mmllm_ros.model import Model
@@ -107,8 +107,8 @@ def main() -> None:
     parser.add_argument("--model", type=Path, default=default_model())
     parser.add_argument("--json", type=Path, default=Path("out/speed.json"))
     arguments = parser.parse_args()
-    torch.set_num_threads(ModelConfig().threads)  # as the nodes do
-    report = {"threads": ModelConfig().threads, "signals": signals()}
+    torch.set_num_threads(LlmConfig().threads)  # as the nodes do
+    report = {"threads": torch.get_num_threads(), "signals": signals()}
     view = Table("rig", "what", "p50 [ms]", "p95 [ms]", "tokens/s", "ratio", title=f"{report['threads']} threads")
     for name in ("front", "nuscenes"):
         rig = load_rig(name)

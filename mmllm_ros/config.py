@@ -59,6 +59,10 @@ class ModelConfig(Validated):
         1, "CPU threads of torch; more serve a large model on cores that idle", minimum=1, maximum=256, read_only=True
     )
 
+    def alike(self) -> dict[str, Any]:
+        """By name, the parameters that every node of one process is given alike."""
+        return {field.name: getattr(self, field.name) for field in dataclasses.fields(ModelConfig)}
+
 
 @dataclass(frozen=True)
 class EncoderConfig(ModelConfig):

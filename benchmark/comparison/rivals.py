@@ -80,7 +80,7 @@ class Ours(Rival):
             bank = self.connectors[name](values, places)
             if self.without == "blocks":
                 top = bank[max(bank)]
-                bank = {block: Latent(top.key, top.value, latent.log_gate) for block, latent in bank.items()}
+                bank = {block: replace(latent, key=top.key, value=top.value) for block, latent in bank.items()}
             if self.without == "votes":
                 bank = {block: replace(latent, claims=None) for block, latent in bank.items()}
             banks[name] = bank

@@ -32,8 +32,8 @@ from mmllm_ros.nodes.llm import Llm
 from mmllm_ros.nodes.messages import tokens_to_message
 
 LIES = {"yes": "no", "no": "yes"}
-KILLS = 10
-"""Each takes 20 to 30 s, and `make test` has 40 minutes."""
+KILLS = 20
+"""Each takes 15 to 30 s, and `make test` has 40 minutes."""
 SHORT_LEASE = """<?xml version="1.0" encoding="UTF-8"?>
 <profiles xmlns="http://www.eprosima.com/XMLSchemas/fastRTPS_Profiles">
   <participant profile_name="short lease" is_default_profile="true">

@@ -95,6 +95,8 @@ def test_without_votes_no_token_gives_up_weight_to_another(world):
     tokens = {name: (values, torch.ones_like(places)) for name, (values, places) in world.tokens(asked.frames).items()}
     shared, alone = (rival(world, name).see(tokens) for name in ("ours", "ours without votes"))
     assert all((alone[block].log_gate > latent.log_gate).all() for block, latent in shared.items())
+    same = rival(world, "ours without blocks").see(tokens)
+    assert all(torch.equal(same[block].log_gate, latent.log_gate) for block, latent in shared.items()), "these have votes"
 
 
 def test_a_question_after_the_kept_prefix_is_read_as_with_it(world):
