@@ -59,10 +59,6 @@ class ModelConfig(Validated):
         1, "CPU threads of torch; more serve a large model on cores that idle", minimum=1, maximum=256, read_only=True
     )
 
-    def alike(self) -> dict[str, Any]:
-        """By name, the parameters that every node of one process is given alike."""
-        return {field.name: getattr(self, field.name) for field in dataclasses.fields(ModelConfig)}
-
 
 @dataclass(frozen=True)
 class EncoderConfig(ModelConfig):
@@ -162,7 +158,6 @@ class VisualizerConfig(Validated):
 class DriveConfig(ModelConfig):
     """The drive: every node in one process, and questions on the way."""
 
-    threads: int = parameter(2, "CPU threads of torch, for all nodes", minimum=1, maximum=256, read_only=True)
     source: str = parameter("simulator", "where the sensors come from", choices=("simulator", "bag", "robot"), read_only=True)
     bag: str = parameter("", "rosbag2 folder or mcap file, with source bag", read_only=True)
     seed: int = parameter(

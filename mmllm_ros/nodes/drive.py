@@ -47,7 +47,7 @@ def make_nodes(**passenger_arguments: Any) -> list[Node]:
         rig, namespace = load_rig(config.rig), passenger_arguments.get("namespace")
 
         def add(kind: type[Node], settings: dict[str, Any], **arguments: Any) -> Node:
-            parameters = _parameters({**changed, **config.alike(), **settings})
+            parameters = _parameters({**changed, **settings})
             nodes.append(kind(namespace=namespace, parameter_overrides=parameters, **arguments))
             return nodes[-1]
 

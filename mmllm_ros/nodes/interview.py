@@ -44,7 +44,7 @@ def _make_nodes(
     rig = load_rig(llm.rig)
     recording = Recording(replay.bag)
     sensors, remap = sensor_remapping(recording, rig, replay.topics)
-    model = [Parameter(name, value=value) for name, value in llm.alike().items()]
+    model = [Parameter(name, value=getattr(llm, name)) for name in ("rig", "model", "device", "threads")]
     common = {"parameter_overrides": [*model, Parameter("use_sim_time", value=True)]}
     nodes: list[Node] = []
     try:
