@@ -21,8 +21,9 @@ from .votes import claims, log_share
 PLACE_WIDTH = 20 + 2 * len(PLACE_AXES) * len(PLACE_WAVELENGTHS)
 RANGE_SCALE = math.log1p(100.0)
 MOST_SOURCES = 1024
-OPEN = 4.0
-"""Salience of every token at the start: logsigmoid(4) = -0.02, as good as no gate."""
+UNSURE = -4.0
+"""Salience of every token at the start, which the blocks' gates make up for. A token that nothing is known of has little to say:
+were it sure, it would share the vote of all that is near it (votes.py), and what is there would be learned later."""
 
 
 def place_features(places: Tensor) -> Tensor:
@@ -75,8 +76,9 @@ class Connector(nn.Module):
 
     A shared trunk reads token and place; each block adds a head of low rank and one log-gate, and each token a log-gate of its
     own, so that one that shows nothing steps back. The LLM's norm and projections are used by reference: they are no parameters.
-    With `lora`, the query and output projections of each linked block change by that rank where it is heard (lora.py).
-    The last `readouts` numbers of a token are read as they are (encoders/base.py), the others normalised.
+    With `lora`, the query and output projections of each linked block change by that rank where it is heard (lora.py). At the
+    start a token's gates come to `log_gate`. The last `readouts` numbers of a token are read as they are (encoders/base.py), the
+    others normalised.
 
         camera = Connector("camera", token_width=128, llm=llm, linked_blocks=4)
         bank = merge({"camera": camera(values, places), "imu": imu(values2, places2)})
@@ -113,10 +115,10 @@ class Connector(nn.Module):
         self.heads = nn.ModuleList(BlockHead(block, trunk, llm.config.hidden_size, rank) for block in blocks[self.first_block :])
         linked = range(self.first_block, len(blocks))
         self.loras = nn.ModuleList(Lora(blocks[index], index, lora) for index in linked if lora)
-        self.log_gate = nn.Parameter(torch.full((linked_blocks,), float(log_gate)))
+        self.log_gate = nn.Parameter(torch.full((linked_blocks,), log_gate + math.log1p(math.exp(-UNSURE))))
         self.salience = nn.Linear(trunk, 1)
         nn.init.zeros_(self.salience.weight)
-        nn.init.constant_(self.salience.bias, OPEN)
+        nn.init.constant_(self.salience.bias, UNSURE)
 
     def forward(
         self,

@@ -55,7 +55,8 @@ def train(settings: TrainSettings, work: Path, out: Path, device: str = "auto") 
     rig, place = load_rig(settings.rig), resolve_device(device)
     with first_alone():
         frames = _frames(settings, work, rig).heard
-    parts = {name: partial(_train_part, name, settings, work, out, place) for name in (*ENCODERS, "llm")}
+    # The LLM, which takes longest, first.
+    parts = {name: partial(_train_part, name, settings, work, out, place) for name in ("llm", *ENCODERS)}
     if processes.count() > 1:
         for part in parts.values():
             part()

@@ -78,8 +78,17 @@ def test_the_latents_start_as_the_projections_of_the_block_itself(family):
         heads = latent.value.shape[1]
         assert torch.equal(latent.value, value.view(1, 4, heads, -1).transpose(1, 2))
         assert latent.key.shape == latent.value.shape
-        # The gate of the block, and the gates of the tokens, which are all but open.
-        torch.testing.assert_close(latent.log_gate, torch.full((1, 4), -1.0), atol=0.02, rtol=0)
+        # The gate of the block makes up for those of the tokens.
+        torch.testing.assert_close(latent.log_gate, torch.full((1, 4), -1.0))
+
+
+def test_tokens_that_know_nothing_yet_leave_each_other_most_of_the_vote():
+    _, connectors = make(linked=2)
+    places = torch.tensor([[[0.3, 0.0, 12.0]] * 4])
+    banks = {name: connector(torch.randn(1, 4, WIDTHS[name]), places) for name, connector in connectors.items()}
+    for block, latent in merge(banks).items():
+        alone = torch.cat([banks[name][block].log_gate for name in sorted(banks)], dim=-1)
+        assert ((latent.log_gate - alone).exp() > 0.4).all(), "of eight others at the same place"
 
 
 def test_qwen3_normalises_latent_keys_as_its_own():
@@ -129,13 +138,13 @@ def test_connector_gradients_are_the_finite_differences(family):
     for name in ("log_gate", "trunk.0.weight", "hidden.weight", "heads.1.key.0.weight", "heads.2.value.1.weight"):
         parameter, slope = parameters[name].data, slopes[name]
         direction = slope / slope.norm()
-        step = 3e-3  # some norms compute in float32
+        step = 3e-4  # some norms compute in float32, and OPT has kinks
         parameter += step * direction
         above = loss().item()
         parameter -= 2 * step * direction
         below = loss().item()
         parameter += step * direction
-        assert (above - below) / (2 * step) == pytest.approx(slope.norm().item(), rel=2e-2), name
+        assert (above - below) / (2 * step) == pytest.approx(slope.norm().item(), rel=2e-2, abs=5e-4), name
 
 
 def test_the_order_of_plugging_does_not_change_a_bit():

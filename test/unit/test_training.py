@@ -396,9 +396,10 @@ def test_the_best_temperature_undoes_overconfidence():
     assert best_temperature(logits, torch.tensor([0, 0, 0, 1])) == pytest.approx(4 / math.log(3), rel=1e-3)
 
 
-def test_the_shipped_training_configuration_reads():
-    settings = read_settings(Path(__file__).parents[2] / "config" / "train" / "drive_tiny.yaml")
-    assert settings.name == "drive_tiny" and settings.schedules["connectors"].steps > 0
+@pytest.mark.parametrize("name", ["drive_tiny", "two_cores"])
+def test_a_training_configuration_of_the_package_reads(name):
+    settings = read_settings(Path(__file__).parents[2] / "config" / "train" / f"{name}.yaml")
+    assert settings.name == name and settings.schedules["connectors"].steps > 0
 
 
 def test_an_llm_goes_on_from_the_one_it_is_told_to_start_from(tmp_path):
