@@ -170,14 +170,14 @@ def show(report: dict, console: Console) -> None:
 
 def plot(report: dict, path: Path) -> None:
     """Accuracy against operations spent."""
-    figure, axis = pyplot.subplots(figsize=(6.4, 3.8))
+    figure, axis = pyplot.subplots(figsize=(8.0, 3.8))
     for one in report["rows"]:
         points = [(point["flops"], 100 * point["accuracy"]) for point in one["curve"]]
         axis.plot(*zip(*points, strict=True), marker="o", markersize=3, label=one["row"])
     for key, label, style in (("full", "fully trained", "-"), ("before", "without lidar", "--")):
         axis.axhline(100 * report[key], color="0.5", linestyle=style, label=label)
     axis.set(xscale="log", xlabel="operations spent [FLOPs]", ylabel="right answers [%]")
-    axis.legend(fontsize=7, loc="center left")
+    axis.legend(fontsize=7, loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
     figure.tight_layout()
     figure.savefig(path, dpi=120)
     pyplot.close(figure)
