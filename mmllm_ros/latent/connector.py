@@ -23,7 +23,7 @@ RANGE_SCALE = math.log1p(100.0)
 MOST_SOURCES = 1024
 UNSURE = -4.0
 """Salience of every token at the start, which the blocks' gates make up for. A token that nothing is known of has little to say:
-were it sure, it would share the vote of all that is near it (votes.py), and what is there would be learned later."""
+were it sure, it would take a share of every vote near it (votes.py), and what shows something would be found later."""
 
 
 def place_features(places: Tensor) -> Tensor:

@@ -88,7 +88,7 @@ def test_tokens_that_know_nothing_yet_leave_each_other_most_of_the_vote():
     banks = {name: connector(torch.randn(1, 4, WIDTHS[name]), places) for name, connector in connectors.items()}
     for block, latent in merge(banks).items():
         alone = torch.cat([banks[name][block].log_gate for name in sorted(banks)], dim=-1)
-        assert ((latent.log_gate - alone).exp() > 0.4).all(), "of eight others at the same place"
+        assert ((latent.log_gate - alone).exp() > 0.8).all(), "of eight others at the same place"
 
 
 def test_qwen3_normalises_latent_keys_as_its_own():
