@@ -85,7 +85,7 @@ def test_the_latents_start_as_the_projections_of_the_block_itself(family):
 def test_tokens_that_know_nothing_yet_leave_each_other_most_of_the_vote():
     _, connectors = make(linked=2)
     places = torch.tensor([[[0.3, 0.0, 12.0]] * 4])
-    banks = {name: connector(torch.randn(1, 4, WIDTHS[name]), places) for name, connector in connectors.items()}
+    banks = {name: connector(tokens(name)[0], places) for name, connector in connectors.items()}
     for block, latent in merge(banks).items():
         alone = torch.cat([banks[name][block].log_gate for name in sorted(banks)], dim=-1)
         assert ((latent.log_gate - alone).exp() > 0.8).all(), "of eight others at the same place"
@@ -138,13 +138,14 @@ def test_connector_gradients_are_the_finite_differences(family):
     for name in ("log_gate", "trunk.0.weight", "hidden.weight", "heads.1.key.0.weight", "heads.2.value.1.weight"):
         parameter, slope = parameters[name].data, slopes[name]
         direction = slope / slope.norm()
-        step = 3e-4  # some norms compute in float32, and OPT has kinks
+        # Some norms compute in float32 and want a long step; OPT's do not, and its ReLU has kinks.
+        step = 1e-5 if family.startswith("opt") else 3e-3
         parameter += step * direction
         above = loss().item()
         parameter -= 2 * step * direction
         below = loss().item()
         parameter += step * direction
-        assert (above - below) / (2 * step) == pytest.approx(slope.norm().item(), rel=2e-2, abs=5e-4), name
+        assert (above - below) / (2 * step) == pytest.approx(slope.norm().item(), rel=2e-2), name
 
 
 def test_the_order_of_plugging_does_not_change_a_bit():
