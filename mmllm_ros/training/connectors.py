@@ -18,31 +18,19 @@ from rich.progress import track
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from ..datatypes import Question
 from ..encoders import Encoder
 from ..latent.connector import Connector, merge
 from ..latent.port import Bank, Latent
 from ..model import Model
-from ..question_sets import modality_sets
 from ..rig import Rig
-from ..simulator.programs import meets, parse
-from ..simulator.questions import ask
-from ..simulator.scene_graph import SceneGraph
 from ..simulator.truth import SceneTruth
+from .lessons import Batch, draw_batch, draw_depth
 from .loop import Schedule, fit
 from .lower_cache import LowerCache
-from .packing import Packed, Pair, pack, packed_loss
-from .phrases import LESSONS
+from .packing import Packed, pack, packed_loss
 from .processes import first_alone
 from .shards import Shards
 
-EVERYTHING = 0.4
-"""Share of questions that see all modalities; the others draw a subset evenly, the empty one included."""
-FULL_DEPTH = 0.6
-"""Share of steps that link all blocks."""
-ELSEWHERE = 4
-"""For so many questions about a frame one of another frame, about what this one lacks. The answer there is as good as a guess,
-and to guess is what it teaches: not to take something else that is seen for what is asked about."""
 ENCODED_AT_ONCE = 16
 
 
@@ -56,6 +44,11 @@ class TokenTable:
     values: Tensor
     places: Tensor
     sources: Tensor
+
+    def of(self, sources: Sequence[int]) -> TokenTable:
+        """The tokens of these sources alone."""
+        kept = torch.isin(self.sources, self.sources.new_tensor(sources)).nonzero()[:, 0]
+        return TokenTable(self.values[:, kept], self.places[:, kept], self.sources[kept])
 
 
 def encode_all(shards: Shards, encoders: Mapping[str, Encoder], folder: Path) -> dict[str, TokenTable]:
@@ -109,60 +102,16 @@ def heard(connector: Connector, table: TokenTable, frames: Tensor) -> tuple[Tens
     return table.values[frames].to(device).float(), table.places[frames].to(device)
 
 
-def said(model: Model, tables: Mapping[str, TokenTable], frames: Tensor, depth: int) -> dict[str, Bank]:
-    """What the connectors make of `frames` [F] for `depth` of the last blocks, by modality."""
+def said(model: Model, tables: Mapping[str, TokenTable], batch: Batch, depth: int) -> dict[str, Bank]:
+    """What the connectors make of a batch's frames, as far as it hears them, for `depth` of the last blocks, by modality."""
     banks = {}
     for modality, table in tables.items():
         connector = model.connectors[modality]
+        if modality == "camera":
+            table = table.of(batch.views)
         sources, linked = table.sources.to(model.llm.device), min(depth, len(connector.heads))
-        banks[modality] = connector(*heard(connector, table, frames), linked_blocks=linked, sources=sources)
+        banks[modality] = connector(*heard(connector, table, batch.frames), linked_blocks=linked, sources=sources)
     return banks
-
-
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """Questions of one step: `frames` are encoded, question i is `pairs[i]` about `frames[row[i]]` and sees where `seen` says."""
-
-    frames: Tensor
-    pairs: list[Pair]
-    row: list[int]
-    seen: dict[str, Tensor]
-
-
-def draw_batch(
-    model: Model,
-    modalities: Sequence[str],
-    truths: Sequence[SceneTruth],
-    rig: Rig,
-    size: tuple[int, int],
-    rng: np.random.Generator,
-) -> Batch:
-    """`size[0]` frames with at most `size[1]` questions each, and some from ELSEWHERE, each with its own set of modalities."""
-    choices = modality_sets(modalities)
-    frames = rng.integers(len(truths), size=size[0])
-    asked = [(row, q) for row, frame in enumerate(frames) for q in ask(truths[frame], rig, rng, size[1], shares=LESSONS)]
-    asked += _from_elsewhere(asked, [truths[frame] for frame in frames], rig, size[1] // ELSEWHERE)
-    chosen = [choices[-1] if rng.random() < EVERYTHING else choices[rng.integers(len(choices))] for _ in asked]
-    return Batch(
-        torch.from_numpy(frames),
-        [(model.prompt.question_ids(q.question), model.prompt.answer_ids(q.answer)) for _, q in asked],
-        [row for row, _ in asked],
-        {modality: torch.tensor([modality in subset for subset in chosen]) for modality in modalities},
-    )
-
-
-def _from_elsewhere(
-    asked: Sequence[tuple[int, Question]], truths: Sequence[SceneTruth], rig: Rig, most: int
-) -> list[tuple[int, Question]]:
-    """Questions about things that a row lacks, at most so many for each: of the row before it, with their answers there."""
-    graphs, taken = [SceneGraph(truth, rig) for truth in truths], [0] * len(truths)
-    found = []
-    for row, question in asked:
-        after = (row + 1) % len(truths)
-        if taken[after] < most and not meets(parse(question.program), graphs[after]):
-            taken[after] += 1
-            found.append((after, question))
-    return found
 
 
 def answers_loss(model: Model, banks: Mapping[str, Bank], batch: Batch, texts: LowerCache) -> tuple[Tensor, float]:
@@ -174,11 +123,6 @@ def answers_loss(model: Model, banks: Mapping[str, Bank], batch: Batch, texts: L
         loss, count = packed_loss(texts.logits(packed, packed_bank(banks, packed, seen)), packed)
         value, right = value + loss, right + count
     return value / len(batch.pairs), right / len(batch.pairs)
-
-
-def draw_depth(deepest: int, rng: np.random.Generator) -> int:
-    """How many of the last blocks a step links."""
-    return deepest if rng.random() < FULL_DEPTH else int(rng.integers(1, deepest + 1))
 
 
 def free_connectors(model: Model) -> set[str]:
@@ -207,7 +151,7 @@ def train_connectors(
 
     def loss(rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
         drawn = draw_batch(model, tuple(tables), truths, rig, batch, rng)
-        value, right = answers_loss(model, said(model, tables, drawn.frames, draw_depth(deepest, rng)), drawn, texts)
+        value, right = answers_loss(model, said(model, tables, drawn, draw_depth(deepest, rng)), drawn, texts)
         return value, {"right": right}
 
     fit("connectors", model.connectors, loss, schedule, folder, seed)

@@ -66,11 +66,6 @@ class Facts:
         table = pad_sequence([torch.tensor(row, dtype=torch.float32).view(-1, 7) for row in rows], batch_first=True)
         return cls(there, table[..., :3], table[..., 3] > 0, table[..., 4:].long())
 
-    def __getitem__(self, frames: Tensor) -> Facts:
-        """Those of some frames, on the device on which new tensors are made."""
-        parts = (self.there, self.places, self.lights, self.labels)
-        return Facts(*(part[frames].to(torch.get_default_device()) for part in parts))
-
 
 def _rows(truth: SceneTruth, cameras: Sequence[str]) -> list[tuple[float, ...]]:
     rows = [

@@ -21,8 +21,9 @@ from ..latent.checkpoint import UNIVERSAL
 from ..model import Model
 from ..rig import Rig
 from ..simulator.truth import SceneTruth
-from .connectors import TokenTable, answers_loss, draw_batch, draw_depth, said
+from .connectors import TokenTable, answers_loss, said
 from .imagined_sensor import TOKEN_WIDTH, Facts, imagine_tokens
+from .lessons import draw_batch, draw_depth
 from .loop import Schedule, fit
 from .lower_cache import LowerCache
 
@@ -52,13 +53,13 @@ def train_universal(
     connector = heir(model, donor, UNIVERSAL, TOKEN_WIDTH)
     model.connectors.requires_grad_(False)
     connector.requires_grad_(True)
-    facts, deepest = Facts.of(truths, rig), len(connector.heads)
+    deepest = len(connector.heads)
     texts = LowerCache(model.llm, model.llm.config.num_hidden_layers - deepest)
 
     def loss(rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
         drawn, depth = draw_batch(model, tuple(tables), truths, rig, batch, rng), draw_depth(deepest, rng)
-        values, places = imagine_tokens(facts[drawn.frames], rng)
-        banks = {**said(model, tables, drawn.frames, depth), NEWCOMER: connector(values, places, linked_blocks=depth)}
+        values, places = imagine_tokens(Facts.of([truths[frame] for frame in drawn.frames], drawn.rig), rng)
+        banks = {**said(model, tables, drawn, depth), NEWCOMER: connector(values, places, linked_blocks=depth)}
         drawn.seen[NEWCOMER] = torch.ones(len(drawn.pairs), dtype=torch.bool)
         value, right = answers_loss(model, banks, drawn, texts)
         return value, {"right": right}

@@ -27,13 +27,14 @@ from mmllm_ros.model import Model
 from mmllm_ros.simulator.programs import meets, parse
 from mmllm_ros.simulator.scene_graph import SceneGraph
 from mmllm_ros.training import connectors as training
-from mmllm_ros.training import processes
+from mmllm_ros.training import lessons, processes
 from mmllm_ros.training.loop import Schedule, fit
 from mmllm_ros.training.lower_cache import LowerCache
 from mmllm_ros.training.packing import pack, packed_loss, read_text
 from mmllm_ros.training.text import make_llm, make_tokenizer
 
 WIDTHS = {"camera": 6, "imu": 5}
+VIEWS = list(range(len(scenes.AROUND.cameras)))
 SHAPE = {
     "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 4, "num_attention_heads": 4, "num_key_value_heads": 2,
     "head_dim": 8,
@@ -56,9 +57,9 @@ def token_tables() -> dict[str, training.TokenTable]:
     generator = torch.Generator().manual_seed(1)
     return {
         modality: training.TokenTable(
-            torch.randn((FRAMES, 4, width), generator=generator).half(),
-            torch.randn((FRAMES, 4, 3), generator=generator),
-            torch.tensor([0, 0, 1, 1]),
+            torch.randn((FRAMES, len(VIEWS), width), generator=generator).half(),
+            torch.randn((FRAMES, len(VIEWS), 3), generator=generator),
+            torch.tensor(VIEWS),
         )
         for modality, width in WIDTHS.items()
     }
@@ -78,8 +79,8 @@ def test_packed_questions_with_kept_states_give_the_losses_and_gradients_of_each
     for parameter in model.connectors.parameters():
         torch.nn.init.normal_(parameter, std=0.3)
     frames = torch.tensor([4, 1, 3])
-    batch = training.Batch(frames, PAIRS, ROWS, SEEN)
-    value, _ = training.answers_loss(model, training.said(model, tables, frames, 3), batch, LowerCache(llm, 1))
+    batch = lessons.Batch(frames, scenes.AROUND, VIEWS, PAIRS, ROWS, SEEN)
+    value, _ = training.answers_loss(model, training.said(model, tables, batch, 3), batch, LowerCache(llm, 1))
     value.backward()
     packed = {name: parameter.grad.clone() for name, parameter in model.connectors.named_parameters()}
     model.connectors.zero_grad()
@@ -204,12 +205,27 @@ def test_two_processes_train_the_model_that_one_does(tmp_path):
 def test_a_step_asks_of_some_frames_what_only_another_one_has():
     full, empty = scenes.scene(scenes.thing("bus", 9.0, 1.0, "moving"), scenes.thing("car", 15.0, -4.0, "parked")), scenes.scene()
     model, about = tiny_model(), {0: [], 1: []}
-    batch = training.draw_batch(model, tuple(WIDTHS), [full, empty], scenes.AROUND, (40, 8), np.random.default_rng(0))
+    batch = lessons.draw_batch(model, tuple(WIDTHS), [full, empty], scenes.AROUND, (40, 8), np.random.default_rng(0))
     for (prompt, _), row in zip(batch.pairs, batch.row, strict=True):
         about[int(batch.frames[row])].append(model.tokenizer.decode(prompt))
     of_things = [text for text in about[1] if "the bus" in text or "the parked car" in text]
-    assert of_things and all(sum(row == one for one in batch.row) <= 8 + 8 // training.ELSEWHERE for row in range(40))
+    assert of_things and all(sum(row == one for one in batch.row) <= 8 + 8 // lessons.ELSEWHERE for row in range(40))
     assert all(len(rows) == len(batch.pairs) for rows in batch.seen.values())
+
+
+def test_some_steps_hear_some_cameras_only_and_ask_what_a_rig_of_these_shows():
+    behind = {"pixels": {"c180": 50}, "clear_pixels": {"c180": 50}, "returns": 0, "clear_returns": 0}
+    truths = [scenes.scene(scenes.thing("bus", -9.0, 1.0, "moving", **behind)), scenes.scene(scenes.thing("car", 8.0, 0.0))]
+    model, tables, asked_of_bus = tiny_model(), token_tables(), set()
+    for seed in range(40):
+        batch = lessons.draw_batch(model, tuple(WIDTHS), truths, scenes.AROUND, (4, 8), np.random.default_rng(seed))
+        banks = training.said(model, tables, batch, 1)
+        assert [banks[name][3].log_gate.shape[1] for name in WIDTHS] == [len(batch.views), len(VIEWS)]
+        assert [mount.name for mount in batch.rig.cameras] == [scenes.AROUND.cameras[view].name for view in batch.views]
+        texts = [model.tokenizer.decode(prompt) for prompt, _ in batch.pairs]
+        if any("the bus" in text for text in texts):
+            asked_of_bus.add(tuple(batch.views))
+    assert {len(views) for views in asked_of_bus} > {6} and all(3 in views for views in asked_of_bus)
 
 
 def test_a_question_meets_a_scene_that_has_what_it_singles_out():

@@ -5,9 +5,10 @@
 from __future__ import annotations
 
 import pytest
+import scenes
 import torch
 from teacher_forcing import answer_loss, lay_out
-from test_connector_training import PAIRS, ROWS, SEEN, token_tables
+from test_connector_training import PAIRS, ROWS, SEEN, VIEWS, token_tables
 from test_connector_training import tiny_model as plain_model
 from tiny_decoders import FAMILIES, tiny_decoder
 
@@ -17,6 +18,7 @@ from mmllm_ros.latent.manifest import Manifest
 from mmllm_ros.latent.port import attach, plugged
 from mmllm_ros.model import Model
 from mmllm_ros.training import connectors as training
+from mmllm_ros.training.lessons import Batch
 from mmllm_ros.training.lower_cache import LowerCache
 
 TEXT = torch.tensor([[5, 9, 11, 7, 20, 33], [4, 4, 8, 9, 1, 3]])
@@ -93,8 +95,8 @@ def test_packed_questions_hear_it_as_each_alone_would(family):
     for connector in connectors.values():
         model.connect(connector, "x")
     frames = torch.tensor([4, 1, 3])
-    batch = training.Batch(frames, PAIRS, ROWS, SEEN)
-    value, _ = training.answers_loss(model, training.said(model, tables, frames, 2), batch, LowerCache(llm, 2))
+    batch = Batch(frames, scenes.AROUND, VIEWS, PAIRS, ROWS, SEEN)
+    value, _ = training.answers_loss(model, training.said(model, tables, batch, 2), batch, LowerCache(llm, 2))
     alone = torch.zeros(())
     for index, (pair, row) in enumerate(zip(PAIRS, ROWS, strict=True)):
         frame = frames[row][None]

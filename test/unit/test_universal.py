@@ -34,7 +34,7 @@ def shares(values: Tensor) -> dict[str, Tensor]:
 
 def imagined(seed: int, truths=TRUTHS) -> tuple[Tensor, Tensor]:
     torch.manual_seed(seed)
-    return imagine_tokens(Facts.of(truths, scenes.AROUND)[torch.arange(len(truths))], np.random.default_rng(seed))
+    return imagine_tokens(Facts.of(truths, scenes.AROUND), np.random.default_rng(seed))
 
 
 @pytest.fixture
@@ -49,8 +49,9 @@ def model() -> Model:
 
 
 def train(model: Model, folder) -> None:
+    views = len(scenes.AROUND.cameras)
     tables = {
-        name: TokenTable(torch.randn(6, 4, one.shape["token_width"]).half(), torch.randn(6, 4, 3), torch.zeros(4))
+        name: TokenTable(torch.randn(6, views, one.shape["token_width"]).half(), torch.randn(6, views, 3), torch.arange(views))
         for name, one in model.connectors.items()
     }
     train_universal(model, tables, TRUTHS, scenes.AROUND, Schedule(2, 1e-2, warmup=1), (4, 3), folder, seed=1)
@@ -106,10 +107,11 @@ def test_what_it_is_sure_of_lies_where_something_is():
 
 def test_nobody_is_imagined_to_see_what_no_sensor_does_and_a_light_is_seen_by_some():
     hidden = scenes.thing("car", 9.0, 0.0, pixels={}, clear_pixels={}, returns=0, clear_returns=0)
-    facts = Facts.of([scenes.scene(hidden, light="red"), scenes.scene()], scenes.AROUND)
+    lit = scenes.scene(hidden, light="red")
+    facts = Facts.of([lit, scenes.scene()], scenes.AROUND)
     assert facts.there.sum(1).tolist() == [1, 0] and facts.lights[0, 0] and CLASSES[facts.labels[0, 0, 0]] == "red light"
     torch.manual_seed(0)
-    values, places = imagine_tokens(facts[torch.zeros(2000, dtype=torch.int64)], np.random.default_rng(0))
+    values, places = imagine_tokens(Facts.of([lit] * 2000, scenes.AROUND), np.random.default_rng(0))
     single = places[..., 2] > 0
     red = single * values[..., 1] * (shares(values)["class"][..., CLASSES.index("red light")] > 0.9)
     assert 0.05 < (red.sum(1) > 0.9).float().mean() < 0.35, "in one cell, or in one of two"
