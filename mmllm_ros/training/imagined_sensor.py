@@ -28,9 +28,9 @@ from .targets import ABSENT, MIN_LIGHT_PIXELS, MIN_PIXELS, MIN_RETURNS, label_of
 
 TOKEN_WIDTH = 1 + ATTRIBUTES
 """Read-outs, and one number that says nothing: a token needs a feature."""
-OBJECTS, SECTORS = (8, 40), (4, 16)
+OBJECTS, SECTORS = (12, 48), (4, 16)
 """So many tokens an imagined encoder has."""
-REACH, WIDTH = (15.0, 60.0), (0.4, math.pi)
+REACH, WIDTH = (20.0, 60.0), (0.4, math.pi)
 """How far it sees [m], and how far to each side [rad]."""
 FINDS, READS = (2.0, 7.0), (1.0, 7.0)
 """How clearly it tells an object from none, and what kind it is; each thing half to one and a half times as clearly."""
@@ -40,12 +40,14 @@ UNREAD = {"class": 1 / 8, "status": 1 / 4, "colour": 1 / 2}
 """How often it does not read a group at all."""
 ALL_AROUND, SEES_LIGHTS, FLAT = 0.5, 0.3, 0.5
 """How often it has no edge, sees traffic lights, knows no elevation."""
-LEAST_FOUND, HALVED = 0.6, 0.5
-"""The share of objects that the worst finds; and of those that lie in one of two cells, it is not sure in which."""
-PARTED = 0.0, 4.0
-"""How clearly it tells in which."""
+LEAST_FOUND = 0.7
+"""The share of objects that the worst finds."""
+CELLS, PARTED = 4, (0.5, 5.0)
+"""An object lies in one of so many cells; so clearly a sensor tells in which."""
+APART = 0.3, 1.5
+"""How far the cells lie from each other [m]."""
 TURN, SPREAD = math.radians(3.0), 0.1
-"""So much the worst err [rad, natural logarithm of the range], and a second cell lies so far beside."""
+"""So much the worst err [rad, natural logarithm of the range]."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,14 +89,16 @@ def imagine_tokens(facts: Facts, rng: np.random.Generator) -> tuple[Tensor, Tens
     half = torch.where(torch.rand(frames, 1) < ALL_AROUND, math.pi, _between(*WIDTH, frames))
     there = facts.there & (facts.places[..., 2] <= reach) & (wrapped(facts.places[..., 0] - heading).abs() <= half)
     there &= ~facts.lights | (torch.rand(frames, 1) < SEES_LIGHTS)
-    # What competes for tokens: things, a second cell of some, and places where nothing is, of which there are always enough.
+    # What competes for tokens: the cells of things, and places where nothing is, of which there are always enough.
     first = _blurred(facts.places, *(worst * torch.rand(frames, 1).square() for worst in (TURN, SPREAD)))
-    places = torch.cat([first, _anywhere(heading, half, reach, objects), _blurred(first, TURN, SPREAD)], dim=1)
+    apart = _between(*APART, frames) / first[..., 2].clamp(min=1.0)
+    beside = [_blurred(first, apart, apart) for _ in range(CELLS - 1)]
+    places = torch.cat([first, _anywhere(heading, half, reach, objects), *beside], dim=1)
     found = there & (torch.rand(there.shape) < _between(LEAST_FOUND, 1.0, frames))
     void = torch.zeros(frames, objects, dtype=torch.bool)
     labels = torch.cat([facts.labels, torch.full((*void.shape, len(SHARES)), ABSENT)], dim=1)
     values = _read(torch.cat([found, void], dim=1), labels) * torch.cat([there, ~void], dim=1)[..., None]
-    values = _halved(values, there.shape[1])
+    values = _parted(values, there.shape[1])
     chosen = values[..., 1].topk(objects, dim=1).indices[..., None]
     picked = [part.gather(1, chosen.expand(-1, -1, part.shape[-1])) for part in (values, places)]
     flat = torch.where(torch.rand(frames, 1, 1) < FLAT, places.new_tensor([1.0, 0.0, 1.0]), 1.0)
@@ -123,14 +127,14 @@ def _read(found: Tensor, labels: Tensor) -> Tensor:
     return torch.cat(shares, dim=-1)
 
 
-def _halved(values: Tensor, things: int) -> Tensor:
-    """Values [F, C, D] of which some of the first `things` tell of two cells, one of which has the middle; the others behind."""
+def _parted(values: Tensor, things: int) -> Tensor:
+    """Values [F, C, D] of which the first `things`, in whose cell the middle is, tell of further cells, too: those are put behind."""
     one, rest = values.split([things, values.shape[1] - things], dim=1)
-    clear = _between(*PARTED, len(one)) * (torch.rand(one.shape[:2]) < HALVED)
-    side = torch.where(torch.rand(clear.shape) < 0.5, 0.5, -0.5)
-    own = torch.where(clear > 0, (side * clear.square() + clear * torch.randn(clear.shape)).sigmoid(), 1.0)[..., None]
-    shares = [torch.cat([one[..., :1], part * one[..., 1:2], one[..., 2:]], dim=-1) for part in (own, 1 - own)]
-    return torch.cat([shares[0], rest, shares[1]], dim=1)
+    clear = (_between(*PARTED, len(one)) * (0.5 + torch.rand(one.shape[:2])))[..., None]
+    noise = torch.randn(*one.shape[:2], CELLS)
+    shares = (clear.square() * (torch.arange(CELLS) == 0) + clear * noise).softmax(-1)
+    first, *further = (torch.cat([one[..., :1], part * one[..., 1:2], one[..., 2:]], dim=-1) for part in shares.split(1, dim=-1))
+    return torch.cat([first, rest, *further], dim=1)
 
 
 def _pooled(values: Tensor, bearings: Tensor, heading: Tensor, half: Tensor, sectors: int) -> tuple[Tensor, Tensor]:
@@ -148,7 +152,7 @@ def _between(low: float, high: float, frames: int) -> Tensor:
     return low + (high - low) * torch.rand(frames, 1)
 
 
-def _blurred(places: Tensor, turn: Tensor | float, spread: Tensor | float) -> Tensor:
+def _blurred(places: Tensor, turn: Tensor, spread: Tensor) -> Tensor:
     bearing, elevation, distance = places.unbind(-1)
     bearing, elevation = (part + turn * torch.randn(part.shape) for part in (bearing, elevation))
     return torch.stack([wrapped(bearing), elevation, distance * (spread * torch.randn(distance.shape)).exp()], dim=-1)
