@@ -128,7 +128,7 @@ def _read(found: Tensor, labels: Tensor) -> Tensor:
 
 
 def _parted(values: Tensor, things: int) -> Tensor:
-    """Values [F, C, D] of which the first `things`, in whose cell the middle is, tell of further cells, too: those are put behind."""
+    """Values [F, C, D] of which the first `things`, whose cell has the middle, tell of further cells, too, put behind."""
     one, rest = values.split([things, values.shape[1] - things], dim=1)
     clear = (_between(*PARTED, len(one)) * (0.5 + torch.rand(one.shape[:2])))[..., None]
     noise = torch.randn(*one.shape[:2], CELLS)
