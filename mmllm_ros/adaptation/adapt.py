@@ -112,7 +112,7 @@ def adapt(
         inherits = heirs == learners.keys()
         # Lessons of sensors would teach an heir their mistakes; they are asked whether it sees what they see.
         vouched = inherits and all(rows.taught_by)
-        pace = AS_LEFT if vouched else GENTLE if inherits else USUAL
+        pace = AS_LEFT if vouched else USUAL if learners.keys() - heirs - model.connectors.keys() else GENTLE
         course = _course(folder / "course.json", request.budget, rows, validation, learners, meter, pace.passes)
         rate, limit = pace.learning_rate, request.budget.seconds
         learn(learners, rows, validation, course, rate, limit, folder, request.seed, meter, report)

@@ -52,8 +52,9 @@ class Pace:
 
 
 USUAL = Pace(1e-3, 16)
+"""Of a fresh connector."""
 GENTLE = Pace(5e-5, 10)
-"""Of an heir: a few hundred lessons at the usual pace unlearn more of what it was left than they teach."""
+"""Of one that has learned, an heir too: a few hundred lessons at the usual pace unlearn more of what it knows than they teach."""
 AS_LEFT = Pace(0.0, 0)
 """Of an heir whom sensors alone would teach: nothing trains."""
 
