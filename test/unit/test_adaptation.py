@@ -171,6 +171,15 @@ def test_a_loss_that_is_not_a_number_is_one_line_and_leaves_nothing_behind(witho
     assert "\n" not in str(caught.value) and not list(tmp_path.iterdir())
 
 
+def test_who_has_learned_does_not_train_at_the_pace_of_a_fresh_connector(without_lidar, learned, tmp_path, monkeypatch):
+    before = learned[0].model.connectors["lidar"].state_dict()
+    monkeypatch.setattr("mmllm_ros.adaptation.adapt.USUAL", Pace(1e30, 16))
+    after = adapt(learned[0].model, learned[2], Request(("lidar",)), tmp_path).model.connectors["lidar"].state_dict()
+    assert all((after[key] - value).abs().nan_to_num(0.0).max() < 0.05 for key, value in before.items())
+    with pytest.raises(BadInput, match="training stopped"):
+        adapt(without_lidar, learned[2], Request(("lidar",)), tmp_path)
+
+
 def test_a_full_disk_is_one_line(without_lidar, learned, tmp_path):
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))
