@@ -9,7 +9,7 @@ blocks, so that one set of weights serves any subset and any depth (modality dro
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -44,6 +44,10 @@ class TokenTable:
     values: Tensor
     places: Tensor
     sources: Tensor
+
+    def at(self, frames: Tensor) -> TokenTable:
+        """The tokens of `frames` [F] alone."""
+        return replace(self, values=self.values[frames], places=self.places[frames])
 
     def of(self, sources: Sequence[int]) -> TokenTable:
         """The tokens of these sources alone."""
@@ -96,21 +100,21 @@ def _for_rows(latent: Latent, packed: Packed, seen: Tensor) -> Latent:
     return latent.of_rows(packed.frames, gate.masked_fill(absent[..., None], -torch.inf))
 
 
-def heard(connector: Connector, table: TokenTable, frames: Tensor) -> tuple[Tensor, Tensor]:
-    """What `connector` hears of `frames` [F], on its device: values [F, T, D] and places [F, T, 3]."""
+def heard(connector: Connector, table: TokenTable) -> tuple[Tensor, Tensor]:
+    """What `connector` hears, on its device: values [F, T, D] and places [F, T, 3]."""
     device = next(connector.parameters()).device
-    return table.values[frames].to(device).float(), table.places[frames].to(device)
+    return table.values.to(device).float(), table.places.to(device)
 
 
 def said(model: Model, tables: Mapping[str, TokenTable], batch: Batch, depth: int) -> dict[str, Bank]:
     """What the connectors make of a batch's frames, as far as it hears them, for `depth` of the last blocks, by modality."""
     banks = {}
     for modality, table in tables.items():
-        connector = model.connectors[modality]
+        connector, table = model.connectors[modality], table.at(batch.frames)
         if modality == "camera":
             table = table.of(batch.views)
         sources, linked = table.sources.to(model.llm.device), min(depth, len(connector.heads))
-        banks[modality] = connector(*heard(connector, table, batch.frames), linked_blocks=linked, sources=sources)
+        banks[modality] = connector(*heard(connector, table), linked_blocks=linked, sources=sources)
     return banks
 
 

@@ -107,7 +107,7 @@ def imitation_loss(
     total = torch.zeros(())
     for modality, told in said.items():
         connector, table = model.connectors[modality], tables[modality]
-        values, places = heard(connector, table, frames)
+        values, places = heard(connector, table.at(frames))
         row = torch.tensor([index for index, one in enumerate(told) for _ in one.tokens])
         token = torch.tensor([token for one in told for token in one.tokens])
         speaks = torch.zeros(values.shape[:2])
