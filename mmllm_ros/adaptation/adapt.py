@@ -106,13 +106,13 @@ def adapt(
         widths = {modality: rows.tokens[modality][0].shape[-1] for modality in request.modalities}
         torch.manual_seed(request.seed)
         learners = nn.ModuleDict({m: _begin(model, rows, m, widths[m], meter) for m in request.modalities})
-        newcomers = learners.keys() - model.connectors.keys()
         # Of newcomers, only an heir reads read-outs.
-        heirs = {m for m in newcomers if learners[m].readouts}
+        heirs = {m for m, connector in learners.items() if connector.readouts and m not in model.connectors}
         rows.listen(learners.keys() - heirs)
+        inherits = heirs == learners.keys()
         # Lessons of sensors would teach an heir their mistakes; they are asked whether it sees what they see.
-        vouched = heirs == learners.keys() and all(rows.taught_by)
-        pace = AS_LEFT if vouched else USUAL if newcomers - heirs else GENTLE
+        vouched = inherits and all(rows.taught_by)
+        pace = AS_LEFT if vouched else USUAL if learners.keys() - heirs - model.connectors.keys() else GENTLE
         course = _course(folder / "course.json", request.budget, rows, validation, learners, meter, pace.passes)
         rate, limit = pace.learning_rate, request.budget.seconds
         learn(learners, rows, validation, course, rate, limit, folder, request.seed, meter, report)
