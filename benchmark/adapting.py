@@ -21,15 +21,15 @@ import numpy as np
 import torch
 
 from mmllm_ros.adaptation.job import Job
-from mmllm_ros.adaptation.lessons import Labelled
+from mmllm_ros.adaptation.samples import Labelled
 from mmllm_ros.adaptation.scenarios import FIRST_LESSON
 from mmllm_ros.adaptation.state import State
 from mmllm_ros.assistant import Assistant
 from mmllm_ros.config import LlmConfig
+from mmllm_ros.datasets.simulated import Asked, simulated
 from mmllm_ros.encoders import load_encoder
 from mmllm_ros.model import Model
-from mmllm_ros.nodes.training import Training
-from mmllm_ros.question_sets import Asked, simulated
+from mmllm_ros.nodes.answering.training_process import Training
 from mmllm_ros.resources import default_model
 from mmllm_ros.rig import load_rig
 

@@ -22,8 +22,8 @@ from rich.console import Console
 from torch import Tensor
 from transformers import OPTConfig, OPTForCausalLM, ViTConfig, ViTModel
 
+from mmllm_ros.latent.attention_adapter import attach, plugged
 from mmllm_ros.latent.connector import Connector
-from mmllm_ros.latent.port import attach, plugged
 from mmllm_ros.training.lower_cache import LowerCache
 from mmllm_ros.training.packing import pack, packed_loss
 

@@ -19,17 +19,17 @@ import numpy as np
 import torch
 from rich.progress import track
 
-from mmllm_ros.baselines import oracle, per_type
+from mmllm_ros.datasets.simulated import asked_drive
 from mmllm_ros.datatypes import Question
+from mmllm_ros.metrics.baselines import oracle, per_type
 from mmllm_ros.model import Model
-from mmllm_ros.question_sets import asked_drive
 from mmllm_ros.resources import default_model
 from mmllm_ros.rig import Rig, load_rig
-from mmllm_ros.simulator.description import OBSERVERS
+from mmllm_ros.simulator.questions.text_description import OBSERVERS
 from mmllm_ros.simulator.splits import scene_seed
 from mmllm_ros.training.packing import wrong_questions
-from mmllm_ros.training.phrases import phrase_states, write_scene
 from mmllm_ros.training.text import readings
+from mmllm_ros.training.text_scenes import phrase_states, write_scene
 
 
 @torch.inference_mode()

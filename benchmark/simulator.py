@@ -21,7 +21,7 @@ from rich.console import Console
 
 from mmllm_ros.rig import Rig, load_rig
 from mmllm_ros.simulator.drive import Drive
-from mmllm_ros.simulator.questions import ask
+from mmllm_ros.simulator.questions.question_maker import ask
 
 CONTEXTS = ("day", "night", "fog", "rain", "glare")
 FRAMES = 4

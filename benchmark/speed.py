@@ -23,10 +23,10 @@ from rich.table import Table
 
 from mmllm_ros.assistant import Assistant
 from mmllm_ros.config import LlmConfig
-from mmllm_ros.context.signals import camera_signals, imu_signals, lidar_signals
+from mmllm_ros.context.health_signals import camera_signals, imu_signals, lidar_signals
+from mmllm_ros.datasets.simulated import simulated
 from mmllm_ros.encoders import load_encoder
 from mmllm_ros.model import Model
-from mmllm_ros.question_sets import simulated
 from mmllm_ros.resources import default_model
 from mmllm_ros.rig import Rig, load_rig
 from mmllm_ros.simulator.drive import Drive

@@ -39,7 +39,7 @@ from mmllm_ros.srv import Ask, SetModality
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rich.console import Console
 
-from mmllm_ros.nodes import qos
+from mmllm_ros.nodes.ros_support import qos
 
 QUESTIONS = {"camera": "Are there any cars?", "lidar": "Are there any cars?", "imu": "Am I moving?"}
 """By modality one whose answer rests on it."""

@@ -15,9 +15,9 @@ from rich.table import Table
 
 from mmllm_ros.rig import load_rig
 from mmllm_ros.simulator.drive import Drive
-from mmllm_ros.simulator.scene_graph import SceneGraph
+from mmllm_ros.simulator.questions.scene_graph import SceneGraph
 from mmllm_ros.simulator.splits import scene_seed
-from mmllm_ros.simulator.weather import CONTEXTS
+from mmllm_ros.simulator.world.weather import CONTEXTS
 
 SETTLE = 3.0
 

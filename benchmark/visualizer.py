@@ -33,15 +33,15 @@ from rich.table import Table
 from sensor_msgs.msg import Image, PointCloud2
 from visualization_msgs.msg import MarkerArray
 
-from mmllm_ros.context.signals import camera_signals, imu_signals, lidar_signals
+from mmllm_ros.context.health_signals import camera_signals, imu_signals, lidar_signals
 from mmllm_ros.datatypes import MODALITIES, NANOSECONDS, Answer, Evidence, Health, Plan
-from mmllm_ros.frames import shifted
-from mmllm_ros.nodes import qos
-from mmllm_ros.nodes.messages import answer_to_message, health_to_message, plan_to_message
-from mmllm_ros.nodes.newest import NewestSubscription
-from mmllm_ros.nodes.recorded_topics import message_class
+from mmllm_ros.io.frames import shifted
+from mmllm_ros.io.serialization import Serializer
+from mmllm_ros.nodes.ros_support import qos
+from mmllm_ros.nodes.ros_support.latest_message import LatestMessageSubscription
+from mmllm_ros.nodes.ros_support.messages import answer_to_message, health_to_message, plan_to_message
+from mmllm_ros.nodes.sources.recorded_topics import message_class
 from mmllm_ros.rig import load_rig
-from mmllm_ros.serialized import Serializer
 from mmllm_ros.simulator.drive import Drive
 
 LIMIT = 0.10
@@ -88,7 +88,7 @@ class Robot(Node):
 
 def share(robot: Robot, process: psutil.Process, looked_at: list[str], seconds: float) -> float:
     """CPU seconds of `process` a second while `looked_at` topics are subscribed to."""
-    looking = [NewestSubscription(robot, TOPICS[name], f"mmllm/{name}") for name in looked_at]
+    looking = [LatestMessageSubscription(robot, TOPICS[name], f"mmllm/{name}") for name in looked_at]
     _send(robot, 4.0)  # found by DDS, first pictures drawn
     before, started = process.cpu_times(), time.monotonic()
     _send(robot, seconds)

@@ -19,12 +19,12 @@ from pathlib import Path
 import numpy as np
 from rich.progress import track
 
+from mmllm_ros.datasets.simulated import asked_drive
 from mmllm_ros.model import Model
-from mmllm_ros.question_sets import asked_drive
 from mmllm_ros.resources import default_model
 from mmllm_ros.rig import load_rig
-from mmllm_ros.simulator.programs import parse, run
-from mmllm_ros.simulator.scene_graph import SceneGraph
+from mmllm_ros.simulator.questions.programs import parse, run
+from mmllm_ros.simulator.questions.scene_graph import SceneGraph
 from mmllm_ros.simulator.splits import scene_seed
 
 

@@ -11,12 +11,12 @@ from threading import Lock
 import numpy as np
 
 from .config import LlmConfig
-from .context.choice import Choice
-from .context.per_question import PerQuestion
+from .context.modality_selection import Choice
+from .context.per_question import PerQuestionPolicy
 from .datatypes import NANOSECONDS, Answer, BadInput, Evidence, Plan, Tokens
+from .latent.attention_adapter import LatentCache
 from .latent.connector import merge
-from .latent.greedy import Cancelled
-from .latent.port import Bank
+from .latent.generation import Cancelled
 from .model import Model
 
 __all__ = ["Assistant", "Cancelled", "check_question"]
@@ -40,7 +40,7 @@ class Assistant:
         model: Model,
         config: LlmConfig,
         now: Callable[[], int],
-        policy: PerQuestion | None = None,
+        policy: PerQuestionPolicy | None = None,
         encode: Callable[[Sequence[str], float], None] | None = None,
     ) -> None:
         self.model = model
@@ -51,7 +51,7 @@ class Assistant:
         self._lock = Lock()
         self._newest: dict[tuple[str, str], Tokens] = {}
         self._plan: Plan | None = None
-        self._latents: dict[str, tuple[tuple[Tokens, ...], int, str, Bank]] = {}
+        self._latents: dict[str, tuple[tuple[Tokens, ...], int, str, LatentCache]] = {}
 
     def put(self, tokens: Tokens) -> None:
         """Keep `tokens` as the newest of their source; a late message of an older frame is passed over. Raises BadInput."""
@@ -185,7 +185,7 @@ class Assistant:
             return f"stamped {-age:.1f} s in the future: is its clock synchronised?"
         return f"too old: {age:.1f} s, at most {self.config.max_age:g} s count"
 
-    def _bank(self, used: list[Tokens], linked_blocks: int) -> Bank:
+    def _bank(self, used: list[Tokens], linked_blocks: int) -> LatentCache:
         """Latents of the readings; those of a modality are kept until one of its readings changes."""
         wanted = self.config.linked_blocks or linked_blocks or self.model.linked_blocks
         linked = min(wanted, self.model.linked_blocks)

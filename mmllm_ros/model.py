@@ -19,17 +19,17 @@ from torch import Tensor, nn
 
 from .datatypes import BadInput, Tokens
 from .device import resolve_device
+from .io.weights import load_weights, save_weights
 from .latent import checkpoint
+from .latent.answer_trie import AnswerTrie
+from .latent.attention_adapter import LatentCache
 from .latent.checkpoint import HUB_NAME
 from .latent.connector import Connector, merge
-from .latent.decoder import decoder_blocks
-from .latent.greedy import Cancelled, continue_text
-from .latent.lower import can_split, full_pass, lower_states, upper
+from .latent.decoder_blocks import decoder_blocks
+from .latent.generation import Cancelled, continue_text
 from .latent.manifest import LLM_FOLDER, Manifest, one_line, read_json
-from .latent.port import Bank
 from .latent.prompt import Prompt
-from .latent.trie import AnswerTrie
-from .weights import load_weights, save_weights
+from .latent.split_forward import can_split, full_pass, lower_states, upper
 
 KEPT_TEXTS = 256
 """Texts whose lower-block states are kept, the least recently asked goes first."""
@@ -111,7 +111,7 @@ class Model:
         except (TypeError, ValueError, RuntimeError) as error:
             raise BadInput(f"{folder / 'config.json'} cannot be used: {one_line(error)}") from error
         model._folder, model.revision = folder, checkpoint.model_revision(folder)
-        model.universal = checkpoint.load_universal(folder, llm, revision)
+        model.universal = checkpoint.load_modality_agnostic(folder, llm, revision)
         return model
 
     def variant(self, connectors: Mapping[str, Connector], encoder_revisions: Mapping[str, str]) -> Model:
@@ -144,7 +144,7 @@ class Model:
         if not link and self._folder and (self._folder / "encoders").is_dir() and self._folder.resolve() != folder.resolve():
             shutil.copytree(self._folder / "encoders", folder / "encoders", dirs_exist_ok=True)
         if self.universal and not (link and self._folder):
-            checkpoint.save_universal(self.universal, folder, self._llm_revision)
+            checkpoint.save_modality_agnostic(self.universal, folder, self._llm_revision)
         save_weights(self.connectors, folder / "connectors.safetensors")
         Manifest(
             name=self.name,
@@ -176,7 +176,7 @@ class Model:
         return merge(self.banks(tokens, linked_blocks))
 
     @torch.inference_mode()
-    def banks(self, tokens: Sequence[Tokens], linked_blocks: int | None = None) -> dict[str, Bank]:
+    def banks(self, tokens: Sequence[Tokens], linked_blocks: int | None = None) -> dict[str, LatentCache]:
         """What `latents` merges: a bank for each modality, which can be kept until one of its tokens changes. Raises BadInput."""
         for item in tokens:
             if item.modality not in self.connectors:
@@ -195,7 +195,7 @@ class Model:
         return banks
 
     @torch.inference_mode()
-    def score(self, question: str, bank: Bank) -> Scored:
+    def score(self, question: str, bank: LatentCache) -> Scored:
         """The most probable answer of `answers` in one forward pass, exactly (trie.py). Raises BadInput.
 
         A question with a word that the tokenizer does not know is answered by saying so, with confidence 0.
@@ -213,7 +213,7 @@ class Model:
     def generate(
         self,
         question: str,
-        bank: Bank,
+        bank: LatentCache,
         max_new_tokens: int = 16,
         on_text: Callable[[str], None] | None = None,
         cancelled: Callable[[], bool] | None = None,
@@ -224,7 +224,7 @@ class Model:
     def answer(
         self,
         question: str,
-        bank: Bank,
+        bank: LatentCache,
         on_text: Callable[[str], None] | None = None,
         cancelled: Callable[[], bool] | None = None,
     ) -> Scored:
@@ -238,7 +238,7 @@ class Model:
             on_text(scored.answer)
         return scored
 
-    def _free_text(self, question: str, bank: Bank, limit: int, *watchers) -> Scored:
+    def _free_text(self, question: str, bank: LatentCache, limit: int, *watchers) -> Scored:
         if outside := self._outside(question):
             return outside
         ids = self._question_ids(question, room=limit)
@@ -258,7 +258,7 @@ class Model:
             raise BadInput(f"the question is {len(ids)} tokens long, model {self.name} reads at most {limit} with the answer")
         return ids
 
-    def _logits(self, ids: list[int], prompt: int, bank: Bank) -> Tensor:
+    def _logits(self, ids: list[int], prompt: int, bank: LatentCache) -> Tensor:
         """Logits [slots, vocabulary] of the packed sequence; blocks below those that `bank` links are computed once per text."""
         device = self.llm.device
         positions, places, mask = (

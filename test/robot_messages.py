@@ -12,8 +12,8 @@ from sensor_msgs.msg import Image, PointCloud2, PointField
 
 from mmllm_ros.datatypes import Answer as PlainAnswer
 from mmllm_ros.datatypes import Evidence, Health, Plan
-from mmllm_ros.nodes import qos
-from mmllm_ros.nodes.messages import answer_to_message, header, health_to_message, plan_to_message
+from mmllm_ros.nodes.ros_support import qos
+from mmllm_ros.nodes.ros_support.messages import answer_to_message, header, health_to_message, plan_to_message
 
 RED = (200, 10, 10)
 

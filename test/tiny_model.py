@@ -12,13 +12,13 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from mmllm_ros.encoders import CameraEncoder, ImuEncoder, LidarEncoder
 from mmllm_ros.encoders.proposals import ATTRIBUTES
-from mmllm_ros.inherit import heir
+from mmllm_ros.latent.attention_adapter import attach
 from mmllm_ros.latent.checkpoint import UNIVERSAL
 from mmllm_ros.latent.connector import Connector
 from mmllm_ros.latent.manifest import Manifest
-from mmllm_ros.latent.port import attach
 from mmllm_ros.model import Model
 from mmllm_ros.rig import load_rig
+from mmllm_ros.training.warm_start import warm_started
 
 NUMBERS = [str(i) for i in range(11)]
 ANSWERS = [*NUMBERS, "yes", "no", "car", "truck", "bus", "traffic cone", "traffic light", "moving", "not moving", "red", "green"]
@@ -76,6 +76,6 @@ def make_tiny_model(folder: Path, seed: int = 0, rig: str = "front") -> Path:
         revisions[encoder.modality] = encoder.revision
     manifest = Manifest(name="tiny", answers=ANSWERS, encoder_revisions=revisions)
     model = Model(llm, tokenizer, manifest, connectors)
-    model.universal = heir(model, connectors["camera"], UNIVERSAL, ATTRIBUTES + 1)
+    model.universal = warm_started(model, connectors["camera"], UNIVERSAL, ATTRIBUTES + 1)
     model.save(folder)
     return folder

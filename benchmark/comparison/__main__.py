@@ -25,7 +25,7 @@ from report import plot, summary, table
 from rich.console import Console
 from rivals import Rival, make_rivals
 
-from mmllm_ros.baselines import per_type
+from mmllm_ros.metrics.baselines import per_type
 from mmllm_ros.resources import default_model
 from mmllm_ros.rig import load_rig
 from mmllm_ros.training.loop import Schedule, fit

@@ -27,22 +27,22 @@ from rivals import Insertion, Published, Rival, from_the_bottom
 from torch import Tensor, nn
 
 from mmllm_ros.adaptation.adapt import Progress, Request, adapt
-from mmllm_ros.adaptation.budget import Budget, choose, trial
-from mmllm_ros.adaptation.learn import learn
-from mmllm_ros.adaptation.lessons import Labelled, Lesson, split, usable
-from mmllm_ros.adaptation.meter import Meter
-from mmllm_ros.adaptation.rows import Rows
+from mmllm_ros.adaptation.cost_meter import Meter
+from mmllm_ros.adaptation.sample_tensors import SampleTensors
+from mmllm_ros.adaptation.samples import Labelled, LabelledSample, split, usable
 from mmllm_ros.adaptation.scenarios import FIRST_LESSON, PER_MOMENT
+from mmllm_ros.adaptation.training_plan import Budget, choose, trial
+from mmllm_ros.adaptation.training_run import learn
+from mmllm_ros.datasets.simulated import simulated
 from mmllm_ros.encoders import load_encoder
-from mmllm_ros.inherit import fresh, twin
-from mmllm_ros.latent.decoder import decoder_blocks
-from mmllm_ros.latent.port import Bank
+from mmllm_ros.latent.attention_adapter import LatentCache
+from mmllm_ros.latent.decoder_blocks import decoder_blocks
 from mmllm_ros.model import Model
-from mmllm_ros.question_sets import simulated
 from mmllm_ros.resources import default_model
 from mmllm_ros.rig import load_rig
 from mmllm_ros.training.lower_cache import LowerCache
 from mmllm_ros.training.packing import Packed
+from mmllm_ros.training.warm_start import fresh, twin
 
 NEWCOMER = "lidar"
 
@@ -67,10 +67,10 @@ class Blocks(nn.Module):
         self.blocks = decoder_blocks(llm)
 
 
-class Lessons(Rows):
+class Lessons(SampleTensors):
     """Lessons for the newcomer. Where `below`, it changes what the lower blocks of the LLM see: no state of theirs is kept."""
 
-    def __init__(self, model: Model, lessons: Sequence[Lesson], below: bool = False) -> None:
+    def __init__(self, model: Model, lessons: Sequence[LabelledSample], below: bool = False) -> None:
         super().__init__(model, lessons, (NEWCOMER,))
         if below:
             # Siblings speak above; what enters below is not like it.
@@ -81,21 +81,21 @@ class Lessons(Rows):
 class Inserted(Lessons):
     """The newcomer's tokens stand before the text as words; the others' latents are heard by the text as ever."""
 
-    def __init__(self, model: Model, lessons: Sequence[Lesson]) -> None:
+    def __init__(self, model: Model, lessons: Sequence[LabelledSample]) -> None:
         super().__init__(model, lessons, below=True)
         self.texts = self
 
-    def banks(self, learning: Mapping[str, nn.Module], moments: Tensor, depth: int) -> dict[str, Bank]:
+    def banks(self, learning: Mapping[str, nn.Module], moments: Tensor, depth: int) -> dict[str, LatentCache]:
         banks = super().banks(learning, moments, depth)
         self.before = banks.pop(NEWCOMER)
         return banks
 
-    def logits(self, packed: Packed, bank: Bank) -> Tensor:
+    def logits(self, packed: Packed, bank: LatentCache) -> Tensor:
         """What LowerCache would give."""
         return from_the_bottom(self.model.llm, packed, self.before[packed.frames], bank)
 
 
-def learners_of(name: str, model: Model, width: int) -> tuple[Callable[..., Rows], nn.ModuleDict, float]:
+def learners_of(name: str, model: Model, width: int) -> tuple[Callable[..., SampleTensors], nn.ModuleDict, float]:
     """How lessons are read in a row, what trains, and how fast."""
     widths, below = {NEWCOMER: width}, partial(Lessons, below=True)
     if name == "token insertion":
@@ -114,7 +114,9 @@ OURS = {"ours": Budget(), "ours, 4.5e11 FLOPs at most": Budget(flops=4.5e11)}
 ROWS = (*OURS, "a new connector", "token insertion", "mPnP as published", "full fine-tuning")
 
 
-def run(name: str, model: Model, lessons: Sequence[Lesson], test: Sequence[Lesson], passes: int, seed: int) -> dict:
+def run(
+    name: str, model: Model, lessons: Sequence[LabelledSample], test: Sequence[LabelledSample], passes: int, seed: int
+) -> dict:
     """One row: its learning curve on the test questions, and what it cost."""
     curve: list[dict[str, float]] = []
     kind = Lessons
@@ -213,7 +215,10 @@ def main() -> None:
         runs.append(run(name, model, lessons, test, arguments.passes, arguments.seed))
         Console().print(f"{name}: {100 * runs[-1]['accuracy']:.1f} %, {runs[-1]['seconds']:.0f} s")
     report = {"revision": full.revision, "lessons": len(lessons), "test_questions": len(test)}
-    report |= {"full": Rows(full, test, ()).examine({}, 0)[1], "before": Rows(full, before, ()).examine({}, 0)[1]}
+    report |= {
+        "full": SampleTensors(full, test, ()).examine({}, 0)[1],
+        "before": SampleTensors(full, before, ()).examine({}, 0)[1],
+    }
     report["rows"] = [{**one, "helps": helps(one, report["before"])} for one in runs]
     show(report, Console(width=160))
     for path in (arguments.json, arguments.plot):

@@ -13,8 +13,8 @@ from data import Asked, World
 from rivals import CrossAttention, Insertion, Ours, Published, Rival
 from torch import Tensor
 
-from mmllm_ros.flops import counted
-from mmllm_ros.latent.decoder import decoder_blocks
+from mmllm_ros.latent.decoder_blocks import decoder_blocks
+from mmllm_ros.metrics.flops import counted
 from mmllm_ros.training.loop import fast
 from mmllm_ros.training.packing import packed_loss
 

@@ -16,7 +16,7 @@ from mmllm_ros.datatypes import Question
 from mmllm_ros.encoders import load_encoder
 from mmllm_ros.model import Model
 from mmllm_ros.rig import Rig
-from mmllm_ros.simulator.questions import ask
+from mmllm_ros.simulator.questions.question_maker import ask
 from mmllm_ros.simulator.truth import SceneTruth
 from mmllm_ros.training.connectors import TokenTable, encode_all
 from mmllm_ros.training.packing import Packed, Pair, pack

@@ -16,10 +16,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers import DynamicCache
 
+from mmllm_ros.latent.attention_adapter import Latent, LatentCache
 from mmllm_ros.latent.connector import PLACE_WIDTH, Connector, merge, place_features
-from mmllm_ros.latent.decoder import FrozenProjections, decoder_blocks
-from mmllm_ros.latent.lower import upper
-from mmllm_ros.latent.port import Bank, Latent
+from mmllm_ros.latent.decoder_blocks import FrozenProjections, decoder_blocks
+from mmllm_ros.latent.split_forward import upper
 from mmllm_ros.training.lower_cache import LowerCache
 from mmllm_ros.training.packing import Packed
 
@@ -91,7 +91,7 @@ class Ours(Rival):
             bank = {**zeros_below(bank, self.first), **bank}
         return bank
 
-    def read(self, packed: Packed, sight: Bank) -> Tensor:
+    def read(self, packed: Packed, sight: LatentCache) -> Tensor:
         return self.texts.logits(packed, rows_of(sight, packed))
 
 
@@ -129,7 +129,7 @@ class Published(Rival):
         bank = {self.first + i: scaled(shared, factor) for i, factor in enumerate(self.linker.sigmoid())}
         return {**zeros_below(bank, self.first), **bank}
 
-    def read(self, packed: Packed, sight: Bank) -> Tensor:
+    def read(self, packed: Packed, sight: LatentCache) -> Tensor:
         return self.texts.logits(packed, rows_of(sight, packed))
 
 
@@ -204,7 +204,7 @@ class GatedLayer(nn.Module):
         return hidden + self.gates[1].tanh() * self.feed(self.norms[2](hidden))
 
 
-def from_the_bottom(llm: nn.Module, packed: Packed, before: Tensor, bank: Bank) -> Tensor:
+def from_the_bottom(llm: nn.Module, packed: Packed, before: Tensor, bank: LatentCache) -> Tensor:
     """Logits of `packed` with word embeddings [R, n, d_model] before each row's text, every block computed; only the text hears
     the bank."""
     hidden = torch.cat([before, llm.model.embed_tokens(packed.ids).to(before.dtype)], 1)
@@ -231,14 +231,14 @@ def scaled(latent: Latent, factor: Tensor) -> Latent:
     return Latent(latent.key * factor, latent.value * factor, torch.zeros_like(latent.log_gate))
 
 
-def zeros_below(bank: Bank, first: int) -> dict[int, Latent]:
+def zeros_below(bank: LatentCache, first: int) -> dict[int, Latent]:
     """Zero K/V for every block below `first`."""
     shape = next(iter(bank.values()))
     zero = Latent(*(torch.zeros_like(part) for part in (shape.key, shape.value, shape.log_gate)))
     return dict.fromkeys(range(first), zero)
 
 
-def rows_of(bank: Bank, packed: Packed) -> dict[int, Latent]:
+def rows_of(bank: LatentCache, packed: Packed) -> dict[int, Latent]:
     """The latents of each row's frame."""
     frames = packed.frames
     return {block: part.of_rows(frames, part.log_gate[frames]) for block, part in bank.items()}

@@ -20,15 +20,15 @@ from safetensors import SafetensorError
 from torch import nn
 
 from ..datatypes import BadInput
-from ..inherit import can_inherit, fresh, heir, twin
 from ..latent.connector import Connector
 from ..model import Model
-from .budget import AS_LEFT, GENTLE, USUAL, Budget, Course, choose
-from .learn import Progress, Report, learn, resumed
-from .lessons import Lesson, split, usable
-from .meter import Meter, peak_mb
-from .rows import Rows
-from .verdict import by_answers, by_teachers
+from ..training.warm_start import can_warm_start, fresh, twin, warm_started
+from .acceptance_test import by_answers, by_teachers
+from .cost_meter import Meter, peak_mb
+from .sample_tensors import SampleTensors
+from .samples import LabelledSample, split, usable
+from .training_plan import AS_LEFT, GENTLE, USUAL, Budget, TrainingPlan, choose
+from .training_run import Progress, Report, learn, resumed
 
 __all__ = ["Outcome", "Progress", "Request", "adapt"]
 
@@ -68,13 +68,13 @@ class Outcome:
     seconds: float
     flops: float
     peak_memory_mb: float
-    estimate: Course
+    estimate: TrainingPlan
     lessons: int
 
 
 def adapt(
     model: Model,
-    lessons: Sequence[Lesson],
+    lessons: Sequence[LabelledSample],
     request: Request,
     folder: Path,
     report: Report = lambda progress, learners: None,
@@ -102,7 +102,9 @@ def adapt(
     with _one_line_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
         meter = resumed(folder)
-        rows, validation = meter.counted(lambda: (Rows(model, train, request.modalities), Rows(model, held, request.modalities)))
+        rows, validation = meter.counted(
+            lambda: (SampleTensors(model, train, request.modalities), SampleTensors(model, held, request.modalities))
+        )
         widths = {modality: rows.tokens[modality][0].shape[-1] for modality in request.modalities}
         torch.manual_seed(request.seed)
         learners = nn.ModuleDict({m: _begin(model, rows, m, widths[m], meter) for m in request.modalities})
@@ -128,16 +130,16 @@ def adapt(
     return Outcome(adapted, verdict.better, verdict.message, *figures, course, len(kept))
 
 
-def _begin(model: Model, rows: Rows, modality: str, width: int, meter: Meter) -> Connector:
+def _begin(model: Model, rows: SampleTensors, modality: str, width: int, meter: Meter) -> Connector:
     """What the training of `modality` starts from: its own connector, or for a newcomer the better of a fresh one and an heir.
 
     Where sensors alone teach it is an heir: their lessons would prefer one who knows nothing to one who knows better.
     """
     if modality in model.connectors:
         return twin(model, model.connectors[modality])
-    if not can_inherit(model.universal, width):
+    if not can_warm_start(model.universal, width):
         return fresh(model, modality, width)
-    candidates = [heir(model, model.universal, modality, width)]
+    candidates = [warm_started(model, model.universal, modality, width)]
     if all(rows.taught_by):
         return candidates[0]
     candidates.append(fresh(model, modality, width))
@@ -146,17 +148,17 @@ def _begin(model: Model, rows: Rows, modality: str, width: int, meter: Meter) ->
 
 
 def _course(
-    path: Path, budget: Budget, rows: Rows, validation: Rows, learners: nn.ModuleDict, meter: Meter, passes: int
-) -> Course:
+    path: Path, budget: Budget, rows: SampleTensors, validation: SampleTensors, learners: nn.ModuleDict, meter: Meter, passes: int
+) -> TrainingPlan:
     """The course of a training that was cut off, else one that fits the budget."""
     if path.is_file():
-        return Course(**json.loads(path.read_text()))
+        return TrainingPlan(**json.loads(path.read_text()))
     course = choose(budget, rows, validation, learners, meter, passes)
     course.write(path)
     return course
 
 
-def _digest(model: Model, lessons: Sequence[Lesson], request: Request) -> str:
+def _digest(model: Model, lessons: Sequence[LabelledSample], request: Request) -> str:
     """Names this very training: model, lessons and request."""
     digest = hashlib.sha256(json.dumps([model.name, model.prompt.template, asdict(request)]).encode())
     for value in model.connectors.state_dict().values():

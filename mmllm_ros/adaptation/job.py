@@ -12,9 +12,9 @@ from ..encoders import load_encoder
 from ..model import Model
 from ..rig import load_rig
 from .adapt import Progress, Request, adapt
-from .budget import Budget
-from .lessons import Labelled, Lesson
+from .samples import Labelled, LabelledSample
 from .state import State
+from .training_plan import Budget
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ def run(job: Job, report: Callable[[Progress], None]) -> Result:
     )
 
 
-def _lessons(job: Job, state: State, model: Model) -> list[Lesson]:
+def _lessons(job: Job, state: State, model: Model) -> list[LabelledSample]:
     if not job.recording:
         return state.lessons.lessons()
     rig, folder = load_rig(job.rig), Path(job.model)

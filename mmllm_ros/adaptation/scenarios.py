@@ -15,16 +15,16 @@ from pathlib import Path
 import matplotlib
 from torch import nn
 
-from ..baselines import majority, ngram
+from ..datasets.simulated import Asked, simulated
 from ..datatypes import Question
 from ..encoders import Encoder, load_encoder
+from ..metrics.baselines import majority, ngram
 from ..model import Model
-from ..question_sets import Asked, simulated
 from ..rig import Rig
+from .acceptance_test import accuracy
 from .adapt import Outcome, Progress, Request, adapt
-from .lessons import Labelled, Lesson, SelfTaught
-from .rows import Rows
-from .verdict import accuracy
+from .sample_tensors import SampleTensors
+from .samples import Labelled, LabelledSample, SelfTaught
 
 matplotlib.use("Agg")
 from matplotlib import pyplot
@@ -97,7 +97,7 @@ def measure(
     if scenario.trusted:
         lessons = SelfTaught(before, asked, scenario.trusted, CONFIDENT).lessons()
     test = Labelled(tested).lessons()
-    sheet = Rows(before, test, request.modalities)
+    sheet = SampleTensors(before, test, request.modalities)
     curve: list[dict[str, float]] = []
 
     def report(progress: Progress, learners: nn.ModuleDict) -> None:
@@ -111,7 +111,7 @@ def measure(
     return Measured(_figures(name, outcome, accuracy(before, test, ()), accuracy(full, whole, ()), blind, test), curve)
 
 
-def _figures(name: str, outcome: Outcome, before: float, full: float, blind: float, test: Sequence[Lesson]) -> dict:
+def _figures(name: str, outcome: Outcome, before: float, full: float, blind: float, test: Sequence[LabelledSample]) -> dict:
     after = accuracy(outcome.model, test, ()) if outcome.better else before
     return {
         "scenario": name,
@@ -132,7 +132,7 @@ def _figures(name: str, outcome: Outcome, before: float, full: float, blind: flo
     }
 
 
-def _blind(model: Model, test: Sequence[Lesson], tested: Sequence[Asked], asked: Sequence[Asked]) -> float:
+def _blind(model: Model, test: Sequence[LabelledSample], tested: Sequence[Asked], asked: Sequence[Asked]) -> float:
     """The strongest of the models that see nothing: the bare LLM, the commonest answer and a regression on the lessons' words."""
     bare = model.variant({}, {})
     for modality in model.modalities:

@@ -20,7 +20,7 @@ from pathlib import Path
 from ..datatypes import BadInput
 from ..latent.checkpoint import model_revision
 from ..model import Model
-from .buffer import CAPACITY, ReplayBuffer
+from .replay_buffer import CAPACITY, ReplayBuffer
 
 KEPT = 3
 """Revisions that stay on disk, the newest ones."""

@@ -46,8 +46,8 @@ def adapt(
         if modality or recording or state:
             raise BadInput("--scenario brings its own modality and lessons: leave out --modality, --recording and --state")
         from ..adaptation.adapt import Request
-        from ..adaptation.budget import Budget
         from ..adaptation.scenarios import SCENARIOS, measure, write_curve
+        from ..adaptation.training_plan import Budget
         from ..rig import load_rig
 
         request = Request((SCENARIOS[scenario].learner,), Budget(seconds, flops, memory), margin, seed)

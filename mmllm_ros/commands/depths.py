@@ -24,10 +24,10 @@ def depths(
     json_file: Json = None,
 ) -> None:
     """What each number of linked blocks, and closing weak gates, costs and brings: accuracy, FLOPs, time, memory."""
-    from ..depths import measure, table
+    from ..datasets.simulated import simulated
     from ..encoders import load_encoder
+    from ..evaluation.depth_sweep import measure, table
     from ..model import Model
-    from ..question_sets import simulated
 
     layout = load_rig(rig)
     folder = Path(model) if model else default_model()

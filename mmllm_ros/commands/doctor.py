@@ -9,8 +9,8 @@ from typing import Annotated
 
 import typer
 
-from .examine import examine
-from .findings import FAULT, print_findings
+from .doctor_checks import examine
+from .doctor_findings import FAULT, print_findings
 from .options import Json, ModelName, Namespace, RigName, out, write_json
 
 

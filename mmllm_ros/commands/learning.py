@@ -25,7 +25,7 @@ def simulate(
     json_file: Json = None,
 ) -> None:
     """Write simulated drives: a recording, questions with true answers, and the truth, split by scene."""
-    from ..simulate import simulate as write_drives
+    from ..datasets.simulated_recording import simulate as write_drives
 
     layout = load_rig(rig)
     with Progress(console=out) as progress:
@@ -67,15 +67,15 @@ def evaluate(
     """How often the answers are right: per question type, modality set and context, beside what blind models score."""
     if (questions is not None) != ((nuscenes is None) != (bag is None)):
         raise BadInput("--questions belongs to --nuscenes or to --bag, and one of them to it")
+    from ..datasets.recorded import from_nuscenes, from_recording
+    from ..datasets.simulated import simulated
     from ..encoders import load_encoder
-    from ..evaluation import evaluate as measure
-    from ..evaluation import plot_reliability, table
+    from ..evaluation.accuracy import evaluate as measure
+    from ..evaluation.accuracy import plot_reliability, table
+    from ..io.question_files import read_questions
     from ..model import Model
-    from ..question_sets import simulated
-    from ..questions_file import read_questions
-    from ..recorded_sets import from_nuscenes, from_recording
     from ..resources import default_model
-    from ..snapshots import clear, keep
+    from ..visualization.thumbnails import clear, keep
 
     layout = load_rig(rig or ("nuscenes" if nuscenes else "front"))
     weights = Path(model) if model else default_model()

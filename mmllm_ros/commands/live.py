@@ -12,10 +12,10 @@ import typer
 
 from ..config import DriveConfig, LlmConfig, ReplayConfig
 from ..datatypes import NANOSECONDS, BadInput
-from ..drawing import Moment
-from ..logbook import Logbook
-from ..report import answer_text, record, write_records
 from ..rig import load_rig
+from ..visualization.answer_text import answer_text, record, write_records
+from ..visualization.drawing import Moment
+from ..visualization.run_log import RunLog
 from .options import Context, Device, Json, ModelName, Namespace, Rerun, RigName, out
 
 
@@ -76,10 +76,10 @@ def ask(
     json_file: Json = None,
 ) -> None:
     """Ask a running llm node."""
-    from ..nodes.asking import Asking
-    from .conversation import ask_aloud, converse
+    from ..nodes.clients.ask_client import AskClient
+    from .ask_interactively import ask_aloud, converse
 
-    with Asking(namespace) as robot:
+    with AskClient(namespace) as robot:
         answers = [ask_aloud(out, robot, question, timeout)] if question else list(converse(out, robot, timeout))
     if json_file:
         write_records(json_file, map(record, answers))
@@ -109,7 +109,7 @@ def replay(
         raise typer.Exit(_play(settings, rig, rerun))
     recording, rig = _recording_and_rig(bag, rig)
     records: list[dict[str, Any]] = []
-    logbook = Logbook(folder, out) if folder else None
+    logbook = RunLog(folder, out) if folder else None
 
     def tell(moment: Moment) -> None:
         records.append(record(moment.answer))
@@ -127,7 +127,7 @@ def replay(
 
 
 def _recording_and_rig(bag: str, rig: str) -> tuple[Any, str]:
-    from ..recording import Recording
+    from ..io.rosbag import Recording
 
     recording = Recording(bag)
     if not rig:
@@ -138,7 +138,7 @@ def _recording_and_rig(bag: str, rig: str) -> tuple[Any, str]:
 
 def _play(settings: ReplayConfig, rig: str, rerun: Path | None) -> int:
     if rerun:
-        from ..nodes.rerun_recorder import play_into
+        from ..nodes.visualization.rerun_recorder import play_into
 
         return play_into(str(rerun), settings, _recording_and_rig(settings.bag, rig)[1])
     from ..nodes.replay import play
@@ -159,12 +159,12 @@ def _interview(
     for question in questions:
         check_question(question)
     if not offline:
-        from ..nodes.interview import run
+        from ..nodes.clients.bag_session import run
 
         return run(settings, llm, questions, tell, str(rerun or ""))
-    from ..offline import answer_recording
-    from ..recording import Recording
-    from ..rerun_file import RerunFile
+    from ..io.rosbag import Recording
+    from ..offline_replay import answer_recording
+    from ..visualization.rerun_file import RerunFile
 
     file = RerunFile(rerun, load_rig(llm.rig)) if rerun else None
 

@@ -26,10 +26,10 @@ def plan(
     file: Annotated[Path | None, typer.Option("--out", help="without it plan_table.json in the model's folder")] = None,
 ) -> None:
     """Measure what each set of modalities is worth in each context, and what it costs: the context monitor's plan table."""
-    from ..context.table import FILE
+    from ..context.plan_table import FILE
     from ..encoders import load_encoder
+    from ..evaluation.plan_table import measure, view
     from ..model import Model
-    from ..plan_measure import measure, view
     from ..resources import default_model
 
     folder, layout = Path(model) if model else default_model(), load_rig(rig)
@@ -60,15 +60,15 @@ def context(
     json_file: Json = None,
 ) -> None:
     """How well light, weather and motion are told from the sensors' signals: a confusion table against the simulator's truth."""
-    from .. import context_report
-    from ..context.estimate import read_weights
+    from ..context.context_estimate import read_weights
+    from ..evaluation import context_accuracy
 
     layout = load_rig(rig)
     if fit:
-        context_report.write(context_report.fit(context_report.drives(layout, "train", scenes, seed)), fit)
+        context_accuracy.write(context_accuracy.fit(context_accuracy.drives(layout, "train", scenes, seed)), fit)
     weights = read_weights(fit) if fit else None
-    report = context_report.confusion(context_report.drives(layout, "test", scenes, seed), weights)
-    out.print(context_report.table(report))
+    report = context_accuracy.confusion(context_accuracy.drives(layout, "test", scenes, seed), weights)
+    out.print(context_accuracy.table(report))
     write_json(json_file, report)
 
 
@@ -77,17 +77,17 @@ def scenario(
     folder: Path, json_file: Path | None,
 ) -> None:  # fmt: skip
     """`mmllm drive --scenario`: compare plans on simulated drives, without ROS and faster than real time."""
-    from ..context.choice import Budget
+    from ..context.modality_selection import Budget
     from ..context.plan import Rules
-    from ..context.table import FILE, PlanTable
+    from ..context.plan_table import FILE, PlanTable
     from ..encoders import load_encoder
+    from ..evaluation.cost_accounting import Work
+    from ..evaluation.plan_comparison import PERIOD, compare
+    from ..evaluation.plan_comparison_figure import draw
+    from ..evaluation.plan_comparison_report import summarise, table
     from ..model import Model
-    from ..page.comparisons import FIGURES
     from ..resources import default_model
-    from ..scenario import PERIOD, compare
-    from ..scenario_figure import draw
-    from ..scenario_report import summarise, table
-    from ..work import Work
+    from ..visualization.report_page.comparisons import FIGURES
 
     weights, layout = Path(model) if model else default_model(), load_rig(rig)
     plans = PlanTable.read(weights / FILE)

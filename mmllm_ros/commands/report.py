@@ -18,7 +18,7 @@ def report(
     file: Annotated[Path | None, typer.Option("--out", help="the page, FOLDER/report.html without it", dir_okay=False)] = None,
 ) -> None:
     """One HTML page of a run, for a browser without a network: pictures, accuracies, mistakes, context, cost."""
-    from ..page.build import build_page
+    from ..visualization.report_page.build import build_page
 
     page, target = build_page(folder), file or folder / "report.html"
     try:

@@ -8,13 +8,13 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from ..datatypes import Plan
-from .choice import LEFT_OUT, Budget, Choice, Situation, choose
-from .demand import demand
-from .table import PlanTable
+from .modality_selection import LEFT_OUT, Budget, Choice, Situation, choose
+from .plan_table import PlanTable
+from .question_classifier import classify_question
 
 
 @dataclass(frozen=True)
-class PerQuestion:
+class PerQuestionPolicy:
     """Decides by the table and rule of the standing plan. `watched` are the directions that the cameras see, see demand.py."""
 
     table: PlanTable
@@ -22,7 +22,7 @@ class PerQuestion:
 
     def choose(self, question: str, plan: Plan, ready: Collection[str], epsilon: float) -> Choice:
         """What `question` is to be answered from under `plan`. `ready` are the modalities whose tokens are fresh."""
-        asked = demand(question)
+        asked = classify_question(question)
         kind = asked.kind(self.watched)
         known = [modality for modality in plan.available if modality in self.table.encoders]
         able = [modality for modality in known if modality in asked.able]

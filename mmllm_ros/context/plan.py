@@ -12,13 +12,13 @@ from enum import IntEnum
 import numpy as np
 
 from ..datatypes import NANOSECONDS, Health, Plan
-from .choice import Budget, Choice, Situation, choose
-from .demand import demand
-from .dwell import Dwell, Smoothed
-from .estimate import Context, estimate, name_of
-from .pressure import Relief
-from .standing import keep_plugged
-from .table import PlanTable
+from .baseline_plan import keep_plugged
+from .context_estimate import Context, estimate, name_of
+from .hysteresis import Hysteresis, Smoothed
+from .load_shedding import LoadLevel
+from .modality_selection import Budget, Choice, Situation, choose
+from .plan_table import PlanTable
+from .question_classifier import classify_question
 
 SETTLING = 2.0
 """Light and weather are smoothed over so long [s], and a new name must last half as long."""
@@ -82,15 +82,15 @@ class Planner:
         self._modalities = tuple(modalities)
         self._watched = watched
         self._asked: deque[str] = deque(maxlen=RECENT_QUESTIONS)
-        self._levels, self._name, self._motion = Smoothed(), Dwell[str](), Dwell[str]()
-        self._wanted, self._allowed = Dwell[tuple[str, ...]](), frozenset[str]()
+        self._levels, self._name, self._motion = Smoothed(), Hysteresis[str](), Hysteresis[str]()
+        self._wanted, self._allowed = Hysteresis[tuple[str, ...]](), frozenset[str]()
         self._decided: tuple[str, Choice | None] = ("", None)
         self._good: set[str] = set()
         self._bad_at: dict[str, int] = {}
 
     def asked(self, question: str) -> None:
         """Somebody has asked; the plugged set should suit what is asked."""
-        self._asked.append(demand(question).kind(self._watched))
+        self._asked.append(classify_question(question).kind(self._watched))
 
     def step(
         self,
@@ -98,7 +98,7 @@ class Planner:
         overrides: Mapping[str, Mode],
         rules: Rules,
         now: int,
-        relief: Relief | None = None,
+        relief: LoadLevel | None = None,
     ) -> Plan:
         """The plan at `now` [ns, the clock of `Report.received`].
 
@@ -107,7 +107,7 @@ class Planner:
             overrides: the operator's mode by modality, a missing one is AUTOMATIC.
             relief: how far the plan has to give way to a busy machine, None = not at all.
         """
-        relief = relief or Relief()
+        relief = relief or LoadLevel()
         sources: dict[str, list[Report]] = {modality: [] for modality in self._modalities}
         for report in reports:
             sources.setdefault(report.health.modality, []).append(report)
@@ -147,9 +147,9 @@ class Planner:
         levels = self._levels.step(newest.levels, now, SETTLING)
         name = newest.name if newest.name == "covered" else name_of(levels)
         if self.context.name == "unknown":  # to know something at last needs no second thought
-            self._name = Dwell()
+            self._name = Hysteresis()
         if not self.context.motion:
-            self._motion = Dwell()
+            self._motion = Hysteresis()
         name = self._name.step(name, now, SETTLING / 2)
         self.context = Context(name, self._motion.step(newest.motion, now, SETTLING / 2), levels)
 
@@ -167,7 +167,7 @@ class Planner:
         return True, sentence
 
     def _choose(
-        self, allowed: Collection[str], sources: Mapping[str, list[Report]], rules: Rules, relief: Relief
+        self, allowed: Collection[str], sources: Mapping[str, list[Report]], rules: Rules, relief: LoadLevel
     ) -> Choice | None:
         table = self.table
         # A modality that the table does not know was added later, and is worth what its owner thinks it is.
@@ -194,10 +194,10 @@ class Planner:
 
     def _hold(self, wanted: tuple[str, ...], allowed: set[str], rules: Rules, now: int) -> tuple[str, ...]:
         if allowed != self._allowed:  # what is out of order goes at once, and what is back may come at once
-            self._wanted, self._allowed = Dwell(), frozenset(allowed)
+            self._wanted, self._allowed = Hysteresis(), frozenset(allowed)
         return self._wanted.step(wanted, now, rules.dwell)
 
-    def _duty(self, choice: Choice | None, rules: Rules, relief: Relief) -> float:
+    def _duty(self, choice: Choice | None, rules: Rules, relief: LoadLevel) -> float:
         """Where an answer keeps the time although all is encoded only then, nothing is encoded ahead."""
         in_time = choice is not None and 0.0 < choice.seconds <= rules.budget.seconds
         return 0.0 if in_time else min(rules.duty, relief.duty)

@@ -16,8 +16,8 @@ import torch
 from torch import Tensor, nn
 
 from ..datatypes import NANOSECONDS, Frame, Tokens
+from ..io.weights import load_weights, revision_of, save_weights
 from ..rig import Rig
-from ..weights import load_weights, revision_of, save_weights
 
 MOTION_GAP = NANOSECONDS // 2
 """An encoder sees motion by comparing a frame with the one about half a second older."""

@@ -15,8 +15,8 @@ from torch.nn import functional
 from transformers import AutoConfig, AutoImageProcessor, AutoModel
 
 from ..datatypes import BadInput, CameraFrame
+from ..io.weights import revision_of
 from ..rig import Rig
-from ..weights import revision_of
 from .base import Encoder
 
 

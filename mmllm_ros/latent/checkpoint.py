@@ -18,10 +18,10 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
 from ..datatypes import BadInput
-from ..weights import load_weights, revision_of, save_weights
+from ..io.weights import load_weights, revision_of, save_weights
+from .attention_adapter import attach
 from .connector import Connector
 from .manifest import LLM_FOLDER, Manifest, one_line, read_json, require_shape
-from .port import attach
 
 UNIVERSAL = "universal"
 """The folder of the universal connector: it answers nothing, so it is no part of the model's revision."""
@@ -90,7 +90,7 @@ def make_connector(modality: str, shape: Mapping[str, int], llm: nn.Module, fold
         raise BadInput(f"{folder / 'config.json'} cannot be used: {one_line(error)}") from error
 
 
-def save_universal(connector: Connector, folder: Path, llm_revision: str) -> None:
+def save_modality_agnostic(connector: Connector, folder: Path, llm_revision: str) -> None:
     """Write the universal connector of model folder `folder`."""
     place = folder / UNIVERSAL
     place.mkdir(exist_ok=True)
@@ -99,7 +99,7 @@ def save_universal(connector: Connector, folder: Path, llm_revision: str) -> Non
     save_weights(connector, place / "model.safetensors")
 
 
-def load_universal(folder: Path, llm: nn.Module, llm_revision: str | None) -> Connector | None:
+def load_modality_agnostic(folder: Path, llm: nn.Module, llm_revision: str | None) -> Connector | None:
     """The universal connector of model folder `folder` where there is one, made for that LLM; None = any. Raises BadInput."""
     place = folder / UNIVERSAL
     if not place.is_dir():

@@ -13,10 +13,10 @@ from torch import Tensor, nn
 from torch.nn.functional import logsigmoid
 
 from ..datatypes import PLACE_AXES, PLACE_WAVELENGTHS, BadInput
-from .decoder import FrozenProjections, decoder_blocks
+from .attention_adapter import Latent, LatentCache
+from .decoder_blocks import FrozenProjections, decoder_blocks
+from .duplicate_suppression import claims, log_share
 from .lora import Lora
-from .port import Bank, Latent
-from .votes import claims, log_share
 
 PLACE_WIDTH = 20 + 2 * len(PLACE_AXES) * len(PLACE_WAVELENGTHS)
 RANGE_SCALE = math.log1p(100.0)
@@ -174,7 +174,7 @@ class Connector(nn.Module):
         return int(torch.isneginf(self.log_gate).sum())
 
 
-def merge(banks: Mapping[str, Bank]) -> dict[int, Latent]:
+def merge(banks: Mapping[str, LatentCache]) -> dict[int, Latent]:
     """The banks of several modalities as one, joined by sorted name: the order of plugging cannot change a bit of the result.
 
     What several sources show of one thing shares its weight (votes.py).

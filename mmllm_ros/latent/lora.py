@@ -12,8 +12,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from .decoder import find
-from .port import heard_by
+from .attention_adapter import heard_by
+from .decoder_blocks import find
 
 _HOOKED = "_mmllm_lora_block"
 

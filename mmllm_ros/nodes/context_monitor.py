@@ -13,25 +13,25 @@ from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 
 from ..config import MonitorConfig
-from ..context.choice import Budget
-from ..context.clocks import clock_offsets
-from ..context.demand import watched
-from ..context.load import MEBIBYTE, Load
+from ..context.clock_offsets import clock_offsets
+from ..context.load_shedding import LIMITS, LoadShedding
+from ..context.machine_load import MEBIBYTE, Load
+from ..context.modality_selection import Budget
 from ..context.plan import Planner, Report, Rules
-from ..context.pressure import LIMITS, Pressure
-from ..context.table import FILE, PlanTable, listed
+from ..context.plan_table import FILE, PlanTable, listed
+from ..context.question_classifier import watched
 from ..datatypes import MODALITIES, NANOSECONDS, BadInput, Plan
 from ..msg import Answer, ModalityPlan, SensorHealth
 from ..resources import default_model
 from ..rig import load_rig
-from . import qos
-from .clock import on_jump_back
-from .diagnostics import Diagnostics, Level, Status
-from .encoder_switches import EncoderSwitches
-from .messages import health_from_message, plan_to_message
-from .operator import Operator
-from .parameters import declare
-from .process import spin
+from .monitoring.encoder_lifecycles import EncoderLifecycles
+from .monitoring.overrides import Operator
+from .ros_support import qos
+from .ros_support.clock_jumps import on_jump_back
+from .ros_support.diagnostics import Diagnostics, Level, Status
+from .ros_support.messages import health_from_message, plan_to_message
+from .ros_support.parameters import declare
+from .ros_support.process import spin
 
 SHORTEST_PERIOD = 0.5
 """Between two plans on mmllm/plan that plug the same [s]."""
@@ -50,8 +50,8 @@ class ContextMonitor(Node):
         carried = {"camera": rig.cameras, "lidar": rig.lidar, "imu": rig.imu}
         path = (Path(self.config.model) if self.config.model else default_model()) / FILE
         self._planner = Planner(MODALITIES, PlanTable.read(path) if path.is_file() else None, watched(rig))
-        self._switches = EncoderSwitches(self, [modality for modality, mounts in carried.items() if mounts])
-        self._load, self._pressure = Load(), Pressure()
+        self._switches = EncoderLifecycles(self, [modality for modality, mounts in carried.items() if mounts])
+        self._load, self._pressure = Load(), LoadShedding()
         self._burden = self._load.read()
         self._reports: dict[tuple[str, str], Report] = {}
         self._operator = Operator(self, lambda: [*MODALITIES, *(modality for modality, _ in self._reports)], self._step)

@@ -15,15 +15,15 @@ from rclpy.parameter import Parameter
 from ..config import DriveConfig
 from ..rig import load_rig
 from .camera_encoder import CameraEncoderNode
+from .clients.drive_client import DriveClient
 from .context_monitor import ContextMonitor
 from .imu_encoder import ImuEncoderNode
 from .lidar_encoder import LidarEncoderNode
 from .llm import Llm
-from .passenger import Passenger
-from .process import spin
 from .replay import Replay
-from .rerun_recorder import RerunRecorder
+from .ros_support.process import spin
 from .simulator import Simulator
+from .visualization.rerun_recorder import RerunRecorder
 from .visualizer import Visualizer
 
 ENCODERS = (CameraEncoderNode, LidarEncoderNode, ImuEncoderNode)
@@ -36,7 +36,7 @@ def make_nodes(**passenger_arguments: Any) -> list[Node]:
     """
     nodes: list[Node] = []
     try:
-        passenger = Passenger(**passenger_arguments)
+        passenger = DriveClient(**passenger_arguments)
         nodes.append(passenger)
         config = passenger.config
         changed = {

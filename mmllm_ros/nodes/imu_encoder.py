@@ -8,10 +8,10 @@ import sys
 from collections.abc import Sequence
 
 from ..rig import Rig
-from .encoder_node import EncoderNode
-from .imu_source import ImuSource
-from .process import spin
-from .sensor_source import SensorSource
+from .encoding.encoder_node import EncoderNode
+from .encoding.imu_source import ImuSource
+from .encoding.sensor_source import SensorSource
+from .ros_support.process import spin
 
 
 class ImuEncoderNode(EncoderNode):

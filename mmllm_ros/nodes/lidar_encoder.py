@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from sensor_msgs.msg import PointCloud2
 
 from ..rig import Rig
-from .encoder_node import EncoderNode
-from .frame_source import FrameSource
-from .process import spin
-from .sensor_source import SensorSource
+from .encoding.encoder_node import EncoderNode
+from .encoding.frame_source import FrameSource
+from .encoding.sensor_source import SensorSource
+from .ros_support.process import spin
 
 
 class LidarEncoderNode(EncoderNode):

@@ -13,28 +13,28 @@ from rclpy.node import Node
 
 from ..assistant import Assistant
 from ..config import LlmConfig
-from ..context.demand import watched
-from ..context.per_question import PerQuestion
-from ..context.table import FILE, PlanTable
+from ..context.per_question import PerQuestionPolicy
+from ..context.plan_table import FILE, PlanTable
+from ..context.question_classifier import watched
 from ..datatypes import Answer, BadInput, Plan
 from ..model import Model
 from ..msg import Answer as AnswerMessage
 from ..msg import ModalityPlan
 from ..resources import default_model
 from ..rig import load_rig
-from . import qos
-from .adapting import Adapting
-from .answering import AnsweringWorker
-from .clock import on_jump_back
-from .diagnostics import Diagnostics, Level, Status
-from .encode_client import EncodeClient
-from .learning import Learning
-from .messages import answer_to_message, plan_from_message
-from .parameters import declare
-from .process import spin
-from .question_desk import QuestionDesk
-from .question_doors import QuestionDoors
-from .token_door import TokenDoor
+from .answering.adapt_server import Adapting
+from .answering.answering_worker import AnsweringWorker
+from .answering.encode_client import EncodeClient
+from .answering.question_queue import QuestionQueue
+from .answering.question_servers import QuestionServers
+from .answering.teach_service import Learning
+from .answering.token_subscriber import TokenSubscriber
+from .ros_support import qos
+from .ros_support.clock_jumps import on_jump_back
+from .ros_support.diagnostics import Diagnostics, Level, Status
+from .ros_support.messages import answer_to_message, plan_from_message
+from .ros_support.parameters import declare
+from .ros_support.process import spin
 
 
 class Llm(Node):
@@ -46,14 +46,14 @@ class Llm(Node):
         self._plan: Plan | None = None
         self._answers = self.create_publisher(AnswerMessage, "mmllm/answers", qos.RELIABLE)
         self._learning = Learning(self, lambda: self.config)
-        self._tokens = TokenDoor(self, lambda: self._worker.assistant, self._learning.hear)
+        self._tokens = TokenSubscriber(self, lambda: self._worker.assistant, self._learning.hear)
         self._encode = EncodeClient(self, self._tokens.put)
         failed = self.create_guard_condition(self._give_up)
         self._worker = AnsweringWorker(self._load, self.config.queue, failed.trigger)
-        self._desk = QuestionDesk(self, self._worker, lambda: self.config, self._on_answer)
+        self._desk = QuestionQueue(self, self._worker, lambda: self.config, self._on_answer)
         self._adapting = Adapting(self, self._worker, self._learning, lambda: self.config)
         self.create_subscription(ModalityPlan, "mmllm/plan", self._on_plan, qos.LATCHED)
-        self._doors = QuestionDoors(self, self._desk, self._message)
+        self._doors = QuestionServers(self, self._desk, self._message)
         on_jump_back(self, self._forget)
         self._diagnostics = Diagnostics(self, self._statuses)
 
@@ -73,14 +73,14 @@ class Llm(Node):
         self.get_logger().info(f"ready: {model.name} ({model.revision}) with {', '.join(model.modalities)}")
         return assistant
 
-    def _policy(self, model: Model) -> PerQuestion | None:
+    def _policy(self, model: Model) -> PerQuestionPolicy | None:
         path = Path(self.config.model or default_model()) / FILE
         if not path.is_file():
             return None
         table = PlanTable.read(path)
         if (table.model, table.revision) != (model.name, model.revision):
             self.get_logger().warning(f"{path} was measured with {table.model} {table.revision}: `mmllm plan` measures it anew")
-        return PerQuestion(table, watched(load_rig(self.config.rig)))
+        return PerQuestionPolicy(table, watched(load_rig(self.config.rig)))
 
     def _on_config(self, config: LlmConfig) -> None:
         self.config = config

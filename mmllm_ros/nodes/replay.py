@@ -18,12 +18,12 @@ from rclpy.qos import ReliabilityPolicy
 
 from ..config import ReplayConfig
 from ..datatypes import BadInput
-from ..recording import Recording
-from .pace import Pace
-from .parameters import declare
-from .process import spin
-from .recorded_topics import message_class, offered_profile
-from .source_node import SourceNode
+from ..io.rosbag import Recording
+from .ros_support.parameters import declare
+from .ros_support.process import spin
+from .sources.playback_clock import Pace
+from .sources.recorded_topics import message_class, offered_profile
+from .sources.source_node import SourceNode
 
 DISCOVERY = 2.0
 """Wait so long [s] for a first subscriber, so that the beginning is not played to nobody."""

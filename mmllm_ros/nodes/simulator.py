@@ -15,16 +15,16 @@ from rclpy.qos import DurabilityPolicy, QoSProfile
 
 from ..config import SimulatorConfig
 from ..datatypes import NANOSECONDS
-from ..frames import shifted
+from ..io.frames import shifted
+from ..io.serialization import Serializer
 from ..rig import load_rig
-from ..serialized import Serializer
 from ..simulator.drive import Drive, Snapshot
 from ..simulator.truth import SceneTruth
-from .pace import LATE, Pace
-from .parameters import declare
-from .process import spin
-from .recorded_topics import message_class
-from .source_node import SourceNode
+from .ros_support.parameters import declare
+from .ros_support.process import spin
+from .sources.playback_clock import LATE, Pace
+from .sources.recorded_topics import message_class
+from .sources.source_node import SourceNode
 
 
 class Simulator(SourceNode):

@@ -15,22 +15,22 @@ from rclpy.node import Node
 from sensor_msgs.msg import Image, PointCloud2
 from visualization_msgs.msg import MarkerArray
 
-from ..colouring import coloured, in_base
 from ..config import VisualizerConfig
 from ..datatypes import NANOSECONDS, Answer, BadInput, Plan
 from ..msg import Answer as AnswerMessage
 from ..msg import ModalityPlan, SensorHealth
-from ..overlay import ANSWERS, View, draw_overlay
 from ..rig import load_rig
-from ..sensor_state import State, Watch, state_of
-from . import qos
-from .clock import on_jump_back
-from .markers import markers
-from .messages import answer_from_message, health_from_message, plan_from_message
-from .parameters import declare
-from .picture_messages import cloud_to_message, image_to_message
-from .process import spin
-from .views import Views
+from ..visualization.overlay import ANSWERS, View, draw_overlay
+from ..visualization.point_colours import coloured, in_base
+from ..visualization.sensor_state import State, Watch, state_of
+from .ros_support import qos
+from .ros_support.clock_jumps import on_jump_back
+from .ros_support.messages import answer_from_message, health_from_message, plan_from_message
+from .ros_support.parameters import declare
+from .ros_support.process import spin
+from .visualization.markers import markers
+from .visualization.picture_messages import cloud_to_message, image_to_message
+from .visualization.sensor_views import Views
 
 MOST_BYTES = 6_000_000
 """Of sensor messages taken for one picture, about: six cameras of 1600x900 come in turn, each every other second."""

@@ -10,15 +10,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .actor import Actor
-from .camera import View
-from .lidar import Sweep
-from .mesh import Colour, Surface
-from .stage import SCENERY, Prop
+from .sensors.camera import View
+from .sensors.lidar import Sweep
 from .truth import EgoMotion, SceneObject, TrafficLight, Weather
-from .vehicle import Ego
-from .weather import headlights_on
-from .world import SIGNAL, SIGNAL_HEAD, SIGNAL_POST, STOP_LINE, Town
+from .world.actor import Actor
+from .world.ego_vehicle import Ego
+from .world.mesh import Colour, Surface
+from .world.ray_scene import SCENERY, Prop
+from .world.town import SIGNAL, SIGNAL_HEAD, SIGNAL_POST, STOP_LINE, Town
+from .world.weather import headlights_on
 
 SIGNAL_OWNER = 0
 """The number of the traffic light that governs the ego lane; actors count from 1."""

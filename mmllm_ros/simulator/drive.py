@@ -12,18 +12,18 @@ import numpy as np
 from ..datatypes import NANOSECONDS, BadInput, CameraFrame, ImuWindow, LidarScan
 from ..rig import Rig
 from . import annotate
-from .camera import Camera, Lens, View
-from .faults import Fault, Faults, Snapshot
-from .imu import Imu
-from .lidar import Lidar, Sweep
-from .shading import Scene
-from .stage import Scenery, Stage
-from .traffic import STEP as TRAFFIC_STEP
-from .traffic import Traffic
+from .sensors.camera import Camera, Lens, View
+from .sensors.faults import Fault, Faults, Snapshot
+from .sensors.imu import Imu
+from .sensors.lidar import Lidar, Sweep
+from .sensors.shading import Scene
 from .truth import SceneTruth, Weather
-from .vehicle import MANOEUVRES, STEP, Ego
-from .weather import Climate, climate
-from .world import Town
+from .world.ego_vehicle import MANOEUVRES, STEP, Ego
+from .world.ray_scene import Scenery, Stage
+from .world.town import Town
+from .world.traffic import STEP as TRAFFIC_STEP
+from .world.traffic import Traffic
+from .world.weather import Climate, climate
 
 START = 1_700_000_000 * NANOSECONDS
 """The stamp at which every drive starts [ns]."""

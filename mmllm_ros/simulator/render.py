@@ -20,7 +20,7 @@ from PIL import Image
 from ..datatypes import BadInput, CameraFrame
 from ..rig import LidarMount, load_rig
 from .drive import Drive
-from .faults import Snapshot
+from .sensors.faults import Snapshot
 from .truth import CYCLES, VEHICLES, SceneTruth, Weather
 
 ROWS = {

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from ..datasets.simulated import Asked, modality_sets
 from ..model import Model
-from ..question_sets import Asked, modality_sets
 
 
 def calibrate(model: Model, asked: Sequence[Asked]) -> float:

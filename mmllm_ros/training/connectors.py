@@ -19,12 +19,12 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from ..encoders import Encoder
+from ..latent.attention_adapter import Latent, LatentCache
 from ..latent.connector import Connector, merge
-from ..latent.port import Bank, Latent
 from ..model import Model
 from ..rig import Rig
 from ..simulator.truth import SceneTruth
-from .lessons import Batch, draw_batch, draw_depth
+from .batches import Batch, draw_batch, draw_depth
 from .loop import Schedule, fit
 from .lower_cache import LowerCache
 from .packing import Packed, pack, packed_loss
@@ -84,7 +84,7 @@ def _encode(shards: Shards, encoder: Encoder) -> TokenTable:
     return TokenTable(torch.cat(values), torch.cat(places), sources)
 
 
-def packed_bank(banks: Mapping[str, Bank], packed: Packed, seen: Mapping[str, Tensor]) -> dict[int, Latent]:
+def packed_bank(banks: Mapping[str, LatentCache], packed: Packed, seen: Mapping[str, Tensor]) -> dict[int, Latent]:
     """The latents of `banks`, a row per frame, for the rows of `packed`; question i sees a modality where `seen` [questions]."""
     return merge(
         {
@@ -106,7 +106,7 @@ def heard(connector: Connector, table: TokenTable) -> tuple[Tensor, Tensor]:
     return table.values.to(device).float(), table.places.to(device)
 
 
-def said(model: Model, tables: Mapping[str, TokenTable], batch: Batch, depth: int) -> dict[str, Bank]:
+def said(model: Model, tables: Mapping[str, TokenTable], batch: Batch, depth: int) -> dict[str, LatentCache]:
     """What the connectors make of a batch's frames, as far as it hears them, for `depth` of the last blocks, by modality."""
     banks = {}
     for modality, table in tables.items():
@@ -118,7 +118,7 @@ def said(model: Model, tables: Mapping[str, TokenTable], batch: Batch, depth: in
     return banks
 
 
-def answers_loss(model: Model, banks: Mapping[str, Bank], batch: Batch, texts: LowerCache) -> tuple[Tensor, float]:
+def answers_loss(model: Model, banks: Mapping[str, LatentCache], batch: Batch, texts: LowerCache) -> tuple[Tensor, float]:
     """Mean cross-entropy of the batch's answers with `banks`, a row per frame, plugged, and the share that is right."""
     device = model.llm.device
     seen = {modality: rows.to(device) for modality, rows in batch.seen.items()}

@@ -18,9 +18,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ..encoders import CameraEncoder, ImuEncoder, LidarEncoder, load_encoder, make_encoder
+from .attribute_calibration import calibrate_readouts
 from .loop import Schedule, fit
 from .processes import once
-from .readouts import calibrate_readouts
 from .shards import Shards
 from .targets import ABSENT, MIN_RETURNS, CellTargets, cell_targets, ego_targets, lidar_targets
 

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
-from ..latent.lower import can_split, full_pass, lower_states, upper
-from ..latent.port import Bank
+from ..latent.attention_adapter import LatentCache
+from ..latent.split_forward import can_split, full_pass, lower_states, upper
 from .packing import Packed
 
 KEPT_BYTES = 1 << 29
@@ -31,7 +31,7 @@ class LowerCache:
         self._states: OrderedDict[tuple[int, ...], Tensor] = OrderedDict()
         self._bytes = 0
 
-    def logits(self, packed: Packed, bank: Bank) -> Tensor:
+    def logits(self, packed: Packed, bank: LatentCache) -> Tensor:
         """Logits [R, n, vocabulary] at `packed.places`, with `bank` plugged; a decoder that cannot be split is run whole."""
         options = {"positions": packed.places, "position_ids": packed.positions}
         if not can_split(self.llm):

@@ -26,17 +26,17 @@ from torch import Tensor, nn
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from ..datatypes import PLACE_WAVELENGTHS
-from ..latent.lower import lower_states, upper
-from ..latent.port import Latent, attach, queries
+from ..latent.attention_adapter import Latent, attach, queries
 from ..latent.prompt import SLOT, Prompt
+from ..latent.split_forward import lower_states, upper
 from ..rig import Rig
-from ..simulator.description import AXIS_WORDS, FARTHEST, OBSERVERS
-from ..simulator.questions import ask, vocabulary
+from ..simulator.questions.question_maker import ask, vocabulary
+from ..simulator.questions.text_description import AXIS_WORDS, FARTHEST, OBSERVERS
 from ..simulator.truth import SceneTruth
-from .imagined import imagine_scene, rearrange
 from .loop import Schedule, fit
 from .packing import Packed, pack, packed_loss
-from .phrases import LESSONS, LOOKS, TextScene, forgotten, phrase_bank, phrase_gates, phrase_states, wanted_looks, write_scene
+from .synthetic_scenes import rearrange, synthetic_scene
+from .text_scenes import LESSONS, LOOKS, TextScene, forgotten, phrase_bank, phrase_gates, phrase_states, wanted_looks, write_scene
 from .tokenizer import word_tokenizer
 
 EVERYTHING = 0.55
@@ -178,7 +178,7 @@ def embed_places(llm: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast) -> N
 def draw_truth(truths: Sequence[SceneTruth], rig: Rig, most: int, rng: np.random.Generator) -> SceneTruth:
     """A scene: half imagined with at most `most` objects, half rendered ones, of which every second is rearranged."""
     if not truths or rng.random() < 0.5:
-        return imagine_scene(rng, rig, most)
+        return synthetic_scene(rng, rig, most)
     truth = truths[rng.integers(len(truths))]
     return rearrange(truth, rng) if rng.random() < 0.5 else truth
 

@@ -12,31 +12,31 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from ..datasets.simulated import simulated
 from ..device import resolve_device
 from ..encoders import load_encoder
 from ..encoders.pretrained import PretrainedCamera
-from ..latent.checkpoint import load_llm, load_universal
+from ..io.weights import load_weights
+from ..latent.checkpoint import load_llm, load_modality_agnostic
 from ..latent.connector import Connector
 from ..latent.manifest import LLM_FOLDER, Manifest
 from ..latent.prompt import Prompt
 from ..model import Model
-from ..question_sets import simulated
 from ..rig import Rig, load_rig
-from ..simulator.questions import ANSWERS
-from ..weights import load_weights
+from ..simulator.questions.question_maker import ANSWERS
 from . import processes
 from .calibration import calibrate
 from .connectors import encode_all, train_connectors
+from .distillation import train_distillation
 from .encoders import train_encoder
-from .imitation import train_imitation
 from .loop import Schedule
-from .parts import side_by_side
+from .modality_agnostic import train_modality_agnostic
+from .parallel_stages import side_by_side
 from .processes import first_alone, joined, once
 from .render import FRAMES_PER_SHARD, render
 from .settings import TrainSettings
 from .shards import Shards
 from .text import make_llm, make_tokenizer, save_llm, train_text
-from .universal import train_universal
 
 ENCODERS = ("lidar", "camera", "imu")
 TOGETHER = ("imitation", "connectors", "universal")
@@ -68,11 +68,11 @@ def train(settings: TrainSettings, work: Path, out: Path, device: str = "auto") 
     data = encode_all(frames, encoders, work), frames.truths, rig
     start = {name: value.clone() for name, value in model.connectors.state_dict().items()}
     if "imitation" in settings.schedules:
-        train_imitation(model, *data, settings.schedules["imitation"], settings.batches["imitation"][0], work, settings.seed)
+        train_distillation(model, *data, settings.schedules["imitation"], settings.batches["imitation"][0], work, settings.seed)
     train_connectors(model, *data, settings.schedules["connectors"], settings.batches["connectors"], work, settings.seed)
     step_back(model.connectors, start, settings.keep)
     if "universal" in settings.schedules:
-        train_universal(model, *data, settings.schedules["universal"], settings.batches["universal"], work, settings.seed)
+        train_modality_agnostic(model, *data, settings.schedules["universal"], settings.batches["universal"], work, settings.seed)
     calibrate(model, simulated(encoders, rig, "val", settings.calibration_scenes, settings.seed))
     once(lambda: model.save(out))
     return model
@@ -155,5 +155,5 @@ def connected(settings: TrainSettings, rig: Rig, out: Path, device: torch.device
     model = Model(llm.to(device), tokenizer, manifest, connectors)
     if start:
         load_weights(model.connectors, Path(start) / "connectors.safetensors", "connector")
-        model.universal = load_universal(Path(start), model.llm, None)
+        model.universal = load_modality_agnostic(Path(start), model.llm, None)
     return model

@@ -17,7 +17,7 @@ from rclpy.parameter import Parameter
 from sensor_msgs.msg import CompressedImage, Image, Imu, PointCloud2, PointField
 
 from mmllm_ros.datatypes import NANOSECONDS
-from mmllm_ros.nodes.encoder_node import EncoderNode
+from mmllm_ros.nodes.encoding.encoder_node import EncoderNode
 
 rng = np.random.default_rng(0)
 

@@ -17,13 +17,13 @@ from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
 
 from mmllm_ros.datatypes import Health
-from mmllm_ros.nodes import qos
 from mmllm_ros.nodes.context_monitor import ContextMonitor
-from mmllm_ros.nodes.messages import health_to_message
-from mmllm_ros.nodes.sturdy_lifecycle import SturdyLifecycleNode
+from mmllm_ros.nodes.ros_support import qos
+from mmllm_ros.nodes.ros_support.lifecycle_node import SafeLifecycleNode
+from mmllm_ros.nodes.ros_support.messages import health_to_message
 
 
-class FakeEncoder(SturdyLifecycleNode):
+class FakeEncoder(SafeLifecycleNode):
     """Follows every transition, unless told to refuse to configure so many times or to wait for an event first."""
 
     def __init__(self, name: str, refusals: int = 0, wait: threading.Event | None = None, namespace: str = "") -> None:

@@ -14,7 +14,7 @@ from rclpy.clock import Clock, ClockType
 from rosgraph_msgs.msg import Clock as ClockMessage
 from sensor_msgs.msg import Image, Imu
 
-from mmllm_ros.nodes.built import rmw_name, stale_interfaces
+from mmllm_ros.nodes.clients.build_info import rmw_name, stale_interfaces
 from mmllm_ros.resources import shared_folder
 
 

@@ -11,9 +11,9 @@ import cv2
 import pytest
 
 from mmllm_ros.config import DriveConfig
+from mmllm_ros.io.rosbag import Recorder
+from mmllm_ros.nodes.clients.drive_client import DriveClient
 from mmllm_ros.nodes.drive import run
-from mmllm_ros.nodes.passenger import Passenger
-from mmllm_ros.recording import Recorder
 from mmllm_ros.rig import load_rig
 from mmllm_ros.simulator.drive import Drive
 
@@ -29,7 +29,7 @@ def answers(tmp_path) -> list[dict]:
 @pytest.fixture
 def five_answers(monkeypatch):
     """End the drive after five answers with evidence of all modalities, however slow the machine is."""
-    record = Passenger._on_result
+    record = DriveClient._on_result
     seen = []
 
     def count(self, future, truth):
@@ -39,7 +39,7 @@ def five_answers(monkeypatch):
         if len(seen) == 5:
             self.end()
 
-    monkeypatch.setattr(Passenger, "_on_result", count)
+    monkeypatch.setattr(DriveClient, "_on_result", count)
 
 
 def test_a_simulated_drive_answers_with_evidence_and_leaves_its_logbook(tmp_path, tiny_model, capsys, five_answers):

@@ -22,13 +22,13 @@ from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import Image, Imu, PointCloud2, PointField
 
 from mmllm_ros.datatypes import NANOSECONDS
-from mmllm_ros.nodes import qos
+from mmllm_ros.io.rosbag import Recording
 from mmllm_ros.nodes.camera_encoder import CameraEncoderNode
 from mmllm_ros.nodes.context_monitor import ContextMonitor
 from mmllm_ros.nodes.imu_encoder import ImuEncoderNode
 from mmllm_ros.nodes.lidar_encoder import LidarEncoderNode
 from mmllm_ros.nodes.llm import Llm
-from mmllm_ros.recording import Recording
+from mmllm_ros.nodes.ros_support import qos
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 ENCODERS = {"camera": CameraEncoderNode, "lidar": LidarEncoderNode, "imu": ImuEncoderNode}

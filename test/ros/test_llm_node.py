@@ -22,9 +22,9 @@ from std_msgs.msg import String
 from mmllm_ros.datatypes import NANOSECONDS, BadInput, Plan, Tokens
 from mmllm_ros.encoders import load_encoder
 from mmllm_ros.model import Model
-from mmllm_ros.nodes import qos
 from mmllm_ros.nodes.llm import Llm
-from mmllm_ros.nodes.messages import plan_to_message, tokens_to_message
+from mmllm_ros.nodes.ros_support import qos
+from mmllm_ros.nodes.ros_support.messages import plan_to_message, tokens_to_message
 from mmllm_ros.rig import load_rig
 
 QUESTION = "Are there any cars?"

@@ -17,8 +17,8 @@ from sensor_msgs.msg import CompressedImage, Image, Imu, PointCloud2, PointField
 from std_msgs.msg import Header
 
 from mmllm_ros.datatypes import Answer, BadInput, Evidence, Health, Plan, Tokens
-from mmllm_ros.nodes import bridges
-from mmllm_ros.nodes.messages import (
+from mmllm_ros.nodes.ros_support import message_conversion
+from mmllm_ros.nodes.ros_support.messages import (
     answer_from_message,
     answer_to_message,
     frame_from_message,
@@ -44,9 +44,9 @@ def way(request, monkeypatch):
     """Every test runs on our own conversions, and on each third-party one that is installed. No registry has them for wheels."""
     for name in ("cv_bridge", "sensor_msgs_py"):
         if request.param != name:
-            monkeypatch.setattr(bridges, f"_{name}", lambda name=name: bridges._Converter(name, None))
+            monkeypatch.setattr(message_conversion, f"_{name}", lambda name=name: message_conversion._Converter(name, None))
     if request.param != "own":
-        converter = getattr(bridges, f"_{request.param}")()
+        converter = getattr(message_conversion, f"_{request.param}")()
         monkeypatch.setattr(converter, "convert", converter.convert)  # given up in one test, it is back in the next
     return request.param
 
@@ -282,8 +282,8 @@ def test_a_bridge_that_fails_at_first_use_is_given_up_and_we_convert(monkeypatch
         calls.append(message)
         raise AttributeError("_ARRAY_API not found")
 
-    converter = bridges._Converter("cv_bridge", broken)
-    monkeypatch.setattr(bridges, "_cv_bridge", lambda: converter)
+    converter = message_conversion._Converter("cv_bridge", broken)
+    monkeypatch.setattr(message_conversion, "_cv_bridge", lambda: converter)
     for _ in range(2):
         np.testing.assert_array_equal(frame_from_message(image(PICTURE, "rgb8"), "front", FRONT).image, PICTURE)
     assert len(calls) == 1

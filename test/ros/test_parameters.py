@@ -12,7 +12,7 @@ from rclpy.parameter import Parameter
 
 from mmllm_ros.config import EncoderConfig, SimulatorConfig
 from mmllm_ros.datatypes import BadInput
-from mmllm_ros.nodes.parameters import declare
+from mmllm_ros.nodes.ros_support.parameters import declare
 
 
 def node_with(ros, **values):

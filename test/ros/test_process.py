@@ -10,7 +10,7 @@ from collections.abc import Callable
 import pytest
 from rclpy.node import Node
 
-from mmllm_ros.nodes.process import spin
+from mmllm_ros.nodes.ros_support.process import spin
 
 
 def node(call: Callable[[], None]) -> Node:

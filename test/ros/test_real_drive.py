@@ -15,7 +15,7 @@ import pytest
 from tiny_model import make_tiny_model
 
 from mmllm_ros.datatypes import CameraFrame, ImuWindow, LidarScan
-from mmllm_ros.recording import Recording
+from mmllm_ros.io.rosbag import Recording
 from mmllm_ros.rig import load_rig
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"

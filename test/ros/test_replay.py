@@ -22,9 +22,9 @@ from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import Image, Imu, PointCloud2
 
 from mmllm_ros.datatypes import NANOSECONDS, BadInput, CameraFrame, ImuWindow, LidarScan
-from mmllm_ros.nodes.recorded_topics import message_class, offered_profile
+from mmllm_ros.io.rosbag import Recorder
 from mmllm_ros.nodes.replay import Replay
-from mmllm_ros.recording import Recorder
+from mmllm_ros.nodes.sources.recorded_topics import message_class, offered_profile
 from mmllm_ros.rig import load_rig
 
 START = 1_700_000_000 * NANOSECONDS
@@ -45,7 +45,7 @@ def bag(tmp_path_factory):
     """Two seconds: camera and lidar at 10 Hz, IMU at 50 Hz. Its publishers offered to keep more than is in it."""
     path = tmp_path_factory.mktemp("replay") / "bag"
     # A publisher that keeps only ten drops what a busy machine has not delivered yet.
-    patient = mock.patch("mmllm_ros.recording._offered", lambda latched: offered(QosReliability.RELIABLE, depth=500))
+    patient = mock.patch("mmllm_ros.io.rosbag._offered", lambda latched: offered(QosReliability.RELIABLE, depth=500))
     with patient, Recorder(path, load_rig("front")) as recorder:
         for step in range(20):
             stamp = START + step * NANOSECONDS // 10

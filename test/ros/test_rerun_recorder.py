@@ -11,7 +11,7 @@ import pytest
 from robot_messages import camera_image, say, sweep
 from sensor_msgs.msg import Image, PointCloud2
 
-from mmllm_ros.nodes.rerun_recorder import RerunRecorder
+from mmllm_ros.nodes.visualization.rerun_recorder import RerunRecorder
 from mmllm_ros.rig import load_rig
 
 pytest.importorskip("rerun", reason="rerun-sdk is not installed here")

@@ -14,8 +14,8 @@ from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, Image, Imu, PointCloud2
 
 from mmllm_ros.datatypes import NANOSECONDS, BadInput
-from mmllm_ros.frames import stamp_of
-from mmllm_ros.nodes.messages import frame_from_message, imu_from_message
+from mmllm_ros.io.frames import stamp_of
+from mmllm_ros.nodes.ros_support.messages import frame_from_message, imu_from_message
 from mmllm_ros.nodes.simulator import Simulator
 from mmllm_ros.rig import load_rig
 from mmllm_ros.simulator.drive import Drive

@@ -12,9 +12,9 @@ from sensor_msgs.msg import Image, PointCloud2
 from visualization_msgs.msg import Marker, MarkerArray
 
 from mmllm_ros.datatypes import NANOSECONDS
-from mmllm_ros.nodes import qos
-from mmllm_ros.nodes.messages import header
-from mmllm_ros.nodes.newest import NewestSubscription
+from mmllm_ros.nodes.ros_support import qos
+from mmllm_ros.nodes.ros_support.latest_message import LatestMessageSubscription
+from mmllm_ros.nodes.ros_support.messages import header
 from mmllm_ros.nodes.visualizer import Visualizer
 
 
@@ -91,7 +91,7 @@ def test_the_sensors_are_listened_to_only_while_somebody_looks(ros):
     say(ros)
     ros.until(lambda: node._answers)
     assert camera.get_subscription_count() == 0
-    looking = NewestSubscription(ros.tester, Image, "mmllm/overlay")
+    looking = LatestMessageSubscription(ros.tester, Image, "mmllm/overlay")
     ros.until(lambda: camera.get_subscription_count() == 1)
     looking.destroy()
     ros.until(lambda: camera.get_subscription_count() == 0)

@@ -9,7 +9,7 @@ import math
 import numpy as np
 
 from mmllm_ros.rig import CameraMount, ImuMount, LidarMount, Rig
-from mmllm_ros.simulator.scene_graph import STATUSES_OF
+from mmllm_ros.simulator.questions.scene_graph import STATUSES_OF
 from mmllm_ros.simulator.truth import CATEGORIES, EgoMotion, SceneObject, SceneTruth, TrafficLight, Weather
 
 FRONT = Rig("front", (CameraMount("front", "front", 0.0, math.radians(70.0)),))

@@ -8,15 +8,15 @@ import json
 from pathlib import Path
 
 import pytest
-from lidar_lessons import ASKED, lessons
+from lidar_samples import ASKED, lessons
 from tiny_model import make_tiny_model
 
 from mmllm_ros.adaptation.scenarios import SCENARIOS, half_view, sixteen_rings
 from mmllm_ros.adaptation.state import State
 from mmllm_ros.cli import main
 from mmllm_ros.datatypes import Question
+from mmllm_ros.io.question_files import read_questions, write_questions
 from mmllm_ros.model import Model
-from mmllm_ros.questions_file import read_questions, write_questions
 from mmllm_ros.rig import load_rig
 
 

@@ -13,24 +13,24 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from lidar_lessons import ASKED, lessons, tokens
+from lidar_samples import ASKED, lessons, tokens
 from tiny_model import make_tiny_model
 from torch import nn
 
-from mmllm_ros.adaptation import budget
+from mmllm_ros.adaptation import training_plan
+from mmllm_ros.adaptation.acceptance_test import beyond_chance
 from mmllm_ros.adaptation.adapt import Request, _begin, adapt
-from mmllm_ros.adaptation.budget import Budget, Pace
-from mmllm_ros.adaptation.buffer import ReplayBuffer
-from mmllm_ros.adaptation.lessons import Labelled, Lesson, SelfTaught, split, usable
-from mmllm_ros.adaptation.meter import Meter
-from mmllm_ros.adaptation.rows import Rows
+from mmllm_ros.adaptation.cost_meter import Meter
+from mmllm_ros.adaptation.replay_buffer import ReplayBuffer
+from mmllm_ros.adaptation.sample_tensors import SampleTensors
+from mmllm_ros.adaptation.samples import Labelled, LabelledSample, SelfTaught, split, usable
 from mmllm_ros.adaptation.state import State
-from mmllm_ros.adaptation.verdict import beyond_chance
+from mmllm_ros.adaptation.training_plan import Budget, Pace
+from mmllm_ros.datasets.simulated import Asked
 from mmllm_ros.datatypes import BadInput, Question, Tokens
 from mmllm_ros.encoders.proposals import ATTRIBUTES
-from mmllm_ros.inherit import can_inherit, fresh, heir, twin
 from mmllm_ros.model import Model
-from mmllm_ros.question_sets import Asked
+from mmllm_ros.training.warm_start import can_warm_start, fresh, twin, warm_started
 
 
 @pytest.fixture(scope="module")
@@ -202,11 +202,11 @@ def test_a_budget_chooses_depth_and_what_trains_and_what_is_not_trained_is_not_l
         assert outcome.estimate.depth < whole.depth or outcome.estimate.steps < whole.steps
     else:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(budget, "resident_mb", lambda: 0.0)
+            patch.setattr(training_plan, "resident_mb", lambda: 0.0)
             learners = nn.ModuleDict(
                 {"lidar": fresh(without_lidar, "lidar", learned[0].model.connectors["lidar"].shape["token_width"])}
             )
-            courses = budget._courses(Rows(without_lidar, split(learned[2])[0], ["lidar"]), 8, learners, 60)
+            courses = training_plan._courses(SampleTensors(without_lidar, split(learned[2])[0], ["lidar"]), 8, learners, 60)
             tight = min(course.memory_mb for course in courses if course.trains == "connector") - 1e-6
             outcome = adapt(without_lidar, learned[2], Request(("lidar",), Budget(memory=tight)), tmp_path)
         assert outcome.estimate.trains == "gates" and outcome.estimate.memory_mb <= tight
@@ -232,7 +232,7 @@ def test_an_heir_says_at_once_what_its_donor_says_when_only_read_outs_speak(mode
     values, places = torch.from_numpy(seen.values)[None], torch.from_numpy(seen.places)[None]
     with torch.no_grad():
         donor.normalise.bias.normal_()
-        child = heir(model, donor, "lidar", ATTRIBUTES + 9)
+        child = warm_started(model, donor, "lidar", ATTRIBUTES + 9)
         said = child(torch.cat([torch.randn(1, 30, 9), values[..., -ATTRIBUTES:]], dim=-1), places)
         values[..., :-ATTRIBUTES] = 0.0
         for block, latent in donor(values, places).items():
@@ -243,8 +243,8 @@ def test_an_heir_says_at_once_what_its_donor_says_when_only_read_outs_speak(mode
 
 def test_who_has_no_read_outs_hands_nothing_on(model):
     imu, universal = model.connectors["imu"], model.universal
-    assert can_inherit(universal, ATTRIBUTES + 1) and not can_inherit(universal, ATTRIBUTES)
-    assert not can_inherit(imu, 99) and not can_inherit(None, 99)
+    assert can_warm_start(universal, ATTRIBUTES + 1) and not can_warm_start(universal, ATTRIBUTES)
+    assert not can_warm_start(imu, 99) and not can_warm_start(None, 99)
 
 
 def test_an_adapted_modality_the_model_never_had_gets_a_connector_of_its_own(model, tmp_path):
@@ -266,22 +266,23 @@ def test_trusted_modalities_teach_what_they_are_sure_of_and_nobody_copies_in_the
     assert len(everything) == 18 and {lesson.teachers for lesson in everything} == {("camera",)}
     assert everything[0].answer == model.score(ASKED[0], model.latents([tokens(model, "camera", 0)])).answer
     assert SelfTaught(model, asked, ("camera",), 1.01).lessons() == []
-    seen = Rows(model, everything, ["lidar"]).examined(np.arange(4))
+    seen = SampleTensors(model, everything, ["lidar"]).examined(np.arange(4))
     assert seen["lidar"].all() and not seen["camera"].any()
 
 
 def test_whom_sensors_alone_teach_inherits_and_labels_would_choose(model, monkeypatch):
     asked = []
-    monkeypatch.setattr(Rows, "examine", lambda *arguments: asked.append(arguments) or (0.0, 0.0))
+    monkeypatch.setattr(SampleTensors, "examine", lambda *arguments: asked.append(arguments) or (0.0, 0.0))
     newcomer = drop(model, "lidar")
     labelled = lessons(model)
     taught = [dataclasses.replace(one, teachers=("camera",)) for one in labelled]
     width = ATTRIBUTES + 5
     heirs = [
-        bool(_begin(newcomer, Rows(newcomer, part, ("lidar",)), "lidar", width, Meter()).readouts) for part in (taught, labelled)
+        bool(_begin(newcomer, SampleTensors(newcomer, part, ("lidar",)), "lidar", width, Meter()).readouts)
+        for part in (taught, labelled)
     ]
     assert heirs[0] and len(asked) == 2, "labels choose between an heir and a fresh one"
-    assert not _begin(newcomer, Rows(newcomer, taught, ("lidar",)), "lidar", 3, Meter()).readouts
+    assert not _begin(newcomer, SampleTensors(newcomer, taught, ("lidar",)), "lidar", 3, Meter()).readouts
 
 
 @pytest.mark.parametrize(("late", "better"), [(0, True), (3, False)])
@@ -316,7 +317,7 @@ def test_recorded_lessons_are_their_questions(model):
     ]  # fmt: skip
 
 
-def spoilt(lesson: Lesson, kind: str) -> Lesson:
+def spoilt(lesson: LabelledSample, kind: str) -> LabelledSample:
     camera, lidar = lesson.tokens
     if kind == "nan":
         values = lidar.values.copy()
@@ -363,7 +364,7 @@ def test_a_spoilt_file_in_the_buffer_is_passed_over(tmp_path_factory, garbage, c
     buffer = ReplayBuffer(folder)
     values = Tokens("lidar", "lidar", 1, np.zeros((2, 3), np.float32), np.zeros((2, 3), np.float32), "r")
     for scene in ("one", "two"):
-        buffer.add(Lesson(ASKED[0], "yes", (values,), scene))
+        buffer.add(LabelledSample(ASKED[0], "yes", (values,), scene))
     path = folder / "000000000.safetensors"
     whole = path.read_bytes()
     path.write_bytes(whole[:cut] + garbage)

@@ -7,12 +7,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from test_assistant import QUESTION, START, Clock, reading
-from test_choice import GOOD
+from test_modality_selection import GOOD
 from tiny_model import make_tiny_model
 
 from mmllm_ros.assistant import Assistant
 from mmllm_ros.config import LlmConfig
-from mmllm_ros.context.per_question import PerQuestion
+from mmllm_ros.context.per_question import PerQuestionPolicy
 from mmllm_ros.datatypes import MODALITIES, Plan
 from mmllm_ros.model import Model
 
@@ -40,7 +40,7 @@ class Encoders:
 
 def session(model: Model, *dead: str) -> tuple[Assistant, Encoders]:
     encoders = Encoders(model, dead)
-    encoders.assistant = Assistant(model, CONFIG, Clock(), PerQuestion(GOOD, {"front"}), encoders)
+    encoders.assistant = Assistant(model, CONFIG, Clock(), PerQuestionPolicy(GOOD, {"front"}), encoders)
     return encoders.assistant, encoders
 
 

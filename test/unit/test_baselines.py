@@ -6,8 +6,8 @@ from __future__ import annotations
 
 import pytest
 
-from mmllm_ros.baselines import floors_and_ceilings, majority, ngram, oracle, per_type
 from mmllm_ros.datatypes import Question
+from mmllm_ros.metrics.baselines import floors_and_ceilings, majority, ngram, oracle, per_type
 
 CAMERA, EITHER, JOINT = (("camera",),), (("camera",), ("lidar",)), (("camera", "lidar"),)
 

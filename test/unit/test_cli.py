@@ -14,8 +14,8 @@ from tiny_model import make_tiny_model
 
 from mmllm_ros.cli import main
 from mmllm_ros.datatypes import NANOSECONDS
-from mmllm_ros.questions_file import read_questions
-from mmllm_ros.recording import Recorder, Recording
+from mmllm_ros.io.question_files import read_questions
+from mmllm_ros.io.rosbag import Recorder, Recording
 from mmllm_ros.rig import load_rig
 from mmllm_ros.simulator.drive import Drive
 from mmllm_ros.simulator.splits import FIRST_SEED
@@ -83,7 +83,7 @@ def test_a_modality_that_is_not_recorded_is_named_with_the_answer(model, tmp_pat
 
 def test_simulate_writes_recording_questions_and_truth_split_by_scene(tmp_path, monkeypatch):
     out = tmp_path / "sim"
-    monkeypatch.setattr("mmllm_ros.simulate.FRAMES_PER_SCENE", 1)
+    monkeypatch.setattr("mmllm_ros.datasets.simulated_recording.FRAMES_PER_SCENE", 1)
     assert main(["simulate", "--frames", "10", "--seed", "4", "--out", str(out), "--context", "night"]) == 0
     seeds = {}
     for split in ("train", "val", "test"):
@@ -177,6 +177,6 @@ def test_help_keeps_the_units(capsys):
 
 
 def test_offline_commands_do_not_touch_ros():
-    code = "import sys, mmllm_ros.cli, mmllm_ros.recording, mmllm_ros.simulate, mmllm_ros.offline; print('rclpy' in sys.modules)"
+    code = "import sys, mmllm_ros.cli, mmllm_ros.io.rosbag, mmllm_ros.offline_replay; print('rclpy' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stdout.strip() == "False", done.stderr

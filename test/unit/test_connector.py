@@ -13,10 +13,10 @@ from safetensors.torch import load, save
 from tiny_decoders import FAMILIES, tiny_decoder
 
 from mmllm_ros.datatypes import BadInput
+from mmllm_ros.latent.attention_adapter import attach, plugged
 from mmllm_ros.latent.connector import Connector, merge, place_features
-from mmllm_ros.latent.decoder import FrozenProjections, decoder_blocks, find
-from mmllm_ros.latent.lower import can_split, full_pass, lower_states, upper
-from mmllm_ros.latent.port import attach, plugged
+from mmllm_ros.latent.decoder_blocks import FrozenProjections, decoder_blocks, find
+from mmllm_ros.latent.split_forward import can_split, full_pass, lower_states, upper
 
 TEXT = torch.tensor([[5, 9, 11, 7, 20, 33]])
 WIDTHS = {"camera": 12, "imu": 7, "lidar": 9}

@@ -19,15 +19,15 @@ from teacher_forcing import answer_loss, lay_out
 from tiny_decoders import FAMILIES, tiny_decoder
 
 from mmllm_ros.datatypes import BadInput
+from mmllm_ros.latent.attention_adapter import attach
 from mmllm_ros.latent.connector import Connector
-from mmllm_ros.latent.lower import full_pass, lower_states
 from mmllm_ros.latent.manifest import Manifest
-from mmllm_ros.latent.port import attach
+from mmllm_ros.latent.split_forward import full_pass, lower_states
 from mmllm_ros.model import Model
-from mmllm_ros.simulator.programs import meets, parse
-from mmllm_ros.simulator.scene_graph import SceneGraph
+from mmllm_ros.simulator.questions.programs import meets, parse
+from mmllm_ros.simulator.questions.scene_graph import SceneGraph
+from mmllm_ros.training import batches, processes
 from mmllm_ros.training import connectors as training
-from mmllm_ros.training import lessons, processes
 from mmllm_ros.training.loop import Schedule, fit
 from mmllm_ros.training.lower_cache import LowerCache
 from mmllm_ros.training.packing import pack, packed_loss, read_text
@@ -79,7 +79,7 @@ def test_packed_questions_with_kept_states_give_the_losses_and_gradients_of_each
     for parameter in model.connectors.parameters():
         torch.nn.init.normal_(parameter, std=0.3)
     frames = torch.tensor([4, 1, 3])
-    batch = lessons.Batch(frames, scenes.AROUND, VIEWS, PAIRS, ROWS, SEEN)
+    batch = batches.Batch(frames, scenes.AROUND, VIEWS, PAIRS, ROWS, SEEN)
     value, _ = training.answers_loss(model, training.said(model, tables, batch, 3), batch, LowerCache(llm, 1))
     value.backward()
     packed = {name: parameter.grad.clone() for name, parameter in model.connectors.named_parameters()}
@@ -205,11 +205,11 @@ def test_two_processes_train_the_model_that_one_does(tmp_path):
 def test_a_step_asks_of_some_frames_what_only_another_one_has():
     full, empty = scenes.scene(scenes.thing("bus", 9.0, 1.0, "moving"), scenes.thing("car", 15.0, -4.0, "parked")), scenes.scene()
     model, about = tiny_model(), {0: [], 1: []}
-    batch = lessons.draw_batch(model, tuple(WIDTHS), [full, empty], scenes.AROUND, (40, 8), np.random.default_rng(0))
+    batch = batches.draw_batch(model, tuple(WIDTHS), [full, empty], scenes.AROUND, (40, 8), np.random.default_rng(0))
     for (prompt, _), row in zip(batch.pairs, batch.row, strict=True):
         about[int(batch.frames[row])].append(model.tokenizer.decode(prompt))
     of_things = [text for text in about[1] if "the bus" in text or "the parked car" in text]
-    assert of_things and all(sum(row == one for one in batch.row) <= 8 + 8 // lessons.ELSEWHERE for row in range(40))
+    assert of_things and all(sum(row == one for one in batch.row) <= 8 + 8 // batches.UNANSWERABLE for row in range(40))
     assert all(len(rows) == len(batch.pairs) for rows in batch.seen.values())
 
 
@@ -218,7 +218,7 @@ def test_some_steps_hear_some_cameras_only_and_ask_what_a_rig_of_these_shows():
     truths = [scenes.scene(scenes.thing("bus", -9.0, 1.0, "moving", **behind)), scenes.scene(scenes.thing("car", 8.0, 0.0))]
     model, tables, asked_of_bus = tiny_model(), token_tables(), set()
     for seed in range(40):
-        batch = lessons.draw_batch(model, tuple(WIDTHS), truths, scenes.AROUND, (4, 8), np.random.default_rng(seed))
+        batch = batches.draw_batch(model, tuple(WIDTHS), truths, scenes.AROUND, (4, 8), np.random.default_rng(seed))
         banks = training.said(model, tables, batch, 1)
         assert [banks[name][3].log_gate.shape[1] for name in WIDTHS] == [len(batch.views), len(VIEWS)]
         assert [mount.name for mount in batch.rig.cameras] == [scenes.AROUND.cameras[view].name for view in batch.views]

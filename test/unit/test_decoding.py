@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mmllm_ros.datatypes import BadInput
-from mmllm_ros.decoding import ENCODINGS, Field, decode_cloud, decode_compressed, decode_image
+from mmllm_ros.io.decoding import ENCODINGS, Field, decode_cloud, decode_compressed, decode_image
 
 RED, GREEN, BLUE = (200, 0, 0), (0, 200, 0), (0, 0, 200)
 POINT_FORMATS = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 8: "f8"}

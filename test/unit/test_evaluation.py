@@ -16,18 +16,18 @@ from rich.console import Console
 from tiny_model import make_tiny_model
 
 from mmllm_ros.cli import main
+from mmllm_ros.datasets.recorded import from_nuscenes, from_recording
+from mmllm_ros.datasets.simulated import Asked, modality_sets
+from mmllm_ros.datasets.simulated_recording import simulate
 from mmllm_ros.datatypes import BadInput, Question, Tokens
 from mmllm_ros.encoders import load_encoder
-from mmllm_ros.evaluation import evaluate, plot_reliability, table
+from mmllm_ros.evaluation.accuracy import evaluate, plot_reliability, table
+from mmllm_ros.io.question_files import write_questions
+from mmllm_ros.metrics.statistics import calibration_error, interval, reliability, wilson
 from mmllm_ros.model import Model
-from mmllm_ros.question_sets import Asked, modality_sets
-from mmllm_ros.questions_file import write_questions
-from mmllm_ros.recorded_sets import from_nuscenes, from_recording
 from mmllm_ros.rig import load_rig
-from mmllm_ros.simulate import simulate
 from mmllm_ros.simulator.drive import Drive
-from mmllm_ros.simulator.questions import ask
-from mmllm_ros.statistics import calibration_error, interval, reliability, wilson
+from mmllm_ros.simulator.questions.question_maker import ask
 
 RIG = load_rig("front")
 

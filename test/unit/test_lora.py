@@ -12,13 +12,13 @@ from test_connector_training import PAIRS, ROWS, SEEN, VIEWS, token_tables
 from test_connector_training import tiny_model as plain_model
 from tiny_decoders import FAMILIES, tiny_decoder
 
+from mmllm_ros.latent.attention_adapter import attach, plugged
 from mmllm_ros.latent.connector import Connector, merge
-from mmllm_ros.latent.lower import full_pass
 from mmllm_ros.latent.manifest import Manifest
-from mmllm_ros.latent.port import attach, plugged
+from mmllm_ros.latent.split_forward import full_pass
 from mmllm_ros.model import Model
 from mmllm_ros.training import connectors as training
-from mmllm_ros.training.lessons import Batch
+from mmllm_ros.training.batches import Batch
 from mmllm_ros.training.lower_cache import LowerCache
 
 TEXT = torch.tensor([[5, 9, 11, 7, 20, 33], [4, 4, 8, 9, 1, 3]])

@@ -21,11 +21,11 @@ from tiny_model import ANSWERS, make_tiny_model, tiny_llm, tiny_tokenizer
 from transformers import AutoModelForCausalLM, OPTConfig, OPTForCausalLM
 
 from mmllm_ros.datatypes import BadInput, Tokens
+from mmllm_ros.latent.answer_trie import AnswerTrie
+from mmllm_ros.latent.attention_adapter import plugged
 from mmllm_ros.latent.connector import Connector
-from mmllm_ros.latent.greedy import Cancelled
+from mmllm_ros.latent.generation import Cancelled
 from mmllm_ros.latent.manifest import Manifest
-from mmllm_ros.latent.port import plugged
-from mmllm_ros.latent.trie import AnswerTrie
 from mmllm_ros.model import KEPT_TEXTS, Model
 
 QUESTION = "are there any cars ?"

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from nuscenes_folder import write_folder
 
 from mmllm_ros.datatypes import BadInput, CameraFrame, ImuWindow, LidarScan, Question
-from mmllm_ros.nuscenes import TABLES, NuScenes, read_sweep
+from mmllm_ros.io.nuscenes import TABLES, NuScenes, read_sweep
 from mmllm_ros.rig import load_rig
 from mmllm_ros.simulator.drive import Drive
 

@@ -11,13 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mmllm_ros.canvas import fitted, text_width, wrapped, write
-from mmllm_ros.colouring import coloured, in_base
 from mmllm_ros.datatypes import NANOSECONDS, Answer, Evidence, Health, Plan
-from mmllm_ros.drawing import evidence_text
-from mmllm_ros.overlay import SIZE, View, draw_overlay, heading_path
 from mmllm_ros.rig import CameraMount, LidarMount, Rig, load_rig, shipped_rigs
-from mmllm_ros.sensor_state import State, Watch, motion_text, state_of
+from mmllm_ros.visualization.canvas import fitted, text_width, wrapped, write
+from mmllm_ros.visualization.drawing import evidence_text
+from mmllm_ros.visualization.overlay import SIZE, View, draw_overlay, heading_path
+from mmllm_ros.visualization.point_colours import coloured, in_base
+from mmllm_ros.visualization.sensor_state import State, Watch, motion_text, state_of
 
 PLAN = Plan(5, {"camera": True, "lidar": False}, {"camera": "healthy", "lidar": "hardly any returns"}, "night", 0, 0.1, 0.2)
 ANSWER = Answer(5, "q", "Any cars?", "yes", 0.83, (Evidence("camera", "front", 5, 0.21),), {"lidar": "out"}, 0.1, "m", "r")

@@ -7,12 +7,12 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_choice import GOOD
+from test_modality_selection import GOOD
 
-from mmllm_ros.context.choice import Budget
-from mmllm_ros.context.per_question import PerQuestion
+from mmllm_ros.context.load_shedding import LoadLevel
+from mmllm_ros.context.modality_selection import Budget
+from mmllm_ros.context.per_question import PerQuestionPolicy
 from mmllm_ros.context.plan import Mode, Planner, Report, Rules
-from mmllm_ros.context.pressure import Relief
 from mmllm_ros.datatypes import MODALITIES, NANOSECONDS, Health, Plan
 
 SECOND = NANOSECONDS
@@ -40,7 +40,7 @@ class Drive:
         self.broken: set[str] = set()
         self.overrides: dict[str, Mode] = {}
 
-    def step(self, seconds: float = 0.5, relief: Relief | None = None) -> Plan:
+    def step(self, seconds: float = 0.5, relief: LoadLevel | None = None) -> Plan:
         result = None
         for _ in range(round(seconds / 0.5)):
             self.now += SECOND // 2
@@ -130,7 +130,7 @@ def test_a_slow_machine_is_measured_against_the_table():
 
 def test_under_pressure_rate_goes_first_then_blocks_then_modalities():
     rules = Rules(epsilon=0.001)
-    duties = [Drive(rules=rules).step(0.5, Relief(level)) for level in range(5)]
+    duties = [Drive(rules=rules).step(0.5, LoadLevel(level)) for level in range(5)]
     assert [item.duty for item in duties] == [1.0, 0.5, 0.5, 0.5, 0.5]
     assert [item.linked_blocks for item in duties] == [0, 0, 2, 2, 2]
     assert [sum(item.plugged.values()) for item in duties] == [2, 2, 2, 2, 1]
@@ -140,7 +140,7 @@ def test_under_pressure_rate_goes_first_then_blocks_then_modalities():
 def test_one_question_leaves_out_what_it_does_not_need_and_asks_for_what_is_not_plugged():
     drive = Drive()
     standing = drive.step()
-    policy = PerQuestion(GOOD, {"front"})
+    policy = PerQuestionPolicy(GOOD, {"front"})
     assert policy.choose("Are there any cars?", standing, (), 0.01).modalities == ("camera",)
     assert policy.choose("Are there any cars?", standing, (), 0.001).modalities == ("camera", "lidar")
     # Questions about motion are not in this table: who knows what helps.

@@ -12,9 +12,9 @@ import pytest
 from scenes import AROUND, FRONT, NO_CAMERA, random_scene, scene, thing
 from slow_answer import answer, parse
 
-from mmllm_ros.simulator.programs import run, text
-from mmllm_ros.simulator.questions import ask
-from mmllm_ros.simulator.scene_graph import ME, SceneGraph, direction
+from mmllm_ros.simulator.questions.programs import run, text
+from mmllm_ros.simulator.questions.question_maker import ask
+from mmllm_ros.simulator.questions.scene_graph import ME, SceneGraph, direction
 from mmllm_ros.simulator.truth import EgoMotion
 
 

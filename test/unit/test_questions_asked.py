@@ -13,20 +13,20 @@ import pytest
 from scenes import AROUND, random_scene, scene, thing
 
 from mmllm_ros.datatypes import BadInput
-from mmllm_ros.simulator.balance import BlindReader
-from mmllm_ros.simulator.description import describe
-from mmllm_ros.simulator.programs import run
-from mmllm_ros.simulator.proposals import COLOURS
-from mmllm_ros.simulator.questions import ANSWERS, NUSCENES_ANSWERS, ask, vocabulary
-from mmllm_ros.simulator.scene_graph import SceneGraph
-from mmllm_ros.simulator.shapes import PAINTS
-from mmllm_ros.simulator.templates import BY_TYPE, TEMPLATES
+from mmllm_ros.simulator.questions.answer_balance import BlindBaseline
+from mmllm_ros.simulator.questions.programs import run
+from mmllm_ros.simulator.questions.proposals import COLOURS
+from mmllm_ros.simulator.questions.question_maker import ANSWERS, NUSCENES_ANSWERS, ask, vocabulary
+from mmllm_ros.simulator.questions.scene_graph import SceneGraph
+from mmllm_ros.simulator.questions.templates import BY_TYPE, TEMPLATES
+from mmllm_ros.simulator.questions.text_description import describe
 from mmllm_ros.simulator.truth import EgoMotion
+from mmllm_ros.simulator.world.shapes import PAINTS
 
 
 @cache
 def _asked(split="train", scenes=200):
-    rng, reader = np.random.default_rng(0), BlindReader()
+    rng, reader = np.random.default_rng(0), BlindBaseline()
     return [question for _ in range(scenes) for question in ask(random_scene(rng), AROUND, rng, 20, split, reader=reader)]
 
 

@@ -11,9 +11,9 @@ import pytest
 from scenes import AROUND, FRONT, SIGHT_ONLY, random_scene, scene, thing
 from slow_answer import parse
 
-from mmllm_ros.simulator.programs import needs, run
-from mmllm_ros.simulator.questions import ask
-from mmllm_ros.simulator.scene_graph import SceneGraph
+from mmllm_ros.simulator.questions.programs import needs, run
+from mmllm_ros.simulator.questions.question_maker import ask
+from mmllm_ros.simulator.questions.scene_graph import SceneGraph
 from mmllm_ros.simulator.truth import EgoMotion
 
 BOTH = (("camera",), ("lidar",))

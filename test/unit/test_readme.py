@@ -63,7 +63,7 @@ def parsed(module: str) -> list[ast.stmt]:
 def interfaces(node: str) -> set[tuple[str, str, str]]:
     """(role, name, type) of every interface with a literal name that a node makes, by itself or by what it calls."""
     # The drive holds all the others; what is its own is the passenger's.
-    waiting, seen, found = [("passenger", "Passenger") if node == "drive" else (node, "main")], set(), set()
+    waiting, seen, found = [("passenger", "DriveClient") if node == "drive" else (node, "main")], set(), set()
     while waiting:
         module, definition = waiting.pop()
         if (module, definition) in seen:

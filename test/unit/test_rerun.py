@@ -14,9 +14,9 @@ from typer.testing import CliRunner
 
 from mmllm_ros.cli import app
 from mmllm_ros.datatypes import NANOSECONDS, Answer, BadInput, Evidence, Health, Plan
-from mmllm_ros.drawing import Moment
-from mmllm_ros.rerun_file import RerunFile
 from mmllm_ros.rig import load_rig
+from mmllm_ros.visualization.drawing import Moment
+from mmllm_ros.visualization.rerun_file import RerunFile
 
 NOW = 1_700_000_000 * NANOSECONDS
 ANSWER = Answer(

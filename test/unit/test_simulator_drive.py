@@ -13,12 +13,12 @@ import pytest
 from mmllm_ros.datatypes import NANOSECONDS, BadInput
 from mmllm_ros.rig import load_rig
 from mmllm_ros.simulator.drive import Drive
-from mmllm_ros.simulator.faults import Fault, Snapshot
-from mmllm_ros.simulator.shapes import shapes
+from mmllm_ros.simulator.sensors.faults import Fault, Snapshot
 from mmllm_ros.simulator.truth import CATEGORIES, STATUSES, VEHICLES, SceneTruth, Weather
-from mmllm_ros.simulator.vehicle import Ego
-from mmllm_ros.simulator.weather import CONTEXTS, sample
-from mmllm_ros.simulator.world import Town
+from mmllm_ros.simulator.world.ego_vehicle import Ego
+from mmllm_ros.simulator.world.shapes import shapes
+from mmllm_ros.simulator.world.town import Town
+from mmllm_ros.simulator.world.weather import CONTEXTS, sample
 
 FRONT = load_rig("front")
 LIDAR_ONLY = dataclasses.replace(load_rig("nuscenes"), cameras=())

@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 
 from mmllm_ros.rig import CameraMount, LidarMount
-from mmllm_ros.simulator.camera import Camera, Lens
-from mmllm_ros.simulator.imu import GRAVITY, Imu
-from mmllm_ros.simulator.lidar import Lidar
-from mmllm_ros.simulator.mesh import box, join, made
-from mmllm_ros.simulator.shading import Scene, shade
-from mmllm_ros.simulator.stage import Prop, Stage
+from mmllm_ros.simulator.sensors.camera import Camera, Lens
+from mmllm_ros.simulator.sensors.imu import GRAVITY, Imu
+from mmllm_ros.simulator.sensors.lidar import Lidar
+from mmllm_ros.simulator.sensors.shading import Scene, shade
 from mmllm_ros.simulator.truth import Weather
-from mmllm_ros.simulator.world import Town
+from mmllm_ros.simulator.world.mesh import box, join, made
+from mmllm_ros.simulator.world.ray_scene import Prop, Stage
+from mmllm_ros.simulator.world.town import Town
 
 NOON = Weather(light=1.0)
 POSE = (0.0, 0.0, 0.0)

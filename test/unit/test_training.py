@@ -24,30 +24,30 @@ from mmllm_ros.encoders.birds_eye import REACH, SIDE, SLICES, birds_eye
 from mmllm_ros.encoders.moving import gone_through
 from mmllm_ros.encoders.proposals import CLASSES
 from mmllm_ros.encoders.scan_matching import Sweeps, move, move_back
-from mmllm_ros.inherit import heir
+from mmllm_ros.latent.attention_adapter import Latent
 from mmllm_ros.latent.checkpoint import load_llm
-from mmllm_ros.latent.lower import lower_states, upper
-from mmllm_ros.latent.port import Latent
 from mmllm_ros.latent.prompt import Prompt
+from mmllm_ros.latent.split_forward import lower_states, upper
 from mmllm_ros.rig import load_rig
-from mmllm_ros.simulator.description import OBSERVERS
-from mmllm_ros.simulator.programs import looked_at, parse
-from mmllm_ros.simulator.programs import text as program_text
-from mmllm_ros.simulator.questions import ask, vocabulary
-from mmllm_ros.simulator.scene_graph import SceneGraph
+from mmllm_ros.simulator.questions.programs import looked_at, parse
+from mmllm_ros.simulator.questions.programs import text as program_text
+from mmllm_ros.simulator.questions.question_maker import ask, vocabulary
+from mmllm_ros.simulator.questions.scene_graph import SceneGraph
+from mmllm_ros.simulator.questions.text_description import OBSERVERS
 from mmllm_ros.simulator.truth import SceneTruth
-from mmllm_ros.training import phrases, text
+from mmllm_ros.training import text, text_scenes
 from mmllm_ros.training.calibration import best_temperature
 from mmllm_ros.training.encoders import mirrored
-from mmllm_ros.training.imagined import imagine_scene
-from mmllm_ros.training.imagined_sensor import TOKEN_WIDTH, Facts, imagine_tokens
 from mmllm_ros.training.loop import Schedule, _optimizers, fit
 from mmllm_ros.training.muon import orthogonal
 from mmllm_ros.training.render import render
 from mmllm_ros.training.settings import TrainSettings, read_settings
 from mmllm_ros.training.shards import Shards
+from mmllm_ros.training.synthetic_scenes import synthetic_scene
+from mmllm_ros.training.synthetic_sensors import TOKEN_WIDTH, Facts, synthetic_tokens
 from mmllm_ros.training.targets import camera_targets, lidar_targets
 from mmllm_ros.training.train import _train_llm, connected, step_back
+from mmllm_ros.training.warm_start import warm_started
 
 RIG = load_rig("nuscenes")
 SHAPE = {
@@ -203,19 +203,19 @@ def test_frames_that_train_have_one_half_a_second_before_them(tmp_path):
     assert batch["gap"].tolist() == [0.5, 0.5, 0.0]
     with torch.device("meta"):
         drawn = [*shards.lidar(np.array([0]), np.array([False])).values(), text.draw_heard(np.random.default_rng(0), 3)]
-        drawn += imagine_tokens(Facts.of([scenes.scene()] * 2, RIG), np.random.default_rng(0))
+        drawn += synthetic_tokens(Facts.of([scenes.scene()] * 2, RIG), np.random.default_rng(0))
     assert all(part.is_meta for part in drawn), "a step on a GPU draws its tensors there"
 
 
-def write(truth: SceneTruth, prompt: Prompt, rng: np.random.Generator) -> phrases.TextScene:
-    return phrases.write_scene(truth, RIG, prompt, ask(truth, RIG, rng, 6), rng)
+def write(truth: SceneTruth, prompt: Prompt, rng: np.random.Generator) -> text_scenes.TextScene:
+    return text_scenes.write_scene(truth, RIG, prompt, ask(truth, RIG, rng, 6), rng)
 
 
 @pytest.fixture(scope="module")
-def written() -> tuple[Prompt, list[phrases.TextScene]]:
+def written() -> tuple[Prompt, list[text_scenes.TextScene]]:
     prompt = Prompt(text.make_tokenizer("{question}"), "{question}")
     rng = np.random.default_rng(0)
-    drawn = (write(imagine_scene(rng, RIG, 14), prompt, rng) for _ in range(40))
+    drawn = (write(synthetic_scene(rng, RIG, 14), prompt, rng) for _ in range(40))
     return prompt, [scene for scene in drawn if scene.phrases and scene.questions][:8]
 
 
@@ -225,7 +225,7 @@ def test_the_tokenizer_knows_every_word_of_the_language_in_any_case():
     assert tokenizer.unk_token_id in tokenizer("are there any zebras ?")["input_ids"]
 
 
-def heard_by(scenes: list[phrases.TextScene], all_of_them: bool) -> torch.Tensor:
+def heard_by(scenes: list[text_scenes.TextScene], all_of_them: bool) -> torch.Tensor:
     return torch.full((sum(len(scene.questions) for scene in scenes), len(OBSERVERS)), all_of_them)
 
 
@@ -245,7 +245,7 @@ def test_what_an_observer_says_reaches_only_the_questions_that_hear_it(written):
     llm = text.make_llm(prompt.tokenizer, SHAPE).eval()
     camera = torch.tensor([observer == "camera" for observer in OBSERVERS]).expand_as(heard_by(some, True))
     spoken = [
-        phrases.TextScene(
+        text_scenes.TextScene(
             *zip(
                 *(told for told in zip(s.phrases, s.names, s.observers, s.things, strict=True) if OBSERVERS[told[2]] == "camera")
             ),
@@ -271,9 +271,9 @@ def test_the_order_of_phrases_does_not_matter(written):
 
 
 def test_what_two_observers_tell_of_one_thing_weighs_as_much_as_what_one_tells():
-    told = phrases.TextScene([[1], [2], [3]], [], [0, 2, 0], [7, 7, None], [([1], [2])] * 3, [])
+    told = text_scenes.TextScene([[1], [2], [3]], [], [0, 2, 0], [7, 7, None], [([1], [2])] * 3, [])
     heard = torch.tensor([[True, True, True], [True, True, False], [False, True, False]])
-    gates = phrases.phrase_gates([told], heard)
+    gates = text_scenes.phrase_gates([told], heard)
     # Camera and lidar tell of thing 7: a half each where both are heard.
     assert gates.exp().tolist() == [pytest.approx([0.5, 0.5, 1]), pytest.approx([1, 0, 1]), [0, 0, 0]]
 
@@ -294,13 +294,13 @@ def test_a_program_is_read_back_from_its_text(readable):
 def test_a_head_that_looks_where_it_should_has_nothing_to_lose(written):
     prompt, some = written
     llm = text.make_llm(prompt.tokenizer, SHAPE)
-    wanted = phrases.wanted_looks(some)
+    wanted = text_scenes.wanted_looks(some)
     keys = torch.zeros(len(some), 2, wanted.shape[-1], 8)
     gates = torch.where(wanted[:: len(some[0].questions)][: len(some), 2], 0.0, -40.0)
     told = {2: Latent(keys, keys, gates)}
     rows = gates.exp().sum(-1) > 0.5
     asked = {2: torch.zeros(len(some), 4, 3, 8)}
-    looks = torch.zeros(len(some), 2 * phrases.LOOKS, wanted.shape[-1], dtype=torch.bool)
+    looks = torch.zeros(len(some), 2 * text_scenes.LOOKS, wanted.shape[-1], dtype=torch.bool)
     looks[:, 2] = (gates > -1) & rows[:, None]
     loss = text.looking_loss(llm, asked, told, looks, torch.zeros(len(some), dtype=torch.long))
     entropy = looks[:, 2].sum(-1).clamp(min=1).float().log().sum()
@@ -438,7 +438,7 @@ def test_connectors_go_on_from_those_of_the_model_they_are_told_to_start_from(tm
     first = connected(settings, RIG, tmp_path)
     for parameter in first.connectors.parameters():
         nn.init.normal_(parameter)
-    first.universal = heir(first, first.connectors["camera"], "universal", TOKEN_WIDTH)
+    first.universal = warm_started(first, first.connectors["camera"], "universal", TOKEN_WIDTH)
     first.save(tmp_path / "first")
     on = dataclasses.replace(settings, seed=2, connector={**settings.connector, "start": str(tmp_path / "first")})
     second = connected(on, RIG, tmp_path)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mmllm_ros.recording import Recorder
+from mmllm_ros.io.rosbag import Recorder
 from mmllm_ros.rig import load_rig
 from mmllm_ros.simulator.drive import Drive
 

@@ -1,0 +1,66 @@
+# Copyright 2026 The mmllm_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""A conversation with a robot: the answer grows as it comes, and below it stands what it rests on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from ..datatypes import Answer, BadInput
+
+if TYPE_CHECKING:
+    from ..nodes.clients.ask_client import AskClient
+
+HINT = "Ask in plain language. An empty line ends the conversation, Ctrl-C gives up one question."
+
+
+def converse(console: Console, robot: AskClient, timeout: float) -> Iterator[Answer]:
+    """Question after question until an empty line or the end of the input. A refusal is told, and the talk goes on."""
+    with suppress(ImportError):
+        import readline  # noqa: F401  arrow keys and earlier questions at the prompt
+    console.print(HINT, style="dim")
+    while question := _next_question(console):
+        try:
+            yield ask_aloud(console, robot, question, timeout)
+        except BadInput as error:
+            console.print(Text(str(error), style="red"))
+        except KeyboardInterrupt:
+            console.print("given up", style="dim")
+
+
+def ask_aloud(console: Console, robot: AskClient, question: str, timeout: float) -> Answer:
+    """Ask, show the answer as it grows, then the whole with its evidence. Raises BadInput with the node's refusal."""
+    with Live(Text("...", style="dim"), console=console, transient=True, auto_refresh=False) as line:
+        answer = robot.ask(question, timeout, lambda text: line.update(Text(text, style="cyan"), refresh=True))
+    said = Text(answer.answer, style="bold cyan")
+    said.append(f"  {answer.confidence:.0%} sure, after {1000 * answer.latency:.0f} ms", style="not bold default")
+    console.print(said, soft_wrap=True)
+    console.print(evidence_table(answer))
+    return answer
+
+
+def evidence_table(answer: Answer) -> Table:
+    """A row for every sensor that the answer rests on, and one for every modality that was out, with the reason."""
+    table = Table(box=None, padding=(0, 2, 0, 2), header_style="dim")
+    for heading in ("sensor", "age", ""):
+        table.add_column(heading, justify="right" if heading == "age" else "left")
+    for item in answer.evidence:
+        name = item.modality if item.source == item.modality else f"{item.modality} {item.source}"
+        table.add_row(name, f"{item.age:.2f} s", "plugged in", style="green")
+    for modality, reason in answer.unplugged.items():
+        table.add_row(modality, "", Text(reason), style="yellow")
+    return table
+
+
+def _next_question(console: Console) -> str:
+    try:
+        return console.input("[bold]you:[/bold] ").strip()
+    except (EOFError, KeyboardInterrupt):
+        return ""

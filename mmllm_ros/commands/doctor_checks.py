@@ -1,0 +1,141 @@
+# Copyright 2026 The mmllm_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""What could keep a robot from answering, and the cure of each: interpreter, ROS, build, memory, torch, weights, rig."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+
+import psutil
+
+from ..datatypes import BadInput
+from ..resources import shared_folder
+from ..rig import load_rig
+from .doctor_findings import FAULT, NOTE, OK, Finding
+from .doctor_graph import live_findings
+
+ROOM = 2.0
+"""Memory [GiB] that a drive with the shipped model wants: 0.7 for one process, 2.3 for a process per node."""
+
+
+def examine(rig_name: str, model: str, listen: float, namespace: str = "") -> Iterator[Finding]:
+    """Every finding in turn, those about live topics after listening for `listen` seconds."""
+    yield _interpreter()
+    yield from _ros()
+    yield _bridge()
+    yield _memory()
+    yield from _torch()
+    yield from _weights(model)
+    try:
+        rig = load_rig(rig_name)
+    except BadInput as error:
+        yield Finding("rig", FAULT, str(error), "name a shipped rig or a YAML file with --rig")
+        return
+    yield Finding("rig", OK, f"{rig.name}: {', '.join(mount.topic for mount in rig.mounts)}")
+    if _runs_ros():
+        yield from live_findings(rig, listen, namespace)
+
+
+def _interpreter() -> Finding:
+    return Finding(
+        "interpreter", OK, f"Python {platform.python_version()}, {sys.executable}, mmllm_ros in {Path(__file__).parents[1]}"
+    )
+
+
+def _runs_ros() -> bool:
+    return find_spec("rclpy") is not None and find_spec("mmllm_ros.msg") is not None
+
+
+def _ros() -> Iterator[Finding]:
+    if find_spec("rclpy") is None:
+        yield Finding(
+            "ROS 2", FAULT, "no Python module rclpy", "source the setup file of ROS 2, or `. ./env.sh` after `make build`"
+        )
+        return
+    wheels = [name for name in ("jazzy", "kilted") if _version(f"ros-{name}-rclpy")]
+    where = (
+        f"{wheels[0]} wheels, rclpy {_version(f'ros-{wheels[0]}-rclpy')}" if wheels else os.environ.get("ROS_DISTRO", "unknown")
+    )
+    domain, reach = os.environ.get("ROS_DOMAIN_ID", "0"), os.environ.get("ROS_AUTOMATIC_DISCOVERY_RANGE", "SUBNET")
+    yield Finding("ROS 2", OK, f"{where}; domain {domain}, discovery range {reach}")
+    if find_spec("mmllm_ros.msg") is None:
+        yield Finding("messages", FAULT, "the messages of mmllm_ros are not built", "`make build`, then `. ./env.sh`")
+        return
+    from ..nodes.clients.build_info import rmw_name, stale_interfaces
+
+    if stale := stale_interfaces(shared_folder()):
+        found = f"built with other fields than the files have: {', '.join(stale)}"
+        yield Finding("messages", FAULT, found, "`make build`, or `colcon build` and source install/setup.bash again")
+    else:
+        yield Finding("messages", OK, f"as the interface files say, in {Path(find_spec('mmllm_ros.msg').origin).parent}")
+    yield Finding("middleware", OK, rmw_name())
+
+
+def _bridge() -> Finding:
+    if find_spec("cv_bridge") is None:
+        return Finding("cv_bridge", OK, "not installed: mmllm_ros converts images by itself")
+    trial = subprocess.run([sys.executable, "-c", "from cv_bridge import CvBridge; CvBridge()"], capture_output=True, text=True)
+    if trial.returncode:
+        reason = (trial.stderr.strip() or f"exit status {trial.returncode}").splitlines()[-1]
+        found = f"does not work with NumPy {_version('numpy')} ({reason}): mmllm_ros converts images by itself"
+        return Finding("cv_bridge", NOTE, found, "none needed; other packages may want `pip install 'numpy<2'`")
+    return Finding("cv_bridge", OK, f"works with NumPy {_version('numpy')}")
+
+
+def _memory() -> Finding:
+    memory = psutil.virtual_memory()
+    found = f"{memory.available / 2**30:.1f} of {memory.total / 2**30:.1f} GiB free"
+    if memory.available / 2**30 < ROOM:
+        return Finding("memory", NOTE, found, "one process for all nodes needs least: `mmllm drive`, or composed:=true")
+    return Finding("memory", OK, found)
+
+
+def _torch() -> Iterator[Finding]:
+    if find_spec("torch") is None:
+        yield Finding("torch", FAULT, "not installed", "`make build`, or `pip install torch==2.13.0`")
+        return
+    import torch
+
+    yield Finding("torch", OK, f"{torch.__version__}, {torch.get_num_threads()} threads on {os.cpu_count()} cores")
+    if torch.cuda.is_available():
+        free, total = torch.cuda.mem_get_info()
+        yield Finding("GPU", OK, f"{torch.cuda.get_device_name()}, {free / 2**30:.1f} of {total / 2**30:.1f} GiB free")
+    else:
+        yield Finding("GPU", OK, "none that torch can use: everything runs on the CPU")
+
+
+def _weights(model: str) -> Iterator[Finding]:
+    if find_spec("torch") is None:
+        return
+    from ..encoders import load_encoder
+    from ..model import Model
+    from ..resources import default_model
+
+    folder = Path(model) if model else default_model()
+    try:
+        loaded = Model.load(folder, "cpu")
+        yield Finding("model", OK, f"{folder}: {loaded.name} {loaded.revision}, modalities {', '.join(loaded.modalities)}")
+        for modality in loaded.modalities:
+            encoder = load_encoder(folder / "encoders" / modality, load_rig("front"), "cpu")
+            expected = loaded.encoder_revisions[modality]
+            if encoder.revision == expected:
+                yield Finding(f"{modality} encoder", OK, f"revision {expected}, as the model expects")
+            else:
+                found = f"revision {encoder.revision}, the model was made for {expected}"
+                yield Finding(f"{modality} encoder", FAULT, found, "take encoders and model from the same folder")
+    except BadInput as error:
+        yield Finding("model", FAULT, str(error), "name a model folder with --model, or restore models/ from the repository")
+
+
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return ""

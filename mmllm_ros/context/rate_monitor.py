@@ -1,0 +1,53 @@
+# Copyright 2026 The mmllm_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""How often a sensor measures, from a few of its stamps and the number of messages between them."""
+
+from __future__ import annotations
+
+from collections import deque
+
+import numpy as np
+
+from ..datatypes import NANOSECONDS
+
+SPAN = 5 * NANOSECONDS
+"""Rate and jitter are those of the last five seconds of stamps [ns]."""
+
+
+class RateMonitor:
+    """Rate and jitter of one sensor.
+
+    Not every message is read, so a step is the time between two read ones over how many were sent meanwhile; the
+    jitter of a sensor whose every message is read is exact, any other is that of the mean step.
+    """
+
+    def __init__(self) -> None:
+        self._steps: deque[tuple[int, int, int]] = deque()  # stamp, time since the one before, messages since then
+        self._last: int | None = None
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._steps.clear()
+        self._last = None
+
+    def add(self, stamp: int, messages: int = 1) -> None:
+        """A message stamped `stamp` [ns] was read, the newest of `messages`. A stamp that goes back starts afresh."""
+        if self._last is not None and stamp < self._last:
+            self.clear()
+        if self._last is not None and stamp > self._last:
+            self._steps.append((stamp, stamp - self._last, messages))
+        self._last = stamp
+        while self._steps and stamp - self._steps[0][0] > SPAN:
+            self._steps.popleft()
+
+    @property
+    def rate(self) -> float:
+        """Messages per second [Hz], 0 before the second one."""
+        duration = sum(step for _, step, _ in self._steps)
+        return sum(messages for _, _, messages in self._steps) / duration * NANOSECONDS if duration else 0.0
+
+    @property
+    def jitter(self) -> float:
+        """Standard deviation of the time between messages [s]."""
+        steps = [step / messages for _, step, messages in self._steps]
+        return float(np.std(steps)) / NANOSECONDS if steps else 0.0

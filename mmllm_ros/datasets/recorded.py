@@ -1,0 +1,74 @@
+# Copyright 2026 The mmllm_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Questions about recorded frames: nuScenes with a NuScenes-QA file, or any rosbag with a question file of its own."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from itertools import groupby
+from pathlib import Path
+
+from rich.progress import track
+
+from ..datatypes import NANOSECONDS, BadInput, Frame, Question, Tokens
+from ..encoders import Encoder, History
+from ..io.nuscenes import NuScenes
+from ..io.question_files import read_questions
+from ..io.rosbag import Recording
+from ..rig import Rig
+from ..visualization.thumbnails import snap_frames
+from .simulated import Asked, encode, encode_pairs
+
+MAX_AGE = 1.5
+"""An older frame [s] does not count, as in the live nodes."""
+
+
+def from_nuscenes(encoders: Mapping[str, Encoder], folder: Path, questions: Path) -> list[Asked]:
+    """The keyframes of a nuScenes folder that a NuScenes-QA file asks about. Raises BadInput."""
+    return [
+        Asked(
+            moment.scene,
+            moment.context,
+            encode_pairs(encoders, moment.frames, moment.previous),
+            tuple(asked),
+            snap_frames(moment.frames),
+        )
+        for moment, asked in track(list(NuScenes(folder).join(read_questions(questions))), "read and encode keyframes")
+    ]
+
+
+def from_recording(encoders: Mapping[str, Encoder], bag: Path, questions: Path, rig: Rig) -> list[Asked]:
+    """A recording with questions whose `sample_token` is the stamp [ns] they are about. Raises BadInput."""
+    moments = [(stamp, tuple(asked)) for stamp, asked in groupby(sorted(read_questions(questions), key=_stamp), key=_stamp)]
+    if not moments:
+        raise BadInput(f"{questions} holds no questions")
+    histories: dict[tuple[str, str], History] = {}
+    newest: dict[tuple[str, str], tuple[Frame, Frame | None]] = {}
+    done: list[Asked] = []
+    for frame in Recording(bag).frames(rig):
+        while len(done) < len(moments) and frame.stamp > moments[len(done)][0]:
+            done.append(_asked(encoders, newest, *moments[len(done)]))
+        source = (frame.modality, frame.source)
+        newest[source] = histories.setdefault(source, History()).pair(frame)
+    return done + [_asked(encoders, newest, *moment) for moment in moments[len(done) :]]
+
+
+def _stamp(question: Question) -> int:
+    try:
+        return int(question.sample_token)
+    except ValueError as error:
+        raise BadInput(f"sample_token {question.sample_token!r} is not the stamp [ns] of a frame") from error
+
+
+def _asked(
+    encoders: Mapping[str, Encoder],
+    newest: Mapping[tuple[str, str], tuple[Frame, Frame | None]],
+    stamp: int,
+    questions: Sequence[Question],
+) -> Asked:
+    fresh = [pair for pair in newest.values() if stamp - pair[0].stamp <= MAX_AGE * NANOSECONDS]
+    tokens: tuple[Tokens, ...] = encode(encoders, fresh)
+    scene = str(questions[0].seed or math.floor(stamp / (20 * NANOSECONDS)))
+    pictures = snap_frames([frame for frame, _ in fresh])
+    return Asked(scene, questions[0].details.get("context", "recorded"), tokens, tuple(questions), pictures)

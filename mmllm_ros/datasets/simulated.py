@@ -1,0 +1,91 @@
+# Copyright 2026 The mmllm_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Questions with true answers and the tokens they are asked about, from the simulator or from recorded frames."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from rich.progress import track
+
+from ..datatypes import Frame, Question, Tokens
+from ..encoders import Encoder, History
+from ..rig import Rig
+from ..simulator.drive import Drive, Snapshot
+from ..simulator.questions.question_maker import ask
+from ..simulator.splits import scene_seed
+from ..visualization.thumbnails import snap_frames
+
+SETTLE, GAP = 3.0, 0.5
+"""A drive goes on for SETTLE seconds before it is asked about; encoders see two frames GAP apart."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One moment of one scene: its tokens and the questions about it. `context` is light and weather in a word.
+
+    `pictures` are small JPEGs by kind (snapshots.py), for whoever wants to see what was asked about.
+    """
+
+    scene: str
+    context: str
+    tokens: tuple[Tokens, ...]
+    questions: tuple[Question, ...]
+    pictures: Mapping[str, bytes] = field(default_factory=dict)
+
+
+def encode_pairs(encoders: Mapping[str, Encoder], frames: Sequence[Frame], before: Sequence[Frame]) -> tuple[Tokens, ...]:
+    """The tokens of simultaneous frames, each with the earlier frame of its source where there is one."""
+    histories = {frame.source: History() for frame in (*frames, *before)}
+    for frame in before:
+        histories[frame.source].pair(frame)
+    pairs = [histories[frame.source].pair(frame) for frame in frames]
+    return encode(encoders, pairs)
+
+
+def encode(encoders: Mapping[str, Encoder], pairs: Sequence[tuple[Frame, Frame | None]]) -> tuple[Tokens, ...]:
+    """The tokens of frames of any modality, each given with the frame before it; all frames of a modality in one pass."""
+    kinds = {modality: [pair for pair in pairs if pair[0].modality == modality] for modality in encoders}
+    return tuple(tokens for modality, chosen in kinds.items() for tokens in encoders[modality].encode(chosen))
+
+
+def modality_sets(modalities: Sequence[str]) -> list[tuple[str, ...]]:
+    """Every set of modalities, the empty one first and the full one last."""
+    ordered = sorted(modalities)
+    return [chosen for size in range(len(ordered) + 1) for chosen in itertools.combinations(ordered, size)]
+
+
+def simulated(
+    encoders: Mapping[str, Encoder], rig: Rig, split: str, scenes: int, seed: int, context: str = "mixed", each: int = 8
+) -> list[Asked]:
+    """`each` questions about one moment of each of `scenes` drives of a split ("test" has held-out wordings among them)."""
+    return [
+        _ask_drive(encoders, rig, split, scene_seed(split, seed + number), context, each)
+        for number in track(range(scenes), f"drive and encode {split} scenes")
+    ]
+
+
+def asked_drive(
+    rig: Rig, split: str, seed: int, context: str = "mixed", each: int = 8
+) -> tuple[Snapshot, Snapshot, list[Question]]:
+    """One drive: what its sensors show GAP before the moment and at it, and `each` questions about the moment."""
+    drive = Drive(seed, rig, context)
+    drive.advance(SETTLE)
+    before = drive.capture()
+    drive.advance(GAP)
+    now = drive.capture()
+    return before, now, ask(now.truth, rig, np.random.default_rng([seed, 1]), each, split, seed=seed)
+
+
+def _ask_drive(encoders: Mapping[str, Encoder], rig: Rig, split: str, seed: int, context: str, each: int) -> Asked:
+    before, now, questions = asked_drive(rig, split, seed, context, each)
+    frames = _frames(now)
+    tokens = encode_pairs(encoders, frames, _frames(before))
+    return Asked(now.truth.scene, now.truth.weather.name, tokens, tuple(questions), snap_frames(frames))
+
+
+def _frames(snapshot: Snapshot) -> list[Frame]:
+    return [frame for frame in (*snapshot.cameras, snapshot.lidar, snapshot.imu) if frame is not None]

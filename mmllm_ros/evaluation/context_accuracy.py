@@ -1,0 +1,148 @@
+# Copyright 2026 The mmllm_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""How well the context is told from the signals, against the simulator's truth; and the fit of the weights that tell it."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from rich.progress import track
+from rich.table import Table
+
+from ..context.context_estimate import FLOOR, LEVELS, NAMES, SCALES, Weights, estimate, scaled
+from ..datasets.simulated_drive import Moment, Senses
+from ..rig import Rig
+from ..simulator.drive import Drive
+from ..simulator.questions.scene_graph import moving, turn
+from ..simulator.splits import scene_seed
+
+GAP = 0.5
+PENALTY = 1.0
+"""Of the squared weights, in standard deviations of their signals (ridge regression)."""
+
+
+def drives(rig: Rig, split: str, scenes: int, seed: int) -> list[Moment]:
+    """The second of two moments of each of so many drives, each name of the context in turn."""
+    found = []
+    for number in track(range(scenes), f"drive {split} scenes"):
+        drive = Drive(scene_seed(split, seed + number), rig, NAMES[number % len(NAMES)])
+        senses = Senses(rig)
+        drive.advance(2.0)
+        senses.look(drive.capture())
+        drive.advance(GAP)
+        found.append(senses.look(drive.capture()))
+    return found
+
+
+def confusion(moments: Sequence[Moment], weights: Weights | None = None) -> dict:
+    """{"n", "right", "names": {truth: {estimate: count}}, "motion": the same, "levels": {level: mean absolute error},
+    "camera only", "lidar only": {"right", "levels"}, "seconds": CPU time of the signals of one moment}."""
+    found = {name: _against_truth(moments, weights, modalities) for name, modalities in _VIEWS.items()}
+    motion: Counter = Counter()
+    for moment in moments:
+        ego = moment.truth.ego
+        state = {True: "moving", False: "standing", None: None}[moving(ego)]
+        state = turn(ego) if state == "moving" else state
+        if state:
+            told = estimate(moment.healths, weights).motion
+            motion[state, told.replace("moving", "going straight")] += 1
+    return {
+        **found.pop("all"),
+        **found,
+        "motion": _nested(motion),
+        "seconds": float(np.median([moment.cpu for moment in moments])),
+    }
+
+
+_VIEWS = {"all": ("camera", "lidar", "imu"), "camera only": ("camera",), "lidar only": ("lidar",)}
+
+
+def _against_truth(moments: Sequence[Moment], weights: Weights | None, modalities: Sequence[str]) -> dict:
+    names: Counter = Counter()
+    errors: dict[str, list[float]] = {level: [] for level in LEVELS}
+    for moment in moments:
+        context = estimate([item for item in moment.healths if item.modality in modalities], weights)
+        names[moment.truth.weather.name, context.name] += 1
+        for level, value in context.levels.items():
+            errors[level].append(abs(value - getattr(moment.truth.weather, level)))
+    right = sum(count for (truth, told), count in names.items() if truth == told)
+    return {
+        "n": len(moments),
+        "right": right / len(moments),
+        "names": _nested(names),
+        "levels": {level: float(np.mean(values)) for level, values in errors.items() if values},
+    }
+
+
+def _nested(pairs: Counter) -> dict[str, dict[str, int]]:
+    rows: dict[str, dict[str, int]] = {}
+    for (truth, told), count in sorted(pairs.items()):
+        rows.setdefault(truth, {})[told] = count
+    return rows
+
+
+def fit(moments: Sequence[Moment]) -> dict:
+    """Weights of every level, for each set of modalities that can tell it: what config/context.json holds."""
+    rows = [
+        {
+            name: value
+            for health in moment.healths
+            if health.modality in SCALES and health.healthy
+            for name, value in scaled(health.signals, health.modality).items()
+        }
+        for moment in moments
+    ]
+    sets = {"camera": LEVELS, "camera+lidar": LEVELS, "lidar": ("rain", "fog")}
+    return {
+        modalities: {level: _ridge(rows, moments, [name for m in modalities.split("+") for name in SCALES[m]], level)
+                     for level in levels}
+        for modalities, levels in sets.items()
+    }  # fmt: skip
+
+
+def _ridge(rows: Sequence[dict], moments: Sequence[Moment], names: Sequence[str], level: str) -> dict:
+    kept = [index for index, row in enumerate(rows) if set(names) <= set(row)]
+    signals = np.array([[rows[index][name] for name in names] for index in kept])
+    truth = np.array([getattr(moments[index].truth.weather, level) for index in kept])
+    truth = np.log(truth + FLOOR) if level == "light" else truth
+    low, high = np.percentile(signals, [1, 99], axis=0)
+    signals = np.clip(signals, low, high)
+    centre, spread = signals.mean(0), signals.std(0) + 1e-6
+    units = (signals - centre) / spread
+    weights = np.linalg.solve(units.T @ units + PENALTY * np.eye(len(names)), units.T @ (truth - truth.mean())) / spread
+    numbers = zip(names, weights, low, high, strict=True)
+    return {
+        "offset": round(float(truth.mean() - weights @ centre), 4),
+        "signals": {name: [round(float(number), 4) for number in row] for name, *row in numbers},
+    }
+
+
+def write(weights: dict, path: Path) -> None:
+    """One line a level."""
+    blocks = [
+        f'"{modalities}": {{\n' + ",\n".join(f'  "{level}": {json.dumps(row)}' for level, row in levels.items()) + "\n }"
+        for modalities, levels in weights.items()
+    ]
+    path.write_text("{\n " + ",\n ".join(blocks) + "\n}\n")
+
+
+def table(report: dict) -> Table:
+    """The confusion table for people."""
+    told = [*NAMES, *sorted({name for row in report["names"].values() for name in row} - set(NAMES))]
+    view = Table(title=f"{100 * report['right']:.1f} % of {report['n']} moments named rightly; rows are the truth")
+    for heading in ("", *told):
+        view.add_column(heading, justify="right")
+    for truth in (name for name in NAMES if name in report["names"]):
+        view.add_row(truth, *(str(report["names"][truth].get(name, "")) for name in told))
+    errors = ", ".join(f"{level} {value:.2f}" for level, value in report["levels"].items())
+    motion = sum(row.get(truth, 0) for truth, row in report["motion"].items())
+    total = sum(sum(row.values()) for row in report["motion"].values())
+    view.caption = (
+        f"mean error of the levels (0 to 1): {errors}; camera only {100 * report['camera only']['right']:.0f} % named rightly; "
+        f"motion {motion} of {total}; signals of one moment take {1000 * report['seconds']:.1f} ms of CPU"
+    )
+    return view

@@ -1,0 +1,240 @@
+# Copyright 2026 The mmllm_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""rosbag2 in and out: a recording read as frames or as the bytes it holds, and frames written as a recording. Needs no ROS."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from rosbags.interfaces import Connection, Qos, QosDurability, QosHistory, QosLiveliness, QosReliability, QosTime
+from rosbags.rosbag2 import CompressionFormat, CompressionMode, Reader, StoragePlugin, Writer
+from rosbags.rosbag2.errors import WriterError
+from rosbags.typesys import Stores, get_typestore
+
+from ..datatypes import NANOSECONDS, BadInput, Frame
+from ..rig import CameraMount, ImuMount, LidarMount, Mount, Rig, load_rig, shipped_rigs
+from .frames import ImuBuffer, camera_frame, imu_sample, lidar_scan, same_topic, stamp_of
+from .serialization import Serialized, Serializer
+
+IMU_PERIOD = NANOSECONDS // 10
+"""A recording yields an ImuWindow so often [ns]: windows overlap, as they do live."""
+
+_FOREVER = QosTime(9223372036, 854775807)
+_READS = {
+    CameraMount: ("sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage"),
+    LidarMount: ("sensor_msgs/msg/PointCloud2",),
+    ImuMount: ("sensor_msgs/msg/Imu",),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """One topic of a recording: its type, how many messages, and the QoS profiles that its publishers offered."""
+
+    type: str
+    count: int
+    qos: tuple[Qos, ...]
+
+
+class Recording:
+    """A rosbag2 folder, or a single .mcap or .db3 file.
+
+    `topics` maps names to Topic, `start` and `end` are the receive times [ns] of the first and the last message.
+    Raises BadInput when it is missing, truncated, malformed, or of an unknown storage.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        if not self.path.exists():
+            raise BadInput(f"recording {self.path} does not exist")
+        with self._open() as reader:
+            self.topics = _topics(reader.connections)
+            self.start: int = reader.start_time
+            self.end: int = reader.end_time - 1
+            empty = reader.message_count == 0
+        if empty:
+            raise BadInput(f"recording {self.path} holds no messages")
+
+    @property
+    def duration(self) -> float:
+        """Seconds from the first to the last message."""
+        return (self.end - self.start) / NANOSECONDS
+
+    def sensors(self, rig: Rig) -> dict[str, Mount]:
+        """The recorded topics that the rig names, with their mounts. Raises BadInput when there is none."""
+        found = {topic: mount for mount in rig.mounts if (topic := self._topic_of(mount)) is not None}
+        if not found:
+            wanted = ", ".join(mount.topic for mount in rig.mounts) or "nothing"
+            there = ", ".join(f"{name} ({topic.type})" for name, topic in sorted(self.topics.items())) or "nothing"
+            raise BadInput(f"recording {self.path} has no sensor topics: rig {rig.name} expects {wanted}; recorded are {there}")
+        return found
+
+    def fitting_rig(self) -> str:
+        """The shipped rig whose topics, as written, are best found here; `front` where none is."""
+
+        def misfit(name: str) -> tuple[int, bool]:
+            exact = [_absolute(mount) in self._names_of(mount) for mount in load_rig(name).mounts]
+            return exact.count(False) - exact.count(True), name != "front"
+
+        return min(shipped_rigs(), key=misfit)
+
+    def frames(self, rig: Rig) -> Iterator[Frame]:
+        """The frames of the rig's sensors in the order of arrival; an unreadable message is skipped, with a warning."""
+        mounts = self.sensors(rig)
+        convert = {topic: _Imu(mount) if isinstance(mount, ImuMount) else _single(mount) for topic, mount in mounts.items()}
+        store = get_typestore(Stores.ROS2_JAZZY)
+        for topic, kind, time, data in self.raw(mounts):
+            try:
+                frame = convert[topic](_deserialized(store, data, kind))
+            except BadInput as error:
+                logging.getLogger(__name__).warning("%s at %d ns skipped: %s", topic, time, error)
+                continue
+            if frame is not None:
+                yield frame
+
+    def chosen(self, topics: str) -> list[str]:
+        """The names in a comma-separated list, with or without their leading slash; all where it is empty. Raises BadInput."""
+        names = ["/" + name.strip("/") for name in topics.replace(",", " ").split()] or sorted(self.topics)
+        if unknown := sorted(set(names) - set(self.topics)):
+            raise BadInput(f"recording {self.path} has no topic {unknown[0]!r}, only {sorted(self.topics)}")
+        return names
+
+    def raw(self, topics: Collection[str] | None = None, start: float = 0.0) -> Iterator[tuple[str, str, int, bytes]]:
+        """Topic, type, receive time [ns] and serialized bytes (CDR) of each message from `start` [s] on, in order.
+
+        Only the asked-for `topics` are read; None is all of them. Raises BadInput where `start` lies behind the end.
+        """
+        if start > self.duration:
+            raise BadInput(f"start {start} s lies behind the end of recording {self.path}, which lasts {self.duration:.2f} s")
+        since = self.start + round(start * NANOSECONDS) if start > 0 else None
+        with self._open() as reader:
+            wanted = [c for c in reader.connections if topics is None or c.topic in topics]
+            if wanted:  # to rosbags, no connections means all of them
+                for connection, time, data in reader.messages(wanted, start=since):
+                    yield connection.topic, connection.msgtype, time, bytes(data)
+
+    def _topic_of(self, mount: Mount) -> str | None:
+        names = self._names_of(mount)
+        return _absolute(mount) if _absolute(mount) in names else min(names, key=len, default=None)
+
+    def _names_of(self, mount: Mount) -> list[str]:
+        """Recorded topics that carry this sensor, raw or compressed."""
+        return [
+            name
+            for name, topic in self.topics.items()
+            if same_topic(name, mount.topic) and topic.type in _READS[type(mount)] and topic.count
+        ]
+
+    @contextmanager
+    def _open(self) -> Iterator[Reader]:
+        try:
+            with Reader(self.path) as reader:
+                yield reader
+        except BadInput:
+            raise
+        except Exception as error:  # a damaged file makes the parser raise anything, from ReaderError to TypeError
+            reason = " ".join(str(error).split())[:300] or type(error).__name__
+            raise BadInput(f"recording {self.path} cannot be read, is it complete? {reason}") from error
+
+
+class Recorder:
+    """A new rosbag2 folder at `path`, with the topics and axes that `rig` states.
+
+    A camera whose topic ends in /compressed is stored as PNG, any other as rgb8. Use as a context manager: a recording
+    that was not closed has no index. Raises BadInput where `path` cannot be made.
+    """
+
+    def __init__(self, path: str | Path, rig: Rig) -> None:
+        self._serializer = Serializer(rig)
+        self._store = get_typestore(Stores.ROS2_JAZZY)
+        self._connections: dict[str, Connection] = {}
+        try:
+            self._writer = Writer(Path(path), version=9, storage_plugin=StoragePlugin.MCAP)
+            self._writer.set_compression(CompressionMode.STORAGE, CompressionFormat.ZSTD)
+            self._writer.open()
+        except (WriterError, OSError) as error:
+            raise BadInput(f"recording {path} cannot be written: {error}") from error
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Write the index and the metadata."""
+        self._writer.close()
+
+    def write(self, frames: Iterable[Frame]) -> None:
+        """Append frames. Of overlapping ImuWindows every sample is written once."""
+        for frame in frames:
+            if not self._connections:
+                self._put(self._serializer.transforms(frame.stamp))
+            for message in self._serializer.messages(frame):
+                self._put(message)
+
+    def _put(self, message: Serialized) -> None:
+        topic = "/" + message.topic.strip("/")
+        if topic not in self._connections:
+            offered = [_offered(latched=topic == "/tf_static")]
+            self._connections[topic] = self._writer.add_connection(
+                topic, message.type, typestore=self._store, offered_qos_profiles=offered
+            )
+        self._writer.write(self._connections[topic], message.stamp, message.data)
+
+
+def _absolute(mount: Mount) -> str:
+    return "/" + mount.topic.strip("/")
+
+
+def _topics(connections: Collection[Connection]) -> dict[str, Topic]:
+    """One Topic per name: several publishers of one topic are several connections."""
+    merged: dict[str, Topic] = {}
+    for connection in connections:
+        known = merged.get(connection.topic, Topic(connection.msgtype, 0, ()))
+        offered = tuple(connection.ext.offered_qos_profiles)
+        merged[connection.topic] = Topic(connection.msgtype, known.count + connection.msgcount, known.qos + offered)
+    return merged
+
+
+def _deserialized(store: Any, data: bytes, kind: str) -> Any:
+    try:
+        return store.deserialize_cdr(data, kind)
+    except Exception as error:  # as in _open: garbage makes the parser raise anything
+        raise BadInput(f"no valid {kind}: {' '.join(str(error).split())[:200]}") from error
+
+
+def _single(mount: CameraMount | LidarMount) -> Callable[[Any], Frame]:
+    """Message -> frame, for the sensors whose every message is a frame."""
+    if isinstance(mount, CameraMount):
+        return lambda message: camera_frame(message, mount.name)
+    return lambda message: lidar_scan(message, "lidar", mount)
+
+
+class _Imu:
+    """Message -> ImuWindow now and then, None otherwise."""
+
+    def __init__(self, mount: ImuMount) -> None:
+        self._mount = mount
+        self._buffer = ImuBuffer("imu")
+        self._slot = -1
+
+    def __call__(self, message: Any) -> Frame | None:
+        stamp = stamp_of(message)
+        if not self._buffer.push(stamp, imu_sample(message, self._mount)):
+            return None
+        if stamp // IMU_PERIOD == self._slot:
+            return None
+        self._slot = stamp // IMU_PERIOD
+        return self._buffer.window()
+
+
+def _offered(latched: bool) -> Qos:
+    durability = QosDurability.TRANSIENT_LOCAL if latched else QosDurability.VOLATILE
+    history = (QosHistory.KEEP_LAST, 10, QosReliability.RELIABLE, durability)
+    return Qos(*history, _FOREVER, _FOREVER, QosLiveliness.AUTOMATIC, _FOREVER, False)

@@ -1,0 +1,183 @@
+# Copyright 2026 The mmllm_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""The port: latent keys and values enter the attention of any Hugging Face decoder, and no model class is rewritten.
+
+Per linked block, text attends to [latents, text] in one softmax; a log-gate is added to the score of every latent. A gate at
+minus infinity is an absent slot, and a block without latents runs the library's own attention untouched, so that with nothing
+plugged the logits are the bare LLM's, bit for bit. Latent keys carry no RoPE: direction is in the tokens (connector.py).
+The text cache holds text only, and text positions never shift.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from contextvars import ContextVar
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+from transformers import AttentionInterface, AttentionMaskInterface
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+from transformers.masking_utils import sdpa_mask
+
+from ..datatypes import BadInput
+from .decoder_blocks import decoder_blocks
+
+IMPLEMENTATION = "mmllm_latent"
+
+
+@dataclass(frozen=True, slots=True)
+class Latent:
+    """What is plugged into one block: key and value [B, H, P, K], log_gate [B, P] (minus infinity = absent).
+
+    A log_gate [B, S, P] gives each of the S text positions its own: several questions in one row may see different sensors.
+    `lora` lists what else acts where these latents are heard (lora.py): a module, and which of the P slots are its modality's.
+    `claims` [B, P, 4] says what the tokens behind them speak of (votes.py), until they are merged with others.
+    """
+
+    key: Tensor
+    value: Tensor
+    log_gate: Tensor
+    lora: tuple[tuple[nn.Module, int, int], ...] = ()
+    claims: Tensor | None = None
+
+    def of_rows(self, rows: Tensor, log_gate: Tensor) -> Latent:
+        """Row `rows[i]` as row i, with gates of its own."""
+        claims = None if self.claims is None else self.claims[rows]
+        return replace(self, key=self.key[rows], value=self.value[rows], log_gate=log_gate, claims=claims)
+
+
+LatentCache = Mapping[int, Latent]
+"""Latents by block index. A block that is not in the bank sees text only; the empty bank is the bare LLM."""
+
+# A context variable and not a global: a second assistant in another thread sees its own bank or none.
+_PLUGGED: ContextVar[LatentCache | None] = ContextVar("mmllm_plugged", default=None)
+
+
+@contextlib.contextmanager
+def plugged(bank: LatentCache) -> Iterator[None]:
+    """Within this context, in this thread, attached decoders attend to `bank`; a block whose gates are all closed is left out.
+
+    Where the decoder's batch is a multiple of the bank's (beams, several questions on one frame), each row is repeated in place.
+    """
+    open_blocks = {block: latent for block, latent in bank.items() if not torch.isneginf(latent.log_gate).all()}
+    token = _PLUGGED.set(open_blocks)
+    try:
+        yield
+    finally:
+        _PLUGGED.reset(token)
+
+
+_ASKED: ContextVar[dict[int, Tensor] | None] = ContextVar("mmllm_asked", default=None)
+
+
+@contextlib.contextmanager
+def queries() -> Iterator[dict[int, Tensor]]:
+    """Within this context, what the text asked the latents for: the newest query [B, heads, S, K] of each block that has some."""
+    asked: dict[int, Tensor] = {}
+    token = _ASKED.set(asked)
+    try:
+        yield asked
+    finally:
+        _ASKED.reset(token)
+
+
+def attach(llm: nn.Module) -> None:
+    """Make `llm` attend through the port, and prove with one token that each of its blocks does. Raises BadInput where not."""
+    name = f"{type(llm).__name__} ({llm.config.model_type})"
+    count = len(decoder_blocks(llm))
+    try:
+        llm.set_attn_implementation(IMPLEMENTATION)
+        visited = _Visited()
+        token = _PLUGGED.set(visited)
+        try:
+            with torch.inference_mode():
+                llm(torch.zeros((1, 1), dtype=torch.long, device=llm.device), use_cache=False)
+        finally:
+            _PLUGGED.reset(token)
+    except (ValueError, NotImplementedError) as error:
+        raise BadInput(f"{name} cannot attend to sensors: {' '.join(str(error).split())[:300]}") from error
+    if visited.blocks != set(range(count)):
+        raise BadInput(
+            f"{name} does not dispatch its attention: only blocks {sorted(visited.blocks)} of {count} asked the port, "
+            "so sensors cannot be plugged into it"
+        )
+
+
+class _Visited(dict):
+    """An empty bank that remembers which blocks asked for latents."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.blocks: set[int] = set()
+
+    def get(self, block: int, default: Latent | None = None) -> Latent | None:
+        self.blocks.add(block)
+        return default
+
+
+def latent_attention(
+    module: nn.Module, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, **options
+) -> tuple[Tensor, None]:
+    """The registered attention: query [B, heads, S, K], key and value [B, H, S', K], after RoPE and after the text cache."""
+    bank = _PLUGGED.get()
+    latent = bank.get(module.layer_idx) if bank is not None else None
+    if latent is None:
+        return sdpa_attention_forward(module, query, key, value, attention_mask, **options)
+    asked = _ASKED.get()
+    if asked is not None:
+        asked[module.layer_idx] = query
+    if attention_mask is None and query.shape[2] > 1:
+        # Without a mask the library means plain causal attention over the first S keys (a static cache is longer).
+        key, value = key[:, :, : query.shape[2]], value[:, :, : query.shape[2]]
+    bias = torch.cat([_latent_bias(latent, query), _text_bias(attention_mask, query, key)], dim=-1)
+    key = torch.cat([_repeat(latent.key, query), key], dim=2)
+    value = torch.cat([_repeat(latent.value, query), value], dim=2)
+    return sdpa_attention_forward(module, query, key, value, bias, **options)
+
+
+def heard_by(block: int, batch: int) -> Iterator[tuple[nn.Module, Tensor]]:
+    """Each LoRA that is plugged into `block`, and where its modality is heard: bool [batch, 1 or S, 1]."""
+    latent = (_PLUGGED.get() or {}).get(block)
+    for lora, start, stop in latent.lora if latent is not None else ():
+        heard = ~torch.isneginf(latent.log_gate[..., start:stop]).all(-1)
+        yield lora, _rows(heard if heard.ndim == 2 else heard[:, None], batch)[..., None]
+
+
+def _repeat(part: Tensor, query: Tensor) -> Tensor:
+    """Bring a latent to the batch and dtype of the query."""
+    return _rows(part, query.shape[0]).to(query.dtype)
+
+
+def _rows(part: Tensor, batch: int) -> Tensor:
+    """Repeat each row in place (beams of one row are neighbours)."""
+    times, rest = divmod(batch, part.shape[0])
+    if rest:
+        raise ValueError(f"a bank of {part.shape[0]} rows does not fit a batch of {batch}")
+    return part.repeat_interleave(times, dim=0) if times > 1 else part
+
+
+def _latent_bias(latent: Latent, query: Tensor) -> Tensor:
+    """Log-gates as additive scores [B, 1, S, P]; a gate [B, P] is the same for every text position."""
+    gate = _repeat(latent.log_gate, query)
+    return gate[:, None] if gate.ndim == 3 else gate[:, None, None].expand(-1, -1, query.shape[2], -1)
+
+
+def _text_bias(mask: Tensor | None, query: Tensor, key: Tensor) -> Tensor:
+    """The text mask as additive scores [B, 1, S, S']: None means causal, a boolean mask says what is visible."""
+    batch, length, width = query.shape[0], query.shape[2], key.shape[2]
+    if mask is not None and mask.dtype != torch.bool:
+        return mask.to(query.dtype).expand(batch, 1, length, width)
+    bias = query.new_zeros((1, 1, length, width))
+    if mask is not None:
+        bias = bias.masked_fill(~mask, -torch.inf)
+    elif length > 1:
+        visible = torch.ones((length, width), dtype=torch.bool, device=query.device).tril()
+        bias = bias.masked_fill(~visible, -torch.inf)
+    return bias.expand(batch, 1, length, width)
+
+
+# Both, or padding is lost without a word: a decoder whose attention has no mask builder passes no mask at all.
+AttentionInterface.register(IMPLEMENTATION, latent_attention)
+AttentionMaskInterface.register(IMPLEMENTATION, sdpa_mask)

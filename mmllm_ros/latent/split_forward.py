@@ -1,0 +1,101 @@
+# Copyright 2026 The mmllm_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""A decoder in two halves: the blocks below the linked ones see text only, so their output for a text is computed once and kept.
+
+    hidden = lower_states(llm, input_ids, attention_mask, first_block=3)         # once for a text
+    logits = upper(llm, hidden, bank, attention_mask, first_block=3, positions)  # once for a text and a bank
+
+Both run the library's own modules in the library's order, so `upper(lower_states(...))` is the full pass, bit for bit.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from transformers.masking_utils import create_causal_mask
+
+from .attention_adapter import LatentCache, plugged
+
+SPLITTABLE = ("llama", "qwen2", "qwen3", "smollm3")
+"""Families whose forward pass is embedding, rotary positions, blocks, norm, head, and nothing else."""
+
+
+def can_split(llm: nn.Module) -> bool:
+    """Whether `llm` can be run in two halves; where not, use `full_pass`."""
+    layers = getattr(llm.config, "layer_types", None) or ["full_attention"]
+    return llm.config.model_type in SPLITTABLE and set(layers) == {"full_attention"}
+
+
+def lower_states(
+    llm: nn.Module,
+    input_ids: Tensor,
+    attention_mask: Tensor | None = None,
+    *,
+    first_block: int,
+    position_ids: Tensor | None = None,
+) -> Tensor:
+    """Hidden states [B, S, d_model] that enter block `first_block`.
+
+    `input_ids` is int64 [B, S]; `attention_mask` is [B, S] (1 = text, 0 = padding) or a boolean [B, 1, S, S] that says what
+    sees what; `position_ids` [1 or B, S] counts from 0 where it is left out.
+    """
+    with plugged({}):
+        return through(llm, llm.model.embed_tokens(input_ids), attention_mask, position_ids, slice(0, first_block))
+
+
+def upper(
+    llm: nn.Module,
+    hidden: Tensor,
+    bank: LatentCache,
+    attention_mask: Tensor | None = None,
+    *,
+    first_block: int,
+    positions: Tensor,
+    position_ids: Tensor | None = None,
+) -> Tensor:
+    """Logits [B, n, vocabulary] at `positions`, int64 [n] or [B, n], from the states that enter `first_block`, `bank` plugged."""
+    if min(bank, default=first_block) < first_block:
+        raise ValueError(f"the bank links block {min(bank)}, below the first block that is run, {first_block}")
+    with plugged(bank):
+        hidden = through(llm, hidden, attention_mask, position_ids, slice(first_block, None))
+    return llm.lm_head(llm.model.norm(_at(hidden, positions)))
+
+
+def full_pass(
+    llm: nn.Module,
+    input_ids: Tensor,
+    bank: LatentCache,
+    attention_mask: Tensor | None = None,
+    *,
+    positions: Tensor,
+    position_ids: Tensor | None = None,
+) -> Tensor:
+    """What `upper` of `lower_states` gives, for any attached decoder, all blocks computed."""
+    with plugged(bank):
+        output = llm.base_model(input_ids=input_ids, attention_mask=attention_mask, position_ids=position_ids, use_cache=False)
+    return llm.get_output_embeddings()(_at(output.last_hidden_state, positions))
+
+
+def _at(hidden: Tensor, positions: Tensor) -> Tensor:
+    """Rows of hidden [B, S, d_model] at positions [n] or [B, n]."""
+    if positions.ndim == 1:
+        return hidden[:, positions]
+    return hidden.gather(1, positions[..., None].expand(-1, -1, hidden.shape[-1]))
+
+
+def through(llm: nn.Module, hidden: Tensor, attention_mask: Tensor | None, position_ids: Tensor | None, blocks: slice) -> Tensor:
+    """Hidden states [B, S, d_model] after `blocks`."""
+    decoder = llm.model
+    if position_ids is None:
+        position_ids = torch.arange(hidden.shape[1], device=hidden.device)[None]
+    mask = create_causal_mask(
+        config=decoder.config,
+        inputs_embeds=hidden,
+        attention_mask=attention_mask,
+        past_key_values=None,
+        position_ids=position_ids,
+    )
+    rotation = decoder.rotary_emb(hidden, position_ids)
+    for block in decoder.layers[blocks]:
+        hidden = block(hidden, attention_mask=mask, position_ids=position_ids, position_embeddings=rotation)
+    return hidden

@@ -1,0 +1,117 @@
+# Copyright 2026 The mmllm_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""A subscription that no executor tends: a worker takes the newest message when it needs one.
+
+Messages that nobody takes are replaced inside DDS: they are never deserialized and never hold the interpreter's lock.
+"""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from typing import Any
+
+from rclpy.callback_groups import CallbackGroup
+from rclpy.impl.implementation_singleton import rclpy_implementation
+from rclpy.node import Node
+from rclpy.qos import HistoryPolicy, QoSPolicyKind, QoSProfile, ReliabilityPolicy
+from rclpy.qos_overriding_options import QoSOverridingOptions
+
+from .diagnostics import Link
+
+WaitSet = rclpy_implementation.WaitSet
+OVERRIDABLE = QoSOverridingOptions([QoSPolicyKind.RELIABILITY, QoSPolicyKind.DURABILITY, QoSPolicyKind.DEPTH])
+
+
+def sensor_data(depth: int) -> QoSProfile:
+    """Sensor data QoS: best effort, only the newest `depth`. A fresh profile, since overrides are written into it."""
+    return QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=depth, reliability=ReliabilityPolicy.BEST_EFFORT)
+
+
+class Untended(CallbackGroup):
+    """Keeps a subscription and its events out of the executor's wait set.
+
+    The events too: Fast DDS wakes whoever waits for them as long as a message lies there untaken, so that an executor would
+    turn without a pause and hold the interpreter's lock against the very thread that is to take the message.
+    """
+
+    def can_execute(self, entity: Any) -> bool:
+        return False
+
+    def beginning_execution(self, entity: Any) -> bool:
+        return False
+
+    def ending_execution(self, entity: Any) -> None:
+        pass
+
+
+class LatestMessageSubscription:
+    """The newest message of a topic.
+
+    `taken` counts the messages that were taken, `passed_over` those that came between two of them, as far as the DDS
+    implementation numbers messages.
+    """
+
+    def __init__(self, node: Node, kind: type, topic: str) -> None:
+        self.kind = kind
+        self._node = node
+        self._context = node.context
+        self.link = Link(node.resolve_topic_name(topic))
+        self.taken = self.passed_over = 0
+        self._number = 0
+        self._subscription = node.create_subscription(
+            kind,
+            topic,
+            _never_called,
+            sensor_data(1),
+            callback_group=Untended(),
+            event_callbacks=self.link.callbacks(),
+            qos_overriding_options=OVERRIDABLE,
+        )
+
+    def take(self) -> tuple[Any, int] | None:
+        """The newest message, and how many were sent since the last one taken (itself included); None where none is new."""
+        self._poll_events()
+        newest = None
+        handle = self._subscription.handle
+        with handle:
+            # A depth raised by an override would leave older messages in front of the newest.
+            for _ in range(max(1, self._subscription.qos_profile.depth)):
+                newest = handle.take_message(self.kind, False) or newest
+        if newest is None:
+            return None
+        message, info = newest
+        number = info["publication_sequence_number"] or 0
+        since = number - self._number if 0 < self._number < number else 1
+        self._number = number
+        self.taken += 1
+        self.passed_over += since - 1
+        return message, since
+
+    def _poll_events(self) -> None:
+        """Tell `link` what DDS has to report, as an executor would."""
+        events = self._subscription.event_handlers
+        with ExitStack() as in_use:
+            for event in events:
+                in_use.enter_context(event)
+            in_use.enter_context(self._context.handle)
+            wait_set = WaitSet(0, 0, 0, 0, 0, len(events), self._context.handle)
+            wait_set.clear_entities()
+            for event in events:
+                event.add_to_wait_set(wait_set)
+            wait_set.wait(0)
+            for event in events:
+                if event.is_ready(wait_set) and (report := event.take_data()):
+                    event.callback(report)
+
+    def destroy(self) -> None:
+        """Stop receiving, DDS included; for a callback of the executor, or before it spins."""
+        self._node.destroy_subscription(self._subscription)
+
+    @property
+    def publishers(self) -> int:
+        """How many publishers are matched."""
+        return self._subscription.get_publisher_count()
+
+
+def _never_called(message: Any) -> None:
+    """An executor would call this; none does."""

@@ -1,0 +1,33 @@
+# Copyright 2026 The mmllm_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""rclpy's lifecycle node of Jazzy with two mends: no request ends its process, and destroyed it is gone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lifecycle_msgs.srv import ChangeState
+from rclpy.impl.implementation_singleton import rclpy_implementation
+from rclpy.lifecycle import LifecycleNode
+
+
+class SafeLifecycleNode(LifecycleNode):
+    """Refuses a transition that its state does not have; rclpy raises in the executor, for all nodes in it."""
+
+    def __init__(self, name: str, **node_arguments: Any) -> None:
+        super().__init__(name, **node_arguments)
+        self._change_unguarded = self._service_change_state.callback
+        self._service_change_state.callback = self._change
+
+    def _change(self, request: ChangeState.Request, response: ChangeState.Response) -> ChangeState.Response:
+        try:
+            return self._change_unguarded(request, response)
+        except rclpy_implementation.RCLError as error:
+            self.get_logger().warning(f"transition {request.transition.id} refused: {' '.join(str(error).split())}")
+            response.success = False
+            return response
+
+    def destroy_node(self) -> None:
+        """Also what holds the services of the lifecycle: the graph shows them until it is collected."""
+        super().destroy_node()
+        self._state_machine.destroy_when_not_in_use()

@@ -1,0 +1,93 @@
+# Copyright 2026 The mmllm_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""From the command line to a spinning node and back: every node's `main` is one call of `spin`."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from types import FrameType
+
+import rclpy
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.node import Node
+
+from ...datatypes import BadInput
+
+
+def spin(make_node: Callable[[], Node | list[Node]], args: Sequence[str] | None = None) -> int:
+    """Run one node, or several in one executor, until Ctrl-C, SIGTERM or their own shutdown, and return the exit status.
+
+    Args:
+        make_node: the node's class, or a function that makes it or them. `destroy_node` must stop the threads of its node.
+        args: the command line as ROS wants it, None = sys.argv.
+
+    Returns:
+        0 after a shutdown, 2 after BadInput (one line on stderr).
+    """
+    with _noted() as interrupted:
+        return _spin(make_node, args, interrupted)
+
+
+def _spin(make_node: Callable[[], Node | list[Node]], args: Sequence[str] | None, interrupted: threading.Event) -> int:
+    nodes: list[Node] = []
+    rclpy.init(args=args)
+    executor = SingleThreadedExecutor()
+    try:
+        made = make_node()
+        nodes = made if isinstance(made, list) else [made]
+        for node in nodes:
+            executor.add_node(node)
+        executor.spin()
+    except (KeyboardInterrupt, ExternalShutdownException):
+        pass
+    except BadInput as error:
+        print(error, file=sys.stderr)
+        return 2
+    except Exception:
+        # Ctrl-C may have taken the middleware away while a node was being made, or called back.
+        if rclpy.ok() and not interrupted.is_set():
+            raise
+    finally:
+        with _undisturbed():
+            # The threads of the nodes wake the executor, so it goes after them.
+            for node in nodes:
+                node.destroy_node()
+            executor.shutdown()
+            rclpy.try_shutdown()
+    return 0
+
+
+@contextmanager
+def _noted() -> Iterator[threading.Event]:
+    """Set once Ctrl-C came: where it meets rclpy converting a message, what is raised is a RuntimeError that does not say so."""
+    interrupted = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield interrupted
+        return
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        interrupted.set()
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, interrupt)  # before rclpy.init, whose own handler calls the one that it finds
+    try:
+        yield interrupted
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Ignore Ctrl-C: `ros2 launch` and the terminal both send it, and half a clean-up leaves threads that never end."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -1,0 +1,50 @@
+# Copyright 2026 The mmllm_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""What the replay and the simulator have in common: a node that publishes from a thread of its own until it is over."""
+
+from __future__ import annotations
+
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+
+from rclpy.node import Node
+
+from ...datatypes import BadInput
+
+
+class SourceNode(Node, ABC):
+    """Call `start` once constructed. `on_end` is called in the thread when there is nothing left to publish."""
+
+    def __init__(self, name: str, on_end: Callable[[], None] | None = None, **node_arguments) -> None:
+        super().__init__(name, **node_arguments)
+        self.stopping = threading.Event()
+        self._on_end = on_end
+        self._thread = threading.Thread(target=self._run, name=name)
+
+    @abstractmethod
+    def publish_all(self) -> None:
+        """Publish until it is over, or `stopping` is set. BadInput is logged and ends it."""
+
+    def start(self) -> None:
+        """Start publishing."""
+        self._thread.start()
+
+    def destroy_node(self) -> None:
+        """Stop publishing."""
+        self.stopping.set()
+        if self._thread.is_alive():
+            self._thread.join()
+        super().destroy_node()
+
+    def _run(self) -> None:
+        try:
+            self.publish_all()
+        except BadInput as error:
+            self.get_logger().error(str(error))
+        except Exception:
+            if self.context.ok():  # else Ctrl-C took the middleware away while this thread was publishing
+                raise
+            return
+        if self._on_end and not self.stopping.is_set():
+            self._on_end()

@@ -1,0 +1,37 @@
+# Copyright 2026 The mmllm_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""What is asked, in which words: config/wordings.yaml, whose slots in braces are filled by proposals.py."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import yaml
+
+from ...resources import shared_folder
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """One meaning in several wordings; `held_out` ones are for the test split only.
+
+    Every word of a held-out wording occurs in a training wording of some template.
+    """
+
+    name: str
+    type: str
+    hop: int
+    wordings: tuple[str, ...]
+    held_out: tuple[str, ...]
+
+
+def _templates() -> tuple[Template, ...]:
+    table = yaml.safe_load((shared_folder() / "config" / "wordings.yaml").read_text())
+    return tuple(
+        Template(name, row["type"], row["hop"], tuple(row["wordings"]), tuple(row["held_out"])) for name, row in table.items()
+    )
+
+
+TEMPLATES = _templates()
+TYPES = tuple(dict.fromkeys(template.type for template in TEMPLATES))
+BY_TYPE = {kind: tuple(template for template in TEMPLATES if template.type == kind) for kind in TYPES}

@@ -1,0 +1,71 @@
+# Copyright 2026 The mmllm_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Dwelling, smoothing, and giving way to a busy machine."""
+
+from __future__ import annotations
+
+import psutil
+import pytest
+
+from mmllm_ros.context.clock_offsets import clock_offsets
+from mmllm_ros.context.hysteresis import Hysteresis, Smoothed
+from mmllm_ros.context.load_shedding import LIMITS, LoadShedding
+from mmllm_ros.context.machine_load import Load
+from mmllm_ros.datatypes import NANOSECONDS, Health
+
+S = NANOSECONDS
+
+
+def test_a_value_changes_only_after_it_was_wanted_without_a_break():
+    dwell = Hysteresis()
+    told = [dwell.step(wanted, second * S, 2.0) for second, wanted in enumerate("aabababbbb")]
+    assert "".join(told) == "aaaaaaaabb"
+
+
+def test_a_jump_back_in_time_starts_the_wait_afresh():
+    dwell = Hysteresis()
+    dwell.step("a", 100 * S, 2.0)
+    dwell.step("b", 101 * S, 2.0)
+    assert [dwell.step("b", second * S, 2.0) for second in (1, 2, 3)] == ["a", "a", "b"]
+
+
+def test_numbers_follow_with_their_time_constant():
+    smoothed = Smoothed()
+    smoothed.step({"fog": 0.0}, 0, 2.0)
+    # After one time constant 1 - 1/e of the way.
+    assert smoothed.step({"fog": 1.0}, 2 * S, 2.0)["fog"] == pytest.approx(0.632, abs=0.001)
+    assert smoothed.step({"rain": 0.4}, 3 * S, 2.0) == {"rain": 0.4}
+
+
+def test_pressure_steps_down_after_seconds_above_a_limit_and_back_up_after_more_below():
+    pressure = LoadShedding()
+    levels = [pressure.step({"cpu": 95.0}, second * S).level for second in range(14)]
+    assert levels == [0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3, 3, 4, 4]
+    assert pressure.reason == "cpu 95"
+    between = [pressure.step({"cpu": 80.0}, (14 + second) * S).level for second in range(20)]
+    assert set(between) == {4}
+    calm = [pressure.step({"cpu": 20.0}, (40 + second) * S).level for second in range(41)]
+    assert calm[::10] == [4, 3, 2, 1, 0]
+
+
+def test_it_gives_way_in_rate_then_blocks_then_modalities():
+    pressure = LoadShedding()
+    reliefs = [pressure.step({"memory": 99.0}, 3 * second * S) for second in range(5)]
+    assert [(r.duty, r.shallow, r.dropped) for r in reliefs] == [
+        (1.0, False, 0), (0.5, False, 0), (0.5, True, 0), (0.5, True, 1), (0.5, True, 2),
+    ]  # fmt: skip
+
+
+def test_what_is_read_has_a_limit_and_is_that_of_this_machine():
+    found = Load().read()
+    assert {"cpu", "memory"} <= set(found) <= set(LIMITS)
+    assert found["memory"] == pytest.approx(psutil.virtual_memory().percent, abs=10.0)
+
+
+def test_the_clock_that_is_off_is_told_from_the_others():
+    def health(modality: str, age: float) -> Health:
+        return Health(modality, modality, 1, 10.0, age, 0.0, 0, {}, True)
+
+    offsets = clock_offsets([health("camera", 0.1), health("lidar", 0.2), health("imu", -66.0)])
+    assert offsets["imu/imu"] == pytest.approx(66.15)
+    assert abs(offsets["camera/camera"]) < 34 and clock_offsets([health("imu", -66.0)]) == {}
