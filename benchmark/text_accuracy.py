@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """How well the bare LLM of a model answers when it is told what the sensors see: what it can read bounds what encoders can bring.
 
-    python benchmark/reading.py --scenes 150 --json out/reading.json
+    python benchmark/text_accuracy.py --scenes 150 --json out/text_accuracy.json
 
 Each test scene is told in phrases, as in the LLM's own training, and every question hears all observers. The questions
 are those of `mmllm evaluate`; those that no sensor could answer are among them, and `answerable` is the share of the others.

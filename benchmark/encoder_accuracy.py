@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the encoders read where an object is: on drives that none learned from, with the frame half a second before and without.
 
-    python benchmark/perceiving.py --json out/perceiving.json
-    python benchmark/perceiving.py --learned out/train/frames/00000    # and on a shard that they learned from
+    python benchmark/encoder_accuracy.py --json out/encoder_accuracy.json
+    python benchmark/encoder_accuracy.py --learned out/train/frames/00000    # and on a shard that they learned from
 
 An encoder that tells what moves no better with the older frame than without does not compare them. One that does much better on
 frames that it learned from knows them by heart.

@@ -2,10 +2,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """A lidar joins camera and IMU, from the same labelled questions: by `mmllm adapt`, and in the ways that it replaces.
 
-    python benchmark/comparison/adding.py --json out/adding.json --plot out/adding.png      # about 25 minutes on one core
+    python benchmark/comparison/new_modality.py --json out/new_modality.json --plot out/new_modality.png      # about 25 minutes on one core
 
-Every row starts from the shipped model without its lidar connector and learns from the same lessons, in the same loop; the best
-weights that the validation lessons saw are tested. Camera and IMU speak through their connectors in every row. Cost is what
+Every row starts from the shipped model without its lidar connector and learns from the same samples, in the same loop; the best
+weights that the validation samples saw are tested. Camera and IMU speak through their connectors in every row. Cost is what
 torch counts, validation included; a row `helps` once it is better than the robot without the newcomer.
 """
 
@@ -26,12 +26,12 @@ from rich.table import Table
 from rivals import Insertion, Published, Rival, from_the_bottom
 from torch import Tensor, nn
 
-from mmllm_ros.adaptation.adapt import Progress, Request, adapt
-from mmllm_ros.adaptation.cost_meter import Meter
+from mmllm_ros.adaptation.adapt import AdaptationProgress, AdaptationRequest, adapt
+from mmllm_ros.adaptation.cost_meter import CostMeter
 from mmllm_ros.adaptation.sample_tensors import SampleTensors
-from mmllm_ros.adaptation.samples import Labelled, LabelledSample, split, usable
-from mmllm_ros.adaptation.scenarios import FIRST_LESSON, PER_MOMENT
-from mmllm_ros.adaptation.training_plan import Budget, choose, trial
+from mmllm_ros.adaptation.samples import LabelledSource, LabelledSample, split, usable
+from mmllm_ros.adaptation.scenarios import FIRST_SCENE, PER_MOMENT
+from mmllm_ros.adaptation.training_plan import TrainingBudget, choose_plan, measure_step
 from mmllm_ros.adaptation.training_run import learn
 from mmllm_ros.datasets.simulated import simulated
 from mmllm_ros.encoders import load_encoder
@@ -70,8 +70,8 @@ class Blocks(nn.Module):
 class Lessons(SampleTensors):
     """Lessons for the newcomer. Where `below`, it changes what the lower blocks of the LLM see: no state of theirs is kept."""
 
-    def __init__(self, model: Model, lessons: Sequence[LabelledSample], below: bool = False) -> None:
-        super().__init__(model, lessons, (NEWCOMER,))
+    def __init__(self, model: Model, samples: Sequence[LabelledSample], below: bool = False) -> None:
+        super().__init__(model, samples, (NEWCOMER,))
         if below:
             # Siblings speak above; what enters below is not like it.
             self.listen(())
@@ -81,8 +81,8 @@ class Lessons(SampleTensors):
 class Inserted(Lessons):
     """The newcomer's tokens stand before the text as words; the others' latents are heard by the text as ever."""
 
-    def __init__(self, model: Model, lessons: Sequence[LabelledSample]) -> None:
-        super().__init__(model, lessons, below=True)
+    def __init__(self, model: Model, samples: Sequence[LabelledSample]) -> None:
+        super().__init__(model, samples, below=True)
         self.texts = self
 
     def banks(self, learning: Mapping[str, nn.Module], moments: Tensor, depth: int) -> dict[str, LatentCache]:
@@ -96,7 +96,7 @@ class Inserted(Lessons):
 
 
 def learners_of(name: str, model: Model, width: int) -> tuple[Callable[..., SampleTensors], nn.ModuleDict, float]:
-    """How lessons are read in a row, what trains, and how fast."""
+    """How samples are read in a row, what trains, and how fast."""
     widths, below = {NEWCOMER: width}, partial(Lessons, below=True)
     if name == "token insertion":
         return Inserted, nn.ModuleDict({NEWCOMER: Newcomer(Insertion(model.llm, model.linked_blocks, widths))}), 1e-3
@@ -109,46 +109,46 @@ def learners_of(name: str, model: Model, width: int) -> tuple[Callable[..., Samp
     return below, nn.ModuleDict({NEWCOMER: connector, **others, "blocks": Blocks(model.llm)}), 3e-4
 
 
-OURS = {"ours": Budget(), "ours, 4.5e11 FLOPs at most": Budget(flops=4.5e11)}
+OURS = {"ours": TrainingBudget(), "ours, 4.5e11 FLOPs at most": TrainingBudget(flops=4.5e11)}
 """By row the budget of `mmllm adapt`, which decides how many of the last blocks are linked."""
 ROWS = (*OURS, "a new connector", "token insertion", "mPnP as published", "full fine-tuning")
 
 
 def run(
-    name: str, model: Model, lessons: Sequence[LabelledSample], test: Sequence[LabelledSample], passes: int, seed: int
+    name: str, model: Model, samples: Sequence[LabelledSample], test: Sequence[LabelledSample], passes: int, seed: int
 ) -> dict:
     """One row: its learning curve on the test questions, and what it cost."""
     curve: list[dict[str, float]] = []
     kind = Lessons
     if name not in OURS:
         torch.manual_seed(seed)
-        width = next(tokens.values.shape[1] for tokens in lessons[0].tokens if tokens.modality == NEWCOMER)
+        width = next(tokens.values.shape[1] for tokens in samples[0].tokens if tokens.modality == NEWCOMER)
         kind, learners, rate = learners_of(name, model, width)
     sheet = kind(model, test)
 
-    def report(progress: Progress, trained: nn.ModuleDict) -> None:
-        if progress.examined:
+    def report(progress: AdaptationProgress, trained: nn.ModuleDict) -> None:
+        if progress.validated:
             spent = {"flops": progress.flops, "seconds": progress.seconds}
-            curve.append({**spent, "accuracy": sheet.examine(trained, progress.depth)[1]})
+            curve.append({**spent, "accuracy": sheet.validate(trained, progress.depth)[1]})
 
     with tempfile.TemporaryDirectory() as folder:
         if name in OURS:
-            outcome = adapt(model, lessons, Request((NEWCOMER,), OURS[name], seed=seed), Path(folder), report)
+            outcome = adapt(model, samples, AdaptationRequest((NEWCOMER,), OURS[name], seed=seed), Path(folder), report)
             learners, depth = nn.ModuleDict({NEWCOMER: outcome.model.connectors[NEWCOMER]}), outcome.estimate.depth
-            rows = kind(model, split(lessons)[0])
+            rows = kind(model, split(samples)[0])
             flops, seconds = outcome.flops, outcome.seconds
         else:
-            rows, held = (kind(model, part) for part in split(lessons))
-            meter = Meter()
-            course = choose(Budget(), rows, held, learners, meter, passes)
-            learn(learners, rows, held, course, rate, 0.0, Path(folder), seed, meter, report)
-            depth, flops, seconds = course.depth, meter.flops, meter.seconds
+            rows, held = (kind(model, part) for part in split(samples))
+            meter = CostMeter()
+            plan = choose_plan(TrainingBudget(), rows, held, learners, meter, passes)
+            run_training(learners, rows, held, plan, rate, 0.0, Path(folder), seed, meter, report)
+            depth, flops, seconds = plan.depth, meter.flops, meter.seconds
     learners.requires_grad_(True)
-    bytes_held = trial(rows, learners, depth)[2]
+    bytes_held = measure_step(rows, learners, depth)[2]
     learners.requires_grad_(False)
     result = {"row": name, "flops": flops, "seconds": seconds, "step_bytes": bytes_held, "curve": curve}
     trained = sum(value.numel() for value in learners.parameters())
-    return {**result, "trained": trained, "accuracy": sheet.examine(learners, depth)[1]}
+    return {**result, "trained": trained, "accuracy": sheet.validate(learners, depth)[1]}
 
 
 def helps(run: dict, before: float) -> dict[str, float] | None:
@@ -192,19 +192,19 @@ def main() -> None:
     parser.add_argument("--rig", default="front")
     parser.add_argument("--questions", type=int, default=600)
     parser.add_argument("--scenes", type=int, default=120, help="test scenes")
-    parser.add_argument("--passes", type=int, default=16, help="how often the other ways read each lesson")
+    parser.add_argument("--passes", type=int, default=16, help="how often the other ways read each sample")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--rows", nargs="*", choices=ROWS, default=ROWS)
-    parser.add_argument("--json", type=Path, default=Path("out/adding.json"))
-    parser.add_argument("--plot", type=Path, default=Path("out/adding.png"))
+    parser.add_argument("--json", type=Path, default=Path("out/new_modality.json"))
+    parser.add_argument("--plot", type=Path, default=Path("out/new_modality.png"))
     arguments = parser.parse_args()
     full, rig = Model.load(arguments.model, "cpu"), load_rig(arguments.rig)
     encoders = {name: load_encoder(arguments.model / "encoders" / name, rig, "cpu") for name in full.modalities}
     moments = -(-arguments.questions // PER_MOMENT)
-    first = FIRST_LESSON + arguments.seed * moments
+    first = FIRST_SCENE + arguments.seed * moments
     asked = simulated(encoders, rig, "train", moments, first, "mixed", PER_MOMENT)
-    lessons = usable(Labelled(asked).lessons()[: arguments.questions], full, (NEWCOMER,))[0]
-    test = Labelled(simulated(encoders, rig, "test", arguments.scenes, arguments.seed)).lessons()
+    samples = usable(LabelledSource(asked).samples()[: arguments.questions], full, (NEWCOMER,))[0]
+    test = LabelledSource(simulated(encoders, rig, "test", arguments.scenes, arguments.seed)).samples()
     before = [dataclasses.replace(one, tokens=tuple(t for t in one.tokens if t.modality != NEWCOMER)) for one in test]
     runs = []
     for name in arguments.rows:
@@ -212,9 +212,9 @@ def main() -> None:
         model = Model.load(arguments.model, "cpu")
         del model.connectors[NEWCOMER]
         model.connectors.requires_grad_(False)
-        runs.append(run(name, model, lessons, test, arguments.passes, arguments.seed))
+        runs.append(run(name, model, samples, test, arguments.passes, arguments.seed))
         Console().print(f"{name}: {100 * runs[-1]['accuracy']:.1f} %, {runs[-1]['seconds']:.0f} s")
-    report = {"revision": full.revision, "lessons": len(lessons), "test_questions": len(test)}
+    report = {"revision": full.revision, "samples": len(samples), "test_questions": len(test)}
     report |= {
         "full": SampleTensors(full, test, ()).examine({}, 0)[1],
         "before": SampleTensors(full, before, ()).examine({}, 0)[1],

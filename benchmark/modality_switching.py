@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Plugging and unplugging over DDS: how soon it counts, whether an answer is lost, and what the monitor costs by itself.
 
-python benchmark/switching.py --json out/switching.json
+python benchmark/modality_switching.py --json out/modality_switching.json
 
 Every node is a process of its own, as `ros2 launch` starts them, and the client another. An operator's override is the switch.
 Measured is the time from the plan that tells it to the first answer without the sensor, and to the first new tokens of a sensor
@@ -73,7 +73,7 @@ class Client:
         self._clients = {kind: self.node.create_client(kind, name) for kind, name in services.items()}
         self.tokens: dict[str, float] = {}
         self.plans: list[tuple[float, dict[str, bool]]] = []
-        self.duty = 0.0
+        self.encode_rate_share = 0.0
         self.node.create_subscription(SensorTokens, "mmllm/tokens", self._on_tokens, qos.RELIABLE)
         self.node.create_subscription(ModalityPlan, "mmllm/plan", self._on_plan, qos.LATCHED)
         self._executor = SingleThreadedExecutor()
@@ -92,7 +92,7 @@ class Client:
         self.tokens[message.modality] = time.monotonic()
 
     def _on_plan(self, plan: ModalityPlan) -> None:
-        self.duty = plan.duty
+        self.encode_rate_share = plan.encode_rate_share
         self.plans.append((time.monotonic(), dict(zip(plan.modalities, plan.plugged))))
 
     def call(self, kind: type, **fields):
@@ -113,7 +113,7 @@ class Client:
         for modality in MODALITIES:
             until(lambda: modality in (self.ask(modality) or ()), f"an answer that rests on {modality}", 0.5)  # noqa: B023
         until(lambda: psutil.cpu_percent(CALM_FOR) < CALM, "a machine that is done with starting seven processes")
-        until(lambda: self.duty == 1.0, "a plan in which encoders work at their whole rate")
+        until(lambda: self.encode_rate_share == 1.0, "a plan in which encoders work at their whole rate")
 
     def told(self, modality: str, on: bool, since: float) -> float:
         """When the plan that says so came in."""
@@ -213,7 +213,7 @@ def monitor_load(seconds: float) -> float:
 def main() -> None:
     """Measure, print, write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--json", type=Path, default=Path("out/switching.json"))
+    parser.add_argument("--json", type=Path, default=Path("out/modality_switching.json"))
     parser.add_argument("--times", type=int, default=20, help="each way")
     parser.add_argument("--switches", type=int, default=1000, help="at random")
     arguments = parser.parse_args()

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """How long an answer takes while the trainer of `mmllm/adapt` works beside it, against the same answers before it started.
 
-    python benchmark/adapting.py --json out/adapting.json
+    python benchmark/latency_while_training.py --json out/latency_while_training.json
 
 The trainer is the node's own: another process, low priority, half of the cores.
 """
@@ -20,16 +20,16 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from mmllm_ros.adaptation.job import Job
-from mmllm_ros.adaptation.samples import Labelled
-from mmllm_ros.adaptation.scenarios import FIRST_LESSON
-from mmllm_ros.adaptation.state import State
+from mmllm_ros.adaptation.job import AdaptationJob
+from mmllm_ros.adaptation.samples import LabelledSource
+from mmllm_ros.adaptation.scenarios import FIRST_SCENE
+from mmllm_ros.adaptation.state import AdaptationState
 from mmllm_ros.assistant import Assistant
 from mmllm_ros.config import LlmConfig
 from mmllm_ros.datasets.simulated import Asked, simulated
 from mmllm_ros.encoders import load_encoder
 from mmllm_ros.model import Model
-from mmllm_ros.nodes.answering.training_process import Training
+from mmllm_ros.nodes.answering.training_process import TrainingProcess
 from mmllm_ros.resources import default_model
 from mmllm_ros.rig import load_rig
 
@@ -55,11 +55,11 @@ def latencies(assistant: Assistant, asked: list[Asked], count: int, over: thread
 
 
 def main() -> None:
-    """Drive, keep lessons, ask alone, ask while training, print and write."""
+    """Drive, keep samples, ask alone, ask while training, print and write."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rig", default="front")
     parser.add_argument("--model", type=Path, default=default_model())
-    parser.add_argument("--lessons", type=int, default=200)
+    parser.add_argument("--samples", type=int, default=200)
     parser.add_argument(
         "--answers", type=int, default=200, help="before the training; while it runs as many as there is time for"
     )
@@ -69,7 +69,7 @@ def main() -> None:
     model = Model.load(arguments.model)
     encoders = {name: load_encoder(arguments.model / "encoders" / name, rig) for name in model.modalities}
     asked = [
-        moment for moment in simulated(encoders, rig, "train", arguments.lessons // 2, FIRST_LESSON, each=2) if moment.questions
+        moment for moment in simulated(encoders, rig, "train", arguments.samples // 2, FIRST_SCENE, each=2) if moment.questions
     ]
     now = asked[0].tokens[0].stamp
     config = LlmConfig(max_age=60.0)
@@ -78,12 +78,12 @@ def main() -> None:
     training, over = threading.Event(), threading.Event()
     outcome: list = []
     with tempfile.TemporaryDirectory() as folder:
-        state = State(folder, arguments.model)
-        for lesson in Labelled(asked).lessons():
-            state.lessons.add(lesson)
+        state = AdaptationState(folder, arguments.model)
+        for sample in LabelledSource(asked).samples():
+            state.replay_buffer.add(sample)
         alone = latencies(assistant, asked, arguments.answers, over)
-        job = Job(str(arguments.model), ["lidar"], state=folder, rig=arguments.rig)
-        trainer = Training(job, lambda _: training.set(), lambda end: (outcome.append(end), training.set(), over.set()))
+        job = AdaptationJob(str(arguments.model), ["lidar"], state=folder, rig=arguments.rig)
+        trainer = TrainingProcess(job, lambda _: training.set(), lambda end: (outcome.append(end), training.set(), over.set()))
         training.wait()
         beside = latencies(assistant, asked, 1_000_000, over)
         trainer.close()

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the wrong sensors are worth: how often the truth of another scene answers a question about this one.
 
-    python benchmark/wrong_scene.py --rig front --scenes 500 --json out/wrong_scene.json
+    python benchmark/mismatched_sensors.py --rig front --scenes 500 --json out/mismatched_sensors.json
 
 `mmllm evaluate` plugs the sensors of the scene half the list away, to tell perception from prior. A model that saw perfectly
 would then say what is true there; where a question has no answer there (no such car), it has nothing but the bare LLM's guess.
@@ -34,7 +34,7 @@ def main() -> None:
     parser.add_argument("--model", type=Path, default=default_model())
     parser.add_argument("--rig", default="front")
     parser.add_argument("--scenes", type=int, default=500)
-    parser.add_argument("--json", type=Path, default=Path("out/wrong_scene.json"))
+    parser.add_argument("--json", type=Path, default=Path("out/mismatched_sensors.json"))
     arguments = parser.parse_args()
     rig, model = load_rig(arguments.rig), Model.load(arguments.model, "cpu")
     drives = [asked_drive(rig, "test", scene_seed("test", number)) for number in track(range(arguments.scenes), "drive")]
