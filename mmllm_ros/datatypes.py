@@ -30,8 +30,21 @@ PLACE_WAVELENGTHS = (5.0, 10.0, 20.0, 40.0, 80.0, 160.0)
 """Of the waves [m] along each axis that a place is told by: near places are near each other, and far ones still differ."""
 
 
+GRAVITY = 9.80665
+"""Standard gravity [m/s^2]: what an accelerometer at rest reads on its upward axis (REP-145)."""
+
+FRAME_GAP = 0.5
+"""An encoder compares a frame with the one about so much older [s] to see motion; simulated frames are this far apart."""
+
+
 class BadInput(ValueError):
-    """Input refused at the door. The message is one line that names the offending value."""
+    """Invalid input of a user. The message is one line that names the offending value."""
+
+
+def one_line(error: BaseException) -> str:
+    """The message of `error` as one line: a BadInput whole, any other error cut to 300 characters, its type where it is empty."""
+    line = " ".join(str(error).split())
+    return (line if isinstance(error, BadInput) else line[:300]) or type(error).__name__
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +138,7 @@ class Plan:
 
     `plugged` maps every known modality to whether it is plugged; `reasons` gives a sentence for each; `linked_blocks` is N.
     `available` are the modalities that one question may use although they are not plugged, or leave out although they are;
-    `duty` is the share of their rate at which encoders work ahead of questions, 0 = only when asked. `cost` and `budget` [s],
+    `encode_rate_share` is the share of their rate at which encoders work ahead of questions, 0 = only when asked. `cost` and `budget` [s],
     `flops` and `flops_budget` [operations] are those of one answer.
     """
 
@@ -139,7 +152,7 @@ class Plan:
     flops: float = 0.0
     flops_budget: float = 0.0
     available: tuple[str, ...] = ()
-    duty: float = 1.0
+    encode_rate_share: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)

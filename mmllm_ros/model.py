@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .datatypes import BadInput, Tokens
+from .datatypes import BadInput, Tokens, one_line
 from .device import resolve_device
 from .io.weights import load_weights, save_weights
 from .latent import checkpoint
@@ -27,7 +27,7 @@ from .latent.checkpoint import HUB_NAME
 from .latent.connector import Connector, merge
 from .latent.decoder_blocks import decoder_blocks
 from .latent.generation import Cancelled, continue_text
-from .latent.manifest import LLM_FOLDER, Manifest, one_line, read_json
+from .latent.manifest import LLM_FOLDER, Manifest, read_json
 from .latent.prompt import Prompt
 from .latent.split_forward import can_split, full_pass, lower_states, upper
 

@@ -15,7 +15,7 @@ from typing import ClassVar
 import numpy as np
 import yaml
 
-from .datatypes import BadInput
+from .datatypes import BadInput, one_line
 from .resources import shared_folder
 
 _LARGEST_FILE = 1_000_000
@@ -37,6 +37,10 @@ class CameraMount:
     fov: float
     position: tuple[float, float, float] = (1.5, 0.0, 1.6)
     pitch: float = 0.0
+
+    def focal_length(self, width: int) -> float:
+        """Focal length [px] of the pinhole, for an image of `width` pixels."""
+        return width / 2 / math.tan(self.fov / 2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,17 +118,13 @@ def load_rig(name_or_file: str | Path) -> Rig:
     try:
         text = path.read_text() if path.is_file() and path.stat().st_size <= _LARGEST_FILE else None
     except (OSError, UnicodeDecodeError) as error:
-        raise BadInput(f"rig {str(name_or_file)!r}: {_one_line(error)}") from error
+        raise BadInput(f"rig {str(name_or_file)!r}: {one_line(error)}") from error
     if text is None:
         raise BadInput(f"rig {_SHOWN.repr(str(name_or_file))} is neither one of {shipped_rigs()} nor a YAML file of at most 1 MB")
     try:
         return _parse(yaml.safe_load(text), path.stem)
     except (yaml.YAMLError, RecursionError, ValueError) as error:
-        raise BadInput(f"rig file {path}: {_one_line(error)}") from error
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())
+        raise BadInput(f"rig file {path}: {one_line(error)}") from error
 
 
 def _parse(content: object, name: str) -> Rig:

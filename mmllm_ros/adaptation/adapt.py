@@ -1,8 +1,8 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""A whole adaptation: lessons, a copy of the connectors, a course within the budget, training, and validation that decides.
+"""One adaptation: copies connectors, plans the training within a budget, trains the copies, and runs the acceptance test.
 
-The serving model is not touched. Whoever calls swaps the result in, or does not: `Outcome.better` says which.
+The serving model is not changed. The caller replaces it where `AdaptationOutcome.better` is true.
 """
 
 from __future__ import annotations
@@ -22,26 +22,26 @@ from torch import nn
 from ..datatypes import BadInput
 from ..latent.connector import Connector
 from ..model import Model
-from ..training.warm_start import can_warm_start, fresh, twin, warm_started
-from .acceptance_test import by_answers, by_teachers
-from .cost_meter import Meter, peak_mb
+from ..training.warm_start import can_warm_start, copy_connector, new_connector, warm_started
+from .acceptance_test import by_answers, by_teacher_agreement
+from .cost_meter import CostMeter, peak_mb
 from .sample_tensors import SampleTensors
 from .samples import LabelledSample, split, usable
-from .training_plan import AS_LEFT, GENTLE, USUAL, Budget, TrainingPlan, choose
-from .training_run import Progress, Report, learn, resumed
+from .training_plan import NEW_CONNECTOR, NO_TRAINING, TRAINED_CONNECTOR, TrainingBudget, TrainingPlan, choose_plan
+from .training_run import AdaptationProgress, ProgressCallback, resumed_meter, run_training
 
-__all__ = ["Outcome", "Progress", "Request", "adapt"]
+__all__ = ["AdaptationOutcome", "AdaptationProgress", "AdaptationRequest", "adapt"]
 
-AUDITION = 600
-"""So many training lessons, at most, decide how a newcomer begins."""
+CANDIDATE_SAMPLES = 600
+"""Largest number of training samples that the start of a new connector is selected by."""
 
 
 @dataclass(frozen=True)
-class Request:
-    """What to adapt: whose connectors, within which budget, and by which accuracy the result must beat what serves."""
+class AdaptationRequest:
+    """Which connectors to train, within which budget, and by which accuracy the result must be better than the serving model."""
 
     modalities: tuple[str, ...]
-    budget: Budget = field(default_factory=Budget)
+    budget: TrainingBudget = field(default_factory=TrainingBudget)
     margin: float = 0.0
     seed: int = 0
 
@@ -53,11 +53,11 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
-    """How it went. `model` is the adapted copy; accuracies are those on the validation lessons, by the answers it would serve.
+class AdaptationOutcome:
+    """Result of an adaptation. `model` is the adapted copy; accuracies are shares of right answers on the validation samples.
 
-    Of an heir whom sensors alone teach they are mean probabilities of the teachers' answers: with another scene's tokens, and
-    with its own. `flops` leaves out the answers that decide.
+    For a warm-started connector whose labels all come from teacher modalities they are mean probabilities of the teachers'
+    answers: with tokens of other scenes, and with those of the same scene. `flops` excludes the acceptance test.
     """
 
     model: Model
@@ -69,29 +69,29 @@ class Outcome:
     flops: float
     peak_memory_mb: float
     estimate: TrainingPlan
-    lessons: int
+    samples: int
 
 
 def adapt(
     model: Model,
-    lessons: Sequence[LabelledSample],
-    request: Request,
+    samples: Sequence[LabelledSample],
+    request: AdaptationRequest,
     folder: Path,
-    report: Report = lambda progress, learners: None,
-) -> Outcome:
-    """Train copies of the connectors of `request.modalities`; `model` stays as it is.
+    report: ProgressCallback = lambda progress, learners: None,
+) -> AdaptationOutcome:
+    """Train copies of the connectors of `request.modalities`; `model` is not changed.
 
-    `folder` keeps the checkpoint while it runs; the same request with the same lessons and model goes on from there. `report`
-    may raise to stop it; the checkpoint then stays. Raises BadInput: no usable lessons, budget too small, loss not a number,
-    disk full.
+    `folder` holds the checkpoint during training; the same request with the same samples and model resumes from it. `report`
+    may raise to stop the training; the checkpoint is kept then. Raises BadInput: no usable samples, budget too small, loss not
+    finite, disk full.
     """
     model = model.variant({}, {})
     model.connectors.requires_grad_(False)
-    kept, left_out = usable(lessons, model, request.modalities)
-    revisions = {t.modality: t.encoder for lesson in kept for t in lesson.tokens if t.modality in request.modalities}
+    kept, left_out = usable(samples, model, request.modalities)
+    revisions = {t.modality: t.encoder for sample in kept for t in sample.tokens if t.modality in request.modalities}
     for modality, revision in revisions.items():
         if modality in model.connectors and model.encoder_revisions[modality] != revision:
-            # Made for another encoder, it cannot read these tokens: the modality is a newcomer.
+            # A connector of another encoder cannot read these tokens: the modality is treated as new.
             del model.connectors[modality]
     try:
         train, held = split(kept)
@@ -101,83 +101,91 @@ def adapt(
     folder = folder / _digest(model, kept, request)
     with _one_line_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        meter = resumed(folder)
-        rows, validation = meter.counted(
+        meter = resumed_meter(folder)
+        training, validation = meter.counted(
             lambda: (SampleTensors(model, train, request.modalities), SampleTensors(model, held, request.modalities))
         )
-        widths = {modality: rows.tokens[modality][0].shape[-1] for modality in request.modalities}
+        widths = {modality: training.tokens[modality][0].shape[-1] for modality in request.modalities}
         torch.manual_seed(request.seed)
-        learners = nn.ModuleDict({m: _begin(model, rows, m, widths[m], meter) for m in request.modalities})
-        # Of newcomers, only an heir reads read-outs.
-        heirs = {m for m, connector in learners.items() if connector.readouts and m not in model.connectors}
-        rows.listen(learners.keys() - heirs)
-        inherits = heirs == learners.keys()
-        # Lessons of sensors would teach an heir their mistakes; they are asked whether it sees what they see.
-        vouched = inherits and all(rows.taught_by)
-        pace = AS_LEFT if vouched else USUAL if learners.keys() - heirs - model.connectors.keys() else GENTLE
-        course = _course(folder / "course.json", request.budget, rows, validation, learners, meter, pace.passes)
-        rate, limit = pace.learning_rate, request.budget.seconds
-        learn(learners, rows, validation, course, rate, limit, folder, request.seed, meter, report)
+        learners = nn.ModuleDict({m: _initial_connector(model, training, m, widths[m], meter) for m in request.modalities})
+        # Among new connectors only a warm-started one reads predicted attributes.
+        warm = {m for m, connector in learners.items() if connector.predicted_attributes and m not in model.connectors}
+        training.distil_only(learners.keys() - warm)
+        # Training on pseudo-labels would teach a warm-started connector its teachers' errors, so it is only tested for agreement.
+        untrained = warm == learners.keys() and all(training.teachers)
+        has_new = bool(learners.keys() - warm - model.connectors.keys())
+        rate = NO_TRAINING if untrained else NEW_CONNECTOR if has_new else TRAINED_CONNECTOR
+        plan = _plan(folder / "plan.json", request.budget, training, validation, learners, meter, rate.passes)
+        limit = request.budget.seconds
+        run_training(learners, training, validation, plan, rate.learning_rate, limit, folder, request.seed, meter, report)
         for connector in learners.values():
-            # What was not trained is not linked.
-            connector.log_gate[: max(0, len(connector.heads) - course.depth)] = -torch.inf
+            # Blocks that were not trained are not linked.
+            connector.log_gate[: max(0, len(connector.heads) - plan.depth)] = -torch.inf
         adapted = model.variant(dict(learners), revisions)
         asked = request.modalities, request.margin
-        # Not counted: what a counter has watched may differ in its last bit, and the model keeps what it reads here.
-        verdict = by_teachers(adapted, kept, *asked) if vouched else by_answers(model, adapted, held, *asked)
+        # The acceptance test runs outside the operation counter: counting may change the last bit of a result, and the model
+        # caches what it computes here.
+        result = by_teacher_agreement(adapted, kept, *asked) if untrained else by_answers(model, adapted, held, *asked)
     shutil.rmtree(folder)
-    figures = verdict.before, verdict.after, meter.seconds, meter.flops, peak_mb()
-    return Outcome(adapted, verdict.better, verdict.message, *figures, course, len(kept))
+    figures = result.before, result.after, meter.seconds, meter.flops, peak_mb()
+    return AdaptationOutcome(adapted, result.better, result.message, *figures, plan, len(kept))
 
 
-def _begin(model: Model, rows: SampleTensors, modality: str, width: int, meter: Meter) -> Connector:
-    """What the training of `modality` starts from: its own connector, or for a newcomer the better of a fresh one and an heir.
+def _initial_connector(model: Model, training: SampleTensors, modality: str, width: int, meter: CostMeter) -> Connector:
+    """A copy of the connector of `modality`; for a new modality the better of a warm-started and an untrained connector.
 
-    Where sensors alone teach it is an heir: their lessons would prefer one who knows nothing to one who knows better.
+    Where all labels come from teacher modalities the warm start is taken without comparison: on pseudo-labels an untrained
+    connector may have the lower loss although it knows less.
     """
     if modality in model.connectors:
-        return twin(model, model.connectors[modality])
-    if not can_warm_start(model.universal, width):
-        return fresh(model, modality, width)
-    candidates = [warm_started(model, model.universal, modality, width)]
-    if all(rows.taught_by):
+        return copy_connector(model, model.connectors[modality])
+    if not can_warm_start(model.modality_agnostic, width):
+        return new_connector(model, modality, width)
+    candidates = [warm_started(model, model.modality_agnostic, modality, width)]
+    if all(training.teachers):
         return candidates[0]
-    candidates.append(fresh(model, modality, width))
-    losses = meter.counted(lambda: [rows.examine({modality: one}, len(one.heads), AUDITION)[0] for one in candidates])
+    candidates.append(new_connector(model, modality, width))
+    losses = meter.counted(lambda: [training.validate({modality: c}, len(c.heads), CANDIDATE_SAMPLES)[0] for c in candidates])
     return candidates[losses.index(min(losses))]
 
 
-def _course(
-    path: Path, budget: Budget, rows: SampleTensors, validation: SampleTensors, learners: nn.ModuleDict, meter: Meter, passes: int
+def _plan(
+    path: Path,
+    budget: TrainingBudget,
+    training: SampleTensors,
+    validation: SampleTensors,
+    learners: nn.ModuleDict,
+    meter: CostMeter,
+    passes: int,
 ) -> TrainingPlan:
-    """The course of a training that was cut off, else one that fits the budget."""
+    """The plan of an interrupted training, else one that fits the budget."""
     if path.is_file():
         return TrainingPlan(**json.loads(path.read_text()))
-    course = choose(budget, rows, validation, learners, meter, passes)
-    course.write(path)
-    return course
+    plan = choose_plan(budget, training, validation, learners, meter, passes)
+    plan.write(path)
+    return plan
 
 
-def _digest(model: Model, lessons: Sequence[LabelledSample], request: Request) -> str:
-    """Names this very training: model, lessons and request."""
+def _digest(model: Model, samples: Sequence[LabelledSample], request: AdaptationRequest) -> str:
+    """Hash of model, samples and request: the name of the checkpoint folder."""
     digest = hashlib.sha256(json.dumps([model.name, model.prompt.template, asdict(request)]).encode())
     for value in model.connectors.state_dict().values():
         digest.update(value.cpu().numpy().tobytes())
-    for lesson in lessons:
-        digest.update(repr((lesson.question, lesson.answer, lesson.scene, lesson.teachers)).encode())
-        for tokens in lesson.tokens:
+    for sample in samples:
+        digest.update(repr((sample.question, sample.answer, sample.scene, sample.teachers)).encode())
+        for tokens in sample.tokens:
             digest.update(tokens.values.tobytes() + tokens.places.tobytes())
     return digest.hexdigest()[:12]
 
 
 @contextmanager
 def _one_line_errors(folder: Path) -> Iterator[None]:
-    """Whatever ends a training becomes one line that says what happened and that nothing has changed."""
+    """Turn errors that end a training into BadInput with one line."""
     try:
         yield
     except FloatingPointError as error:
         shutil.rmtree(folder, ignore_errors=True)
-        raise BadInput(f"training stopped, the old weights serve on: {error}") from error
+        raise BadInput(f"training stopped, the old weights stay in use: {error}") from error
     except (OSError, SafetensorError, MemoryError) as error:
         line = " ".join(str(error).split())[:300] or type(error).__name__
-        raise BadInput(f"training stopped, the old weights serve on: {line}") from error
+        raise BadInput(f"training stopped, the old weights stay in use: {line}") from error

@@ -1,6 +1,6 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""One training of some connectors from lessons: resumable, watched, and what it hands back is the best that validation saw."""
+"""One training of some connectors on labelled samples: resumable; returns the weights of the lowest validation loss."""
 
 from __future__ import annotations
 
@@ -15,25 +15,26 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from ..io.atomic_write import atomic_file
 from ..training.loop import Schedule, fast, fit
-from .cost_meter import Meter
+from .cost_meter import CostMeter
 from .sample_tensors import SampleTensors
-from .training_plan import BATCH, EXAMINATIONS, TrainingPlan, prepare
+from .training_plan import BATCH, VALIDATIONS, TrainingPlan, select_trainable
 
 NAME, SPENT = "adapt", "spent.json"
 WARMUP = 10
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
-    """How far an adaptation is; `examined` after a look at the validation lessons.
+class AdaptationProgress:
+    """How far an adaptation is; `examined` after a look at the validation samples.
 
-    `accuracy` is that of the best weights so far on the validation lessons, by teacher forcing.
+    `accuracy` is that of the best weights so far on the validation samples, by teacher forcing.
     """
 
     plan: str
     depth: int
-    examined: bool
+    validated: bool
     step: int
     steps: int
     loss: float
@@ -42,82 +43,81 @@ class Progress:
     flops: float
 
 
-Report = Callable[[Progress, nn.ModuleDict], None]
-"""Called with how far it is and the learners as they are; may raise to end it."""
+ProgressCallback = Callable[[AdaptationProgress, nn.ModuleDict], None]
+"""Called with the progress and the learners in their present state; may raise to end the training."""
 
 
-def resumed(folder: Path) -> Meter:
-    """A meter that goes on from what an earlier part of the training in `folder` has spent."""
+def resumed_meter(folder: Path) -> CostMeter:
+    """A meter that continues from the cost of an earlier part of the training in `folder`."""
     path = folder / SPENT
-    return Meter(**json.loads(path.read_text())) if path.is_file() else Meter()
+    return CostMeter(**json.loads(path.read_text())) if path.is_file() else CostMeter()
 
 
-class Spent(Exception):
-    """The seconds of the budget are over; the best weights so far count."""
+class TimeLimitReached(Exception):
+    """The seconds of the budget are spent; the training ends with the best weights so far."""
 
 
-def learn(
+def run_training(
     learners: nn.ModuleDict,
     rows: SampleTensors,
     validation: SampleTensors,
-    course: TrainingPlan,
+    plan: TrainingPlan,
     learning_rate: float,
     seconds: float,
     folder: Path,
     seed: int,
-    meter: Meter,
-    report: Report,
+    meter: CostMeter,
+    report: ProgressCallback,
 ) -> None:
-    """Train `learners` in place and leave them as they did best on `validation`; the start counts too.
+    """Train `learners` in place and set them to their weights of the lowest loss on `validation`, the initial ones included.
 
-    `seconds` is the hard limit, 0 = none. Checkpoint, best weights and curve are kept in `folder`; a training that was cut off
-    goes on from there and gives what an uncut one gives. `report` may raise to end it.
+    `seconds` is the hard limit, 0 = none. Checkpoint, best weights and curve are written to `folder`; an interrupted training
+    resumes from there with the same result as an uninterrupted one. `report` may raise to end it.
     """
-    prepare(learners, course.trains)
-    every = max(1, course.steps // EXAMINATIONS)
+    select_trainable(learners, plan.trains)
+    every = max(1, plan.steps // VALIDATIONS)
     best = _Best(folder / "best.safetensors")
 
-    def examine(step: int, loss: float | None = None) -> None:
-        value, accuracy = validation.examine(learners, course.depth)
+    def validate(step: int, loss: float | None = None) -> None:
+        value, accuracy = validation.validate(learners, plan.depth)
         if value < best.loss:
-            best.keep(learners, value, accuracy)
-        meter.flops += course.step_flops / 3 * len(validation) / BATCH
-        part = folder / f"{SPENT}.part"
-        part.write_text(json.dumps({"spent": meter.seconds, "flops": meter.flops}))
-        part.replace(folder / SPENT)
-        tell(step, value if loss is None else loss, examined=True)
+            best.update(learners, value, accuracy)
+        meter.flops += plan.step_flops / 3 * len(validation) / BATCH
+        with atomic_file(folder / SPENT) as part:
+            part.write_text(json.dumps({"spent": meter.seconds, "flops": meter.flops}))
+        report_progress(step, value if loss is None else loss, validated=True)
 
-    def tell(step: int, loss: float, examined: bool = False) -> None:
-        progress = Progress(
-            str(course), course.depth, examined, step, course.steps, loss, best.accuracy, meter.seconds, meter.flops
+    def report_progress(step: int, loss: float, validated: bool = False) -> None:
+        progress = AdaptationProgress(
+            str(plan), plan.depth, validated, step, plan.steps, loss, best.accuracy, meter.seconds, meter.flops
         )
         with meter.paused():
             report(progress, learners)
 
     def loss(rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
         chosen = rng.choice(len(rows), min(BATCH, len(rows)), replace=False)
-        value, right = rows.lesson(learners, chosen, rng, course.depth)
+        value, right = rows.training_loss(learners, chosen, rng, plan.depth)
         return value, {"right": right}
 
-    def watch(step: int, numbers: dict[str, float]) -> None:
-        meter.flops += course.step_flops
-        if step % every == 0 or step == course.steps:
-            examine(step, numbers["loss"])
+    def after_step(step: int, numbers: dict[str, float]) -> None:
+        meter.flops += plan.step_flops
+        if step % every == 0 or step == plan.steps:
+            validate(step, numbers["loss"])
             numbers["best accuracy"] = best.accuracy
         else:
-            tell(step, numbers["loss"])
+            report_progress(step, numbers["loss"])
         numbers["seconds"] = meter.seconds
         if seconds and meter.seconds > seconds:
-            raise Spent
+            raise TimeLimitReached
 
     if best.loss == float("inf"):
         with fast(rows.model.llm.device):
-            examine(0)
+            validate(0)
     try:
-        if course.steps:
-            schedule = Schedule(course.steps, learning_rate, warmup=WARMUP, checkpoint_every=every)
-            fit(NAME, learners, loss, schedule, folder, seed, watch)
-    except Spent:
+        if plan.steps:
+            schedule = Schedule(plan.steps, learning_rate, warmup=WARMUP, checkpoint_every=every)
+            fit(NAME, learners, loss, schedule, folder, seed, after_step)
+    except TimeLimitReached:
         pass
     finally:
         learners.eval().requires_grad_(False)
@@ -125,7 +125,7 @@ def learn(
 
 
 class _Best:
-    """The best weights so far, in a file that is replaced as a whole."""
+    """The best weights so far, in a file that is replaced atomically."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -134,11 +134,10 @@ class _Best:
             with safe_open(path, "pt") as file:
                 self.loss, self.accuracy = (float(file.metadata()[key]) for key in ("loss", "accuracy"))
 
-    def keep(self, learners: nn.ModuleDict, loss: float, accuracy: float) -> None:
-        part = self.path.with_suffix(".part")
+    def update(self, learners: nn.ModuleDict, loss: float, accuracy: float) -> None:
         state = {key: value.detach().contiguous() for key, value in learners.state_dict().items()}
-        save_file(state, part, {"loss": repr(loss), "accuracy": repr(accuracy)})
-        part.replace(self.path)
+        with atomic_file(self.path) as part:
+            save_file(state, part, {"loss": repr(loss), "accuracy": repr(accuracy)})
         self.loss, self.accuracy = loss, accuracy
 
     @torch.no_grad()

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 
-from ..datatypes import BadInput
+from ..datatypes import BadInput, one_line
 
 FILE = "plan_table.json"
 FORMAT = "mmllm_ros plan table 1"
@@ -103,7 +103,7 @@ class PlanTable:
                 raise ValueError("no options")
             return cls(encoders=encoders, options=options, **content)
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise BadInput(f"plan table {path} cannot be used: {' '.join(str(error).split())[:200]}") from error
+            raise BadInput(f"plan table {path} cannot be used: {one_line(error)}") from error
 
 
 def listed(names: Sequence[str]) -> str:

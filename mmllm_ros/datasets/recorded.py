@@ -17,35 +17,35 @@ from ..io.nuscenes import NuScenes
 from ..io.question_files import read_questions
 from ..io.rosbag import Recording
 from ..rig import Rig
-from ..visualization.thumbnails import snap_frames
-from .simulated import Asked, encode, encode_pairs
+from ..visualization.thumbnails import frame_thumbnails
+from .simulated import Example, encode, encode_pairs
 
 MAX_AGE = 1.5
 """An older frame [s] does not count, as in the live nodes."""
 
 
-def from_nuscenes(encoders: Mapping[str, Encoder], folder: Path, questions: Path) -> list[Asked]:
+def from_nuscenes(encoders: Mapping[str, Encoder], folder: Path, questions: Path) -> list[Example]:
     """The keyframes of a nuScenes folder that a NuScenes-QA file asks about. Raises BadInput."""
     return [
-        Asked(
+        Example(
             moment.scene,
             moment.context,
             encode_pairs(encoders, moment.frames, moment.previous),
             tuple(asked),
-            snap_frames(moment.frames),
+            frame_thumbnails(moment.frames),
         )
         for moment, asked in track(list(NuScenes(folder).join(read_questions(questions))), "read and encode keyframes")
     ]
 
 
-def from_recording(encoders: Mapping[str, Encoder], bag: Path, questions: Path, rig: Rig) -> list[Asked]:
+def from_recording(encoders: Mapping[str, Encoder], bag: Path, questions: Path, rig: Rig) -> list[Example]:
     """A recording with questions whose `sample_token` is the stamp [ns] they are about. Raises BadInput."""
     moments = [(stamp, tuple(asked)) for stamp, asked in groupby(sorted(read_questions(questions), key=_stamp), key=_stamp)]
     if not moments:
         raise BadInput(f"{questions} holds no questions")
     histories: dict[tuple[str, str], History] = {}
     newest: dict[tuple[str, str], tuple[Frame, Frame | None]] = {}
-    done: list[Asked] = []
+    done: list[Example] = []
     for frame in Recording(bag).frames(rig):
         while len(done) < len(moments) and frame.stamp > moments[len(done)][0]:
             done.append(_asked(encoders, newest, *moments[len(done)]))
@@ -66,9 +66,9 @@ def _asked(
     newest: Mapping[tuple[str, str], tuple[Frame, Frame | None]],
     stamp: int,
     questions: Sequence[Question],
-) -> Asked:
+) -> Example:
     fresh = [pair for pair in newest.values() if stamp - pair[0].stamp <= MAX_AGE * NANOSECONDS]
     tokens: tuple[Tokens, ...] = encode(encoders, fresh)
     scene = str(questions[0].seed or math.floor(stamp / (20 * NANOSECONDS)))
-    pictures = snap_frames([frame for frame, _ in fresh])
-    return Asked(scene, questions[0].details.get("context", "recorded"), tokens, tuple(questions), pictures)
+    pictures = frame_thumbnails([frame for frame, _ in fresh])
+    return Example(scene, questions[0].details.get("context", "recorded"), tokens, tuple(questions), pictures)

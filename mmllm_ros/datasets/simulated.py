@@ -11,20 +11,20 @@ from dataclasses import dataclass, field
 import numpy as np
 from rich.progress import track
 
-from ..datatypes import Frame, Question, Tokens
+from ..datatypes import FRAME_GAP, Frame, Question, Tokens
 from ..encoders import Encoder, History
 from ..rig import Rig
 from ..simulator.drive import Drive, Snapshot
 from ..simulator.questions.question_maker import ask
 from ..simulator.splits import scene_seed
-from ..visualization.thumbnails import snap_frames
+from ..visualization.thumbnails import frame_thumbnails
 
-SETTLE, GAP = 3.0, 0.5
-"""A drive goes on for SETTLE seconds before it is asked about; encoders see two frames GAP apart."""
+SETTLE = 3.0
+"""A drive advances by so many seconds before questions are asked about it."""
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class Example:
     """One moment of one scene: its tokens and the questions about it. `context` is light and weather in a word.
 
     `pictures` are small JPEGs by kind (snapshots.py), for whoever wants to see what was asked about.
@@ -58,9 +58,9 @@ def modality_sets(modalities: Sequence[str]) -> list[tuple[str, ...]]:
     return [chosen for size in range(len(ordered) + 1) for chosen in itertools.combinations(ordered, size)]
 
 
-def simulated(
+def simulated_examples(
     encoders: Mapping[str, Encoder], rig: Rig, split: str, scenes: int, seed: int, context: str = "mixed", each: int = 8
-) -> list[Asked]:
+) -> list[Example]:
     """`each` questions about one moment of each of `scenes` drives of a split ("test" has held-out wordings among them)."""
     return [
         _ask_drive(encoders, rig, split, scene_seed(split, seed + number), context, each)
@@ -71,20 +71,20 @@ def simulated(
 def asked_drive(
     rig: Rig, split: str, seed: int, context: str = "mixed", each: int = 8
 ) -> tuple[Snapshot, Snapshot, list[Question]]:
-    """One drive: what its sensors show GAP before the moment and at it, and `each` questions about the moment."""
+    """One drive: what its sensors show FRAME_GAP before the moment and at it, and `each` questions about the moment."""
     drive = Drive(seed, rig, context)
     drive.advance(SETTLE)
     before = drive.capture()
-    drive.advance(GAP)
+    drive.advance(FRAME_GAP)
     now = drive.capture()
     return before, now, ask(now.truth, rig, np.random.default_rng([seed, 1]), each, split, seed=seed)
 
 
-def _ask_drive(encoders: Mapping[str, Encoder], rig: Rig, split: str, seed: int, context: str, each: int) -> Asked:
+def _ask_drive(encoders: Mapping[str, Encoder], rig: Rig, split: str, seed: int, context: str, each: int) -> Example:
     before, now, questions = asked_drive(rig, split, seed, context, each)
     frames = _frames(now)
     tokens = encode_pairs(encoders, frames, _frames(before))
-    return Asked(now.truth.scene, now.truth.weather.name, tokens, tuple(questions), snap_frames(frames))
+    return Example(now.truth.scene, now.truth.weather.name, tokens, tuple(questions), frame_thumbnails(frames))
 
 
 def _frames(snapshot: Snapshot) -> list[Frame]:

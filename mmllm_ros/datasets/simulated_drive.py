@@ -23,7 +23,7 @@ STALE_AFTER = 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class Moment:
+class SimulatedMoment:
     """`pairs` are the frames with their partners half a second older, `cpu` [s] is what measuring the signals took."""
 
     truth: SceneTruth
@@ -32,9 +32,9 @@ class Moment:
     cpu: float
 
 
-def moments(drive: Drive, seconds: float, period: float) -> Iterator[Moment]:
+def moments(drive: Drive, seconds: float, period: float) -> Iterator[SimulatedMoment]:
     """A moment every `period` seconds, for so many seconds."""
-    senses = Senses(drive.rig)
+    senses = DriveSensors(drive.rig)
     while True:
         yield senses.look(drive.capture())
         if drive.seconds + period > seconds:
@@ -42,7 +42,7 @@ def moments(drive: Drive, seconds: float, period: float) -> Iterator[Moment]:
         drive.advance(period)
 
 
-class Senses:
+class DriveSensors:
     """What the encoder nodes of a rig know, without their nodes."""
 
     def __init__(self, rig: Rig) -> None:
@@ -52,13 +52,13 @@ class Senses:
             **({("imu", "imu"): _Sensor("imu", "imu")} if rig.imu else {}),
         }
 
-    def look(self, snapshot: Snapshot) -> Moment:
+    def look(self, snapshot: Snapshot) -> SimulatedMoment:
         """One moment; a sensor that gives no frame has its silence in its health."""
         frames = [frame for frame in (*snapshot.cameras, snapshot.lidar, snapshot.imu) if frame is not None]
         began = time.process_time()
         pairs = tuple(self._sensors[frame.modality, frame.source].see(frame) for frame in frames)
         healths = tuple(sensor.health(snapshot.truth.stamp) for sensor in self._sensors.values())
-        return Moment(snapshot.truth, pairs, healths, time.process_time() - began)
+        return SimulatedMoment(snapshot.truth, pairs, healths, time.process_time() - began)
 
 
 class _Sensor:

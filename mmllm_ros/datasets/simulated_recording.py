@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..datatypes import NANOSECONDS, BadInput, Frame, Question
+from ..datatypes import FRAME_GAP, NANOSECONDS, BadInput, Frame, Question
 from ..io.frames import shifted
 from ..io.question_files import write_questions
 from ..io.rosbag import Recorder
@@ -30,8 +30,6 @@ from ..simulator.splits import scene_seed
 from ..simulator.truth import SceneTruth
 
 FRAMES_PER_SCENE = 10
-GAP = 0.5
-"""Frames of a scene are so far apart [s], so that motion can be seen between two."""
 PAUSE = 10
 """Scenes of a recording are so far apart [s], so that no encoder takes two of them for one drive."""
 QUESTIONS_PER_FRAME = 6
@@ -63,13 +61,13 @@ def _write_split(
     folder.mkdir(parents=True, exist_ok=True)
     seeds = [scene_seed(split, seed + number) for number in range(len(lengths))]
     rng = np.random.default_rng([seed, len(lengths)])
-    reader = BlindBaseline()
+    baseline = BlindBaseline()
     truths: list[SceneTruth] = []
     questions: list[Question] = []
     with Recorder(folder / "recording", rig) if bag else nullcontext() as recorder:
         for snapshot, scene in _snapshots(seeds, lengths, rig, context):
             truths.append(snapshot.truth)
-            questions += ask(snapshot.truth, rig, rng, QUESTIONS_PER_FRAME, split, reader=reader, seed=scene)
+            questions += ask(snapshot.truth, rig, rng, QUESTIONS_PER_FRAME, split, baseline=baseline, seed=scene)
             if recorder:
                 recorder.write(_frames(snapshot))
             on_frame()
@@ -86,7 +84,7 @@ def _snapshots(seeds: list[int], lengths: list[int], rig: Rig, context: str) -> 
         drive = Drive(seed, rig, context)
         for _ in range(length):
             yield _shifted(drive.capture(), shift), seed
-            drive.advance(GAP)
+            drive.advance(FRAME_GAP)
         shift += round((drive.seconds + PAUSE) * NANOSECONDS)
 
 

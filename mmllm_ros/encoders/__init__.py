@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ..datatypes import BadInput
+from ..datatypes import BadInput, one_line
 from ..device import resolve_device
 from ..rig import Rig
 from .base import Encoder, History
@@ -45,6 +45,6 @@ def load_encoder(folder: Path, rig: Rig, device: str = "auto") -> Encoder:
         shape = dict(json.loads(path.read_text()))
         encoder = make_encoder(shape.pop("modality"), rig, shape)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise BadInput(f"encoder configuration {path} cannot be used: {' '.join(str(error).split())[:300]}") from error
+        raise BadInput(f"encoder configuration {path} cannot be used: {one_line(error)}") from error
     encoder.load(folder)
     return encoder.to(resolve_device(device))

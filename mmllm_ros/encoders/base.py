@@ -15,12 +15,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..datatypes import NANOSECONDS, Frame, Tokens
+from ..datatypes import FRAME_GAP, NANOSECONDS, Frame, Tokens
 from ..io.weights import load_weights, revision_of, save_weights
 from ..rig import Rig
 
-MOTION_GAP = NANOSECONDS // 2
-"""An encoder sees motion by comparing a frame with the one about half a second older."""
+MOTION_GAP = round(FRAME_GAP * NANOSECONDS)
+"""FRAME_GAP in nanoseconds."""
 
 
 class History:

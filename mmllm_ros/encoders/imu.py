@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..datatypes import NANOSECONDS, BadInput, ImuWindow
+from ..datatypes import GRAVITY, NANOSECONDS, BadInput, ImuWindow
 from ..rig import Rig
 from .base import Encoder
 from .blocks import TransformerBlock
@@ -76,7 +76,7 @@ class ImuEncoder(Encoder):
         """Features [B, T, width] of the quarters of a second."""
         window = batch["now"].float()
         scale = window.new_tensor(SCALE)[:, None]
-        gravity = window.new_tensor([0.0, 0.0, 9.80665, 0.0, 0.0, 0.0])[:, None]
+        gravity = window.new_tensor([0.0, 0.0, GRAVITY, 0.0, 0.0, 0.0])[:, None]
         inputs = torch.cat([(window[:, :6] - gravity) / scale, 4.0 * window[:, 6:12] / scale, window[:, 12:]], dim=1)
         return self.norm(self.blocks(self.stem(inputs).transpose(1, 2) + self.position))
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers import AutoConfig, AutoImageProcessor, AutoModel
 
-from ..datatypes import BadInput, CameraFrame
+from ..datatypes import BadInput, CameraFrame, one_line
 from ..io.weights import revision_of
 from ..rig import Rig
 from .base import Encoder
@@ -48,7 +48,7 @@ class PretrainedCamera(Encoder):
             whole = AutoModel.from_pretrained(source, use_safetensors=True)
             processor = AutoImageProcessor.from_pretrained(source)
         except (OSError, ValueError, RuntimeError, KeyError) as error:
-            raise BadInput(f"vision encoder {source} cannot be loaded: {' '.join(str(error).split())[:300]}") from error
+            raise BadInput(f"vision encoder {source} cannot be loaded: {one_line(error)}") from error
         self.vision = getattr(whole, "vision_model", whole).eval().requires_grad_(False)
         self.mean, self.std = (torch.tensor(part).view(3, 1, 1) * 255.0 for part in (processor.image_mean, processor.image_std))
         self.size = self.vision.config.image_size

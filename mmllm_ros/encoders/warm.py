@@ -8,7 +8,7 @@ import time
 
 import numpy as np
 
-from ..datatypes import CameraFrame, Frame, ImuWindow, LidarScan
+from ..datatypes import GRAVITY, CameraFrame, Frame, ImuWindow, LidarScan
 from .base import Encoder
 
 PASSES = 3
@@ -36,5 +36,5 @@ def _blank(modality: str, source: str) -> Frame | None:
         return LidarScan(1, source, np.ascontiguousarray(ring, np.float32))
     if modality == "imu":
         times = np.arange(100, dtype=np.int64) * 10_000_000
-        return ImuWindow(int(times[-1]), source, times, np.tile(np.float32([0, 0, 9.81, 0, 0, 0]), (100, 1)))
+        return ImuWindow(int(times[-1]), source, times, np.tile(np.float32([0, 0, GRAVITY, 0, 0, 0]), (100, 1)))
     return None

@@ -18,7 +18,7 @@ import numpy as np
 from rich.progress import track
 from rich.table import Table
 
-from ..datasets.simulated import Asked, modality_sets
+from ..datasets.simulated import Example, modality_sets
 from ..datatypes import Question
 from ..metrics.baselines import majority, ngram, oracle, per_type
 from ..metrics.statistics import calibration_error, interval, reliability
@@ -31,7 +31,7 @@ MISTAKES = 12
 """So many wrong answers are told of, the most confident ones."""
 
 
-def evaluate(model: Model, asked: Sequence[Asked], prior: Sequence[Question]) -> dict:
+def evaluate(model: Model, asked: Sequence[Example], prior: Sequence[Question]) -> dict:
     """All figures of `model` on `asked`; the blind baselines learn from `prior`, questions of training scenes.
 
     Returns {"n", "majority", "blind_ngram", "blind_llm", "wrong_frame", "ece", "sets": {"camera+imu": {"overall",
@@ -71,7 +71,7 @@ def evaluate(model: Model, asked: Sequence[Asked], prior: Sequence[Question]) ->
     }
 
 
-def _answers(model: Model, asked: Sequence[Asked], plugged: tuple[str, ...]) -> tuple[list[Scored], list[float]]:
+def _answers(model: Model, asked: Sequence[Example], plugged: tuple[str, ...]) -> tuple[list[Scored], list[float]]:
     """The answers with `plugged`, and the seconds that the first question of each moment took, tokens to answer."""
     results, seconds = [], []
     for moment in track(asked, f"answer with {'+'.join(plugged) or 'nothing'}"):
@@ -84,14 +84,14 @@ def _answers(model: Model, asked: Sequence[Asked], plugged: tuple[str, ...]) -> 
     return results, seconds
 
 
-def _cost(asked: Sequence[Asked], plugged: tuple[str, ...], seconds: Sequence[float]) -> dict[str, float]:
+def _cost(asked: Sequence[Example], plugged: tuple[str, ...], seconds: Sequence[float]) -> dict[str, float]:
     """What a set costs: tokens that are plugged on average, and the time from tokens to an answer [s], on this machine."""
     counts = [sum(len(tokens.values) for tokens in moment.tokens if tokens.modality in plugged) for moment in asked]
     middle, late = np.quantile(seconds, (0.5, 0.95)) if seconds else (0.0, 0.0)
     return {"tokens": float(np.mean(counts)), "p50": float(middle), "p95": float(late)}
 
 
-def _mistakes(asked: Sequence[Asked], scored: Sequence[Scored]) -> list[dict]:
+def _mistakes(asked: Sequence[Example], scored: Sequence[Scored]) -> list[dict]:
     """The wrong answers of which the model was surest, "moment" counting in `asked`."""
     pairs = [(index, question) for index, moment in enumerate(asked) for question in moment.questions]
     wrong = [(item, *pair) for item, pair in zip(scored, pairs, strict=True) if item.answer != pair[1].answer]
@@ -103,11 +103,11 @@ def _mistakes(asked: Sequence[Asked], scored: Sequence[Scored]) -> list[dict]:
     ]  # fmt: skip
 
 
-def _other_scene(asked: Sequence[Asked]) -> list[Asked]:
+def _other_scene(asked: Sequence[Example]) -> list[Example]:
     """The same questions, each moment with the tokens of the moment half the list away."""
     shift = max(1, len(asked) // 2)
     return [
-        Asked(moment.scene, moment.context, asked[(index + shift) % len(asked)].tokens, moment.questions)
+        Example(moment.scene, moment.context, asked[(index + shift) % len(asked)].tokens, moment.questions)
         for index, moment in enumerate(asked)
     ]
 
@@ -121,7 +121,11 @@ def _share(questions: Sequence[Question], answers: Sequence[str]) -> float:
 
 
 def _breakdown(
-    questions: Sequence[Question], asked: Sequence[Asked], answers: Sequence[str], plugged: tuple[str, ...], blind: Sequence[str]
+    questions: Sequence[Question],
+    asked: Sequence[Example],
+    answers: Sequence[str],
+    plugged: tuple[str, ...],
+    blind: Sequence[str],
 ) -> dict:
     right = _right(questions, answers)
     scenes = [moment.scene for moment in asked for _ in moment.questions]

@@ -14,31 +14,31 @@ from rich.progress import track
 from rich.table import Table
 
 from ..context.context_estimate import FLOOR, LEVELS, NAMES, SCALES, Weights, estimate, scaled
-from ..datasets.simulated_drive import Moment, Senses
+from ..datasets.simulated_drive import SimulatedMoment, DriveSensors
+from ..datatypes import FRAME_GAP
 from ..rig import Rig
 from ..simulator.drive import Drive
 from ..simulator.questions.scene_graph import moving, turn
 from ..simulator.splits import scene_seed
 
-GAP = 0.5
 PENALTY = 1.0
 """Of the squared weights, in standard deviations of their signals (ridge regression)."""
 
 
-def drives(rig: Rig, split: str, scenes: int, seed: int) -> list[Moment]:
+def drives(rig: Rig, split: str, scenes: int, seed: int) -> list[SimulatedMoment]:
     """The second of two moments of each of so many drives, each name of the context in turn."""
     found = []
     for number in track(range(scenes), f"drive {split} scenes"):
         drive = Drive(scene_seed(split, seed + number), rig, NAMES[number % len(NAMES)])
-        senses = Senses(rig)
+        senses = DriveSensors(rig)
         drive.advance(2.0)
         senses.look(drive.capture())
-        drive.advance(GAP)
+        drive.advance(FRAME_GAP)
         found.append(senses.look(drive.capture()))
     return found
 
 
-def confusion(moments: Sequence[Moment], weights: Weights | None = None) -> dict:
+def confusion(moments: Sequence[SimulatedMoment], weights: Weights | None = None) -> dict:
     """{"n", "right", "names": {truth: {estimate: count}}, "motion": the same, "levels": {level: mean absolute error},
     "camera only", "lidar only": {"right", "levels"}, "seconds": CPU time of the signals of one moment}."""
     found = {name: _against_truth(moments, weights, modalities) for name, modalities in _VIEWS.items()}
@@ -61,7 +61,7 @@ def confusion(moments: Sequence[Moment], weights: Weights | None = None) -> dict
 _VIEWS = {"all": ("camera", "lidar", "imu"), "camera only": ("camera",), "lidar only": ("lidar",)}
 
 
-def _against_truth(moments: Sequence[Moment], weights: Weights | None, modalities: Sequence[str]) -> dict:
+def _against_truth(moments: Sequence[SimulatedMoment], weights: Weights | None, modalities: Sequence[str]) -> dict:
     names: Counter = Counter()
     errors: dict[str, list[float]] = {level: [] for level in LEVELS}
     for moment in moments:
@@ -85,7 +85,7 @@ def _nested(pairs: Counter) -> dict[str, dict[str, int]]:
     return rows
 
 
-def fit(moments: Sequence[Moment]) -> dict:
+def fit(moments: Sequence[SimulatedMoment]) -> dict:
     """Weights of every level, for each set of modalities that can tell it: what config/context.json holds."""
     rows = [
         {
@@ -104,7 +104,7 @@ def fit(moments: Sequence[Moment]) -> dict:
     }  # fmt: skip
 
 
-def _ridge(rows: Sequence[dict], moments: Sequence[Moment], names: Sequence[str], level: str) -> dict:
+def _ridge(rows: Sequence[dict], moments: Sequence[SimulatedMoment], names: Sequence[str], level: str) -> dict:
     kept = [index for index, row in enumerate(rows) if set(names) <= set(row)]
     signals = np.array([[rows[index][name] for name in names] for index in kept])
     truth = np.array([getattr(moments[index].truth.weather, level) for index in kept])

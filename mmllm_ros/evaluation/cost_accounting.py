@@ -10,10 +10,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from ..datasets.simulated import encode
-from ..datasets.simulated_drive import Moment
+from ..datasets.simulated_drive import SimulatedMoment
 from ..datatypes import Answer, Question, Tokens
 from ..encoders import Encoder
-from ..metrics.flops import counted
+from ..metrics.flops import count_flops
 from ..model import Model
 
 
@@ -53,7 +53,7 @@ class Work:
         meter.cpu += time.process_time() - began
         self._meter = Meter()
 
-    def encode(self, moment: Moment, modalities: Sequence[str]) -> list[Tokens]:
+    def encode(self, moment: SimulatedMoment, modalities: Sequence[str]) -> list[Tokens]:
         """Tokens of the modalities' frames, on the bill of the plan that is metered."""
         found = []
         for modality in modalities:
@@ -63,12 +63,14 @@ class Work:
             found += tokens
         return found
 
-    def prepare(self, moment: Moment) -> None:
+    def prepare(self, moment: SimulatedMoment) -> None:
         """Encode every frame, so that no plan's CPU time holds another's."""
         for modality in self._encoders:
             self._encoded(moment, modality)
 
-    def answer(self, moment: Moment, questions: Sequence[Question], kept: Sequence[str], meter: Meter, ahead: bool) -> list[str]:
+    def answer(
+        self, moment: SimulatedMoment, questions: Sequence[Question], kept: Sequence[str], meter: Meter, ahead: bool
+    ) -> list[str]:
         """Answers from a fixed set of modalities; `ahead` encodes also where nothing is asked."""
         self._meter = meter
         tokens = self.encode(moment, kept) if ahead or questions else []
@@ -80,20 +82,20 @@ class Work:
             self._count(meter, question.question, tokens)
         return answers
 
-    def count_answer(self, meter: Meter, question: str, answer: Answer, moment: Moment) -> None:
-        """Put the LLM's part of an answer of the Assistant on the bill, all blocks counted as linked."""
+    def count_answer(self, meter: Meter, question: str, answer: Answer, moment: SimulatedMoment) -> None:
+        """Put the LLM's part of an answer of the Assistant on the bill, all blocks count_flops as linked."""
         used = {item.modality for item in answer.evidence}
         tokens = [item for modality in sorted(used) for item in self._encoded(moment, modality)[0]]
         self._count(meter, question, tokens)
 
-    def _encoded(self, moment: Moment, modality: str) -> tuple[tuple[Tokens, ...], float]:
+    def _encoded(self, moment: SimulatedMoment, modality: str) -> tuple[tuple[Tokens, ...], float]:
         if modality not in self._tokens:
             chosen = {modality: self._encoders[modality]}
             began = time.process_time()
             tokens = encode(chosen, moment.pairs)
             self._tokens[modality] = (tokens, time.process_time() - began)
             if tokens and (modality, len(tokens)) not in self._encoder_flops:
-                self._encoder_flops[modality, len(tokens)] = counted(lambda: encode(chosen, moment.pairs))
+                self._encoder_flops[modality, len(tokens)] = count_flops(lambda: encode(chosen, moment.pairs))
         return self._tokens[modality]
 
     def _answered(self, tokens: Sequence[Tokens], question: str) -> tuple[str, float]:
@@ -110,5 +112,5 @@ class Work:
         key = (len(self.model.prompt.question_ids(question)), *((item.modality, len(item.values)) for item in tokens))
         if key not in self._answer_flops:
             self.model.forget_texts()
-            self._answer_flops[key] = counted(lambda: self.model.score(question, self.model.latents(tokens)))
+            self._answer_flops[key] = count_flops(lambda: self.model.score(question, self.model.latents(tokens)))
         meter.flops += self._answer_flops[key]

@@ -16,9 +16,9 @@ import torch
 from rich.progress import track
 from rich.table import Table
 
-from ..datasets.simulated import Asked
+from ..datasets.simulated import Example
 from ..latent.attention_adapter import LatentCache
-from ..metrics.flops import counted
+from ..metrics.flops import count_flops
 from ..metrics.statistics import interval
 from ..model import Model
 
@@ -49,7 +49,7 @@ class Row:
     weight_bytes: int
 
 
-def measure(model: Model, asked: Sequence[Asked]) -> dict:
+def measure(model: Model, asked: Sequence[Example]) -> dict:
     """The table over `asked`, a row per depth and then rows with ever more gates closed. `model` is left as it was."""
     rows = [_row(model, asked, depth, 0) for depth in range(model.linked_blocks + 1)]
     gates = {name: connector.log_gate.detach().clone() for name, connector in model.connectors.items()}
@@ -73,7 +73,7 @@ def measure(model: Model, asked: Sequence[Asked]) -> dict:
     }
 
 
-def _row(model: Model, asked: Sequence[Asked], depth: int, closed: int) -> Row:
+def _row(model: Model, asked: Sequence[Example], depth: int, closed: int) -> Row:
     scenes, right, frame_s, question_s = [], [], [], []
     for moment in track(asked, f"{depth} linked blocks" + (f", {closed} gates closed" if closed else "")):
         started = time.perf_counter()
@@ -97,8 +97,8 @@ def _row(model: Model, asked: Sequence[Asked], depth: int, closed: int) -> Row:
         accuracy=float(np.mean(right)),
         low=low,
         high=high,
-        frame_flops=counted(lambda: _plug(model, last, depth)),
-        question_flops=counted(lambda: model.score(last.questions[-1].question, bank)),
+        frame_flops=count_flops(lambda: _plug(model, last, depth)),
+        question_flops=count_flops(lambda: model.score(last.questions[-1].question, bank)),
         frame_ms=1e3 * float(np.median(frame_s)),
         question_ms=1e3 * float(np.median(question_s)),
         latent_bytes=sum(part.nbytes for part in latents),
@@ -106,7 +106,7 @@ def _row(model: Model, asked: Sequence[Asked], depth: int, closed: int) -> Row:
     )
 
 
-def _plug(model: Model, moment: Asked, depth: int) -> LatentCache:
+def _plug(model: Model, moment: Example, depth: int) -> LatentCache:
     return model.latents(moment.tokens, depth) if depth else {}
 
 

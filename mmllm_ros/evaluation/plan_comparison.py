@@ -21,7 +21,7 @@ from ..context.plan import Planner, Report, Rules
 from ..context.plan_table import PlanTable
 from ..context.question_classifier import watched
 from ..datasets.simulated import modality_sets
-from ..datasets.simulated_drive import Moment, moments
+from ..datasets.simulated_drive import SimulatedMoment, moments
 from ..datatypes import MODALITIES, NANOSECONDS, Plan, Question
 from ..rig import Rig
 from ..simulator.drive import START, Drive
@@ -61,8 +61,8 @@ FAULTS = (
 
 SCENARIOS = ("day_to_night_fog", "broken_sensors")
 
-Step = tuple[Moment, list[Question]]
-Way = Callable[[Moment, Sequence[Question], Meter], list[str]]
+Step = tuple[SimulatedMoment, list[Question]]
+Way = Callable[[SimulatedMoment, Sequence[Question], Meter], list[str]]
 """Gives the answers, and puts what they cost on the meter."""
 
 
@@ -101,7 +101,7 @@ class Fixed:
     def __init__(self, work: Work, kept: Sequence[str], ahead: bool = True) -> None:
         self._work, self._kept, self._ahead = work, kept, ahead
 
-    def __call__(self, moment: Moment, questions: Sequence[Question], meter: Meter) -> list[str]:
+    def __call__(self, moment: SimulatedMoment, questions: Sequence[Question], meter: Meter) -> list[str]:
         return self._work.answer(moment, questions, self._kept, meter, self._ahead)
 
 
@@ -114,7 +114,7 @@ class Ours:
         self._rules = rules
         self._planner = Planner(MODALITIES, table, watched(rig))
         self._now = 0
-        self._moment: Moment | None = None
+        self._moment: SimulatedMoment | None = None
         policy = PerQuestionPolicy(table, watched(rig))
         config = LlmConfig(epsilon=rules.epsilon, fresh_for=0.9 * PERIOD)
         self.assistant = Assistant(work.model, config, lambda: self._now, policy, self._encode)
@@ -123,7 +123,7 @@ class Ours:
         for tokens in self._work.encode(self._moment, modalities):
             self.assistant.put(tokens)
 
-    def __call__(self, moment: Moment, questions: Sequence[Question], meter: Meter) -> list[str]:
+    def __call__(self, moment: SimulatedMoment, questions: Sequence[Question], meter: Meter) -> list[str]:
         """The answers; what they cost is put on `meter`, the signals and the planning included."""
         self._moment, self._now = moment, moment.truth.stamp
         meter.cpu += moment.cpu
@@ -131,7 +131,7 @@ class Ours:
             reports = [Report(health, self._now) for health in moment.healths]
             plan = self._planner.step(reports, {}, self._rules, self._now)
             self.assistant.follow(plan)
-            if plan.duty:
+            if plan.encode_rate_share:
                 self._encode([modality for modality, on in plan.plugged.items() if on], 0.0)
             answers = [self.assistant.ask(question.question) for question in questions]
         for question, answer in zip(questions, answers, strict=True):
@@ -168,7 +168,7 @@ def compare(
     return {"rows": rows, "timeline": timeline}
 
 
-def _told(moment: Moment, questions: Sequence[Question], plan: Plan, row: dict[str, dict]) -> dict:
+def _told(moment: SimulatedMoment, questions: Sequence[Question], plan: Plan, row: dict[str, dict]) -> dict:
     """One step of the timeline of our plan."""
     return {
         "second": (moment.truth.stamp - START) / NANOSECONDS,
@@ -183,7 +183,7 @@ def _told(moment: Moment, questions: Sequence[Question], plan: Plan, row: dict[s
     }
 
 
-def _record(way: Way, moment: Moment, questions: Sequence[Question]) -> dict:
+def _record(way: Way, moment: SimulatedMoment, questions: Sequence[Question]) -> dict:
     meter = Meter()
     answers = way(moment, questions, meter)
     right = sum(given == question.answer for given, question in zip(answers, questions, strict=True))

@@ -19,17 +19,16 @@ from ..context.context_estimate import NAMES, estimate
 from ..context.plan_table import EncoderCost, Option, PlanTable, listed
 from ..context.question_classifier import classify_question, watched
 from ..datasets.simulated import encode, modality_sets
-from ..datasets.simulated_drive import Moment, Senses
-from ..datatypes import Tokens
+from ..datasets.simulated_drive import SimulatedMoment, DriveSensors
+from ..datatypes import FRAME_GAP, Tokens
 from ..encoders import Encoder
-from ..metrics.flops import counted
+from ..metrics.flops import count_flops
 from ..model import Model
 from ..rig import Rig
 from ..simulator.drive import Drive
 from ..simulator.questions.question_maker import ask
 from ..simulator.splits import scene_seed
 
-GAP = 0.5
 Way = tuple[tuple[str, ...], int]
 
 
@@ -61,12 +60,12 @@ def measure(
     return PlanTable(model.name, model.revision, rig.name, prices, options)
 
 
-def _moment(seed: int, rig: Rig, context: str) -> Moment:
+def _moment(seed: int, rig: Rig, context: str) -> SimulatedMoment:
     drive = Drive(seed, rig, context)
-    senses = Senses(rig)
+    senses = DriveSensors(rig)
     drive.advance(2.0)
     senses.look(drive.capture())
-    drive.advance(GAP)
+    drive.advance(FRAME_GAP)
     return senses.look(drive.capture())
 
 
@@ -78,16 +77,16 @@ def _answer_cost(model: Model, tokens: Sequence[Tokens], depth: int, questions: 
         model.score(text, model.latents(tokens, depth or None))
 
     texts = [question.question for question in questions[:4]]
-    return float(np.mean([counted(lambda text=text: answer(text)) for text in texts])), _seconds(
+    return float(np.mean([count_flops(lambda text=text: answer(text)) for text in texts])), _seconds(
         [lambda t=t: answer(t) for t in texts]
     )
 
 
-def _encoder_cost(encoder: Encoder, moment: Moment) -> EncoderCost:
+def _encoder_cost(encoder: Encoder, moment: SimulatedMoment) -> EncoderCost:
     pairs = [pair for pair in moment.pairs if pair[0].modality == encoder.modality][:1]
     memory = sum(part.nbytes for part in encoder.parameters())
     return EncoderCost(
-        float(counted(lambda: encoder.encode(pairs))), _seconds([lambda: encoder.encode(pairs)] * 4), float(memory)
+        float(count_flops(lambda: encoder.encode(pairs))), _seconds([lambda: encoder.encode(pairs)] * 4), float(memory)
     )
 
 

@@ -14,12 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from ..datatypes import NANOSECONDS, BadInput, CameraFrame, Frame, ImuWindow, LidarScan
+from ..datatypes import GRAVITY, NANOSECONDS, BadInput, CameraFrame, Frame, ImuWindow, LidarScan
 from ..rig import ImuMount, LidarMount, rotation
 from .decoding import decode_cloud, decode_compressed, decode_image
-
-GRAVITY = 9.80665
-"""Standard gravity [m/s^2]: what an accelerometer at rest reads upwards (REP-145)."""
 
 MAX_READING = 1e5
 """No accelerometer [m/s^2] or gyroscope [rad/s] measures so much."""

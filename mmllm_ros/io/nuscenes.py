@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..datatypes import NANOSECONDS, BadInput, CameraFrame, Frame, ImuWindow, LidarScan, Question
+from ..datatypes import GRAVITY, NANOSECONDS, BadInput, CameraFrame, Frame, ImuWindow, LidarScan, Question
 from ..rig import ImuMount, rotation
 from .decoding import decode_compressed, gather_points
 from .question_files import read_json
@@ -132,7 +132,7 @@ class NuScenes:
             raise BadInput(f"{path}: a message does not hold a whole utime and two vectors of three numbers") from error
         force, rate = force @ rotation(self._imu.axes).T, rate @ rotation(self._imu.axes).T
         if self._imu.gravity_removed:
-            force[:, 2] += 9.81
+            force[:, 2] += GRAVITY
         order = np.argsort(times, kind="stable")
         return times[order], np.concatenate([force, rate], axis=1)[order]
 

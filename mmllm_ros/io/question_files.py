@@ -14,7 +14,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..datatypes import BadInput, Question
+from ..datatypes import BadInput, Question, one_line
 
 MAX_BYTES = 1 << 30
 """A larger file is refused; NuScenes-QA's training questions are about 80 MB."""
@@ -50,7 +50,7 @@ def read_json(path: Path, max_bytes: int = MAX_BYTES):
     except (ValueError, RecursionError) as error:
         if isinstance(error, BadInput):
             raise
-        raise BadInput(f"{path} is not JSON: {' '.join(str(error).split())}") from error
+        raise BadInput(f"{path} is not JSON: {one_line(error)}") from error
 
 
 def _record(question: Question) -> dict:

@@ -16,7 +16,7 @@ from rosbags.rosbag2 import CompressionFormat, CompressionMode, Reader, StorageP
 from rosbags.rosbag2.errors import WriterError
 from rosbags.typesys import Stores, get_typestore
 
-from ..datatypes import NANOSECONDS, BadInput, Frame
+from ..datatypes import NANOSECONDS, BadInput, Frame, one_line
 from ..rig import CameraMount, ImuMount, LidarMount, Mount, Rig, load_rig, shipped_rigs
 from .frames import ImuBuffer, camera_frame, imu_sample, lidar_scan, same_topic, stamp_of
 from .serialization import Serialized, Serializer
@@ -138,7 +138,7 @@ class Recording:
         except BadInput:
             raise
         except Exception as error:  # a damaged file makes the parser raise anything, from ReaderError to TypeError
-            reason = " ".join(str(error).split())[:300] or type(error).__name__
+            reason = one_line(error)
             raise BadInput(f"recording {self.path} cannot be read, is it complete? {reason}") from error
 
 
@@ -206,7 +206,7 @@ def _deserialized(store: Any, data: bytes, kind: str) -> Any:
     try:
         return store.deserialize_cdr(data, kind)
     except Exception as error:  # as in _open: garbage makes the parser raise anything
-        raise BadInput(f"no valid {kind}: {' '.join(str(error).split())[:200]}") from error
+        raise BadInput(f"no valid {kind}: {one_line(error)}") from error
 
 
 def _single(mount: CameraMount | LidarMount) -> Callable[[Any], Frame]:

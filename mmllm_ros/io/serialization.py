@@ -99,7 +99,7 @@ class Serializer:
         yield self._camera_info(mount, frame.stamp, header, width, height)
 
     def _camera_info(self, mount: CameraMount, stamp: int, header: Any, width: int, height: int) -> Serialized:
-        focal = width / 2 / math.tan(mount.fov / 2)
+        focal = mount.focal_length(width)
         k = np.array([[focal, 0, width / 2], [0, focal, height / 2], [0, 0, 1]])
         fields = {"height": height, "width": width, "distortion_model": "plumb_bob", "d": np.zeros(5), "k": k.reshape(-1)}
         projection = np.hstack([k, np.zeros((3, 1))]).reshape(-1)

@@ -11,7 +11,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from ..datatypes import BadInput
+from ..datatypes import BadInput, one_line
 
 
 def save_weights(module: nn.Module, path: Path) -> None:
@@ -28,7 +28,7 @@ def load_weights(module: nn.Module, path: Path, kind: str) -> None:
             raise ValueError(f"{holes[0]} holds NaN")
         module.load_state_dict(state)
     except (OSError, RuntimeError, ValueError, SafetensorError) as error:
-        raise BadInput(f"{kind} weights {path} cannot be used: {' '.join(str(error).split())[:300]}") from error
+        raise BadInput(f"{kind} weights {path} cannot be used: {one_line(error)}") from error
 
 
 def revision_of(folder: Path) -> str:

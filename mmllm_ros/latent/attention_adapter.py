@@ -21,7 +21,7 @@ from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
-from ..datatypes import BadInput
+from ..datatypes import BadInput, one_line
 from .decoder_blocks import decoder_blocks
 
 IMPLEMENTATION = "mmllm_latent"
@@ -97,7 +97,7 @@ def attach(llm: nn.Module) -> None:
         finally:
             _PLUGGED.reset(token)
     except (ValueError, NotImplementedError) as error:
-        raise BadInput(f"{name} cannot attend to sensors: {' '.join(str(error).split())[:300]}") from error
+        raise BadInput(f"{name} cannot attend to sensors: {one_line(error)}") from error
     if visited.blocks != set(range(count)):
         raise BadInput(
             f"{name} does not dispatch its attention: only blocks {sorted(visited.blocks)} of {count} asked the port, "

@@ -17,11 +17,11 @@ from torch import nn
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
-from ..datatypes import BadInput
+from ..datatypes import BadInput, one_line
 from ..io.weights import load_weights, revision_of, save_weights
 from .attention_adapter import attach
 from .connector import Connector
-from .manifest import LLM_FOLDER, Manifest, one_line, read_json, require_shape
+from .manifest import LLM_FOLDER, Manifest, read_json, require_shape
 
 UNIVERSAL = "universal"
 """The folder of the universal connector: it answers nothing, so it is no part of the model's revision."""

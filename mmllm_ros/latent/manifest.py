@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..datatypes import BadInput
+from ..datatypes import BadInput, one_line
 
 FORMAT = "mmllm_ros model 1"
 LLM_FOLDER = "llm"
@@ -102,8 +102,3 @@ def read_json(path: Path) -> dict:
     if not isinstance(content, dict):
         raise BadInput(f"{path} holds no JSON object")
     return content
-
-
-def one_line(error: Exception) -> str:
-    """An error of a library as one line of bounded length."""
-    return " ".join(str(error).split())[:300] or type(error).__name__

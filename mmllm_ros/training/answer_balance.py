@@ -1,6 +1,6 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Makes config/blind_baseline.json: the blind reader that keeps the simulator's answers hard to guess from their questions.
+"""Makes config/blind_baseline.json: the blind baseline that keeps the simulator's answers hard to guess from their questions.
 
 Run it again when the world or the templates change: `python -m mmllm_ros.training.answer_balance --drives 150`.
 """
@@ -36,23 +36,23 @@ def truths(rig: Rig, drives: int) -> Iterator[SceneTruth]:
             yield drive.capture().truth
 
 
-def learn(scenes: Iterable[tuple[SceneTruth, Rig]], reader: BlindBaseline, per_scene: int = 20) -> None:
-    """Ask about the scenes in random order, again and again, and let the reader settle."""
+def learn(scenes: Iterable[tuple[SceneTruth, Rig]], baseline: BlindBaseline, per_scene: int = 20) -> None:
+    """Ask about the scenes in random order, again and again, and let the baseline settle."""
     rng, scenes = np.random.default_rng(FIRST_SEED), list(scenes)
     for rate in _RATES:
-        reader.rate = rate
+        baseline.rate = rate
         for index in rng.permutation(len(scenes)):
-            ask(*scenes[index], rng, per_scene, reader=reader)
+            ask(*scenes[index], rng, per_scene, baseline=baseline)
 
 
-def write(reader: BlindBaseline, path: Path) -> None:
+def write(baseline: BlindBaseline, path: Path) -> None:
     """Keep the weights that matter, two decimals each."""
     kept = {
         template: {
             word: {answer: round(weight, 2) for answer, weight in row.items() if abs(weight) >= _LEAST_WEIGHT or not word}
             for word, row in table.items()
         }
-        for template, table in reader.weights.items()
+        for template, table in baseline.weights.items()
     }
     small = {template: {word: row for word, row in table.items() if row} for template, table in kept.items()}
     path.write_text(json.dumps(small, separators=(",", ":"), sort_keys=True) + "\n")
@@ -64,9 +64,9 @@ def main() -> None:
     parser.add_argument("--drives", type=int, default=150, help="drives with each of the rigs front and nuscenes")
     arguments = parser.parse_args()
     rigs = [load_rig(name) for name in ("front", "nuscenes")]
-    reader = BlindBaseline()
-    learn([(truth, rig) for rig in rigs for truth in truths(rig, arguments.drives)], reader)
-    write(reader, shared_folder() / "config" / "blind_baseline.json")
+    baseline = BlindBaseline()
+    learn([(truth, rig) for rig in rigs for truth in truths(rig, arguments.drives)], baseline)
+    write(baseline, shared_folder() / "config" / "blind_baseline.json")
 
 
 if __name__ == "__main__":

@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ..datasets.simulated import Asked, modality_sets
+from ..datasets.simulated import Example, modality_sets
 from ..model import Model
 
 
-def calibrate(model: Model, asked: Sequence[Asked]) -> float:
+def calibrate(model: Model, asked: Sequence[Example]) -> float:
     """Set `model.temperature` to the one of least cross-entropy over `asked`, each moment seen with another modality set."""
     model.temperature = 1.0
     sets = modality_sets(model.modalities)

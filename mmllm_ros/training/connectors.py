@@ -19,6 +19,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from ..encoders import Encoder
+from ..io.atomic_write import atomic_file
 from ..latent.attention_adapter import Latent, LatentCache
 from ..latent.connector import Connector, merge
 from ..model import Model
@@ -65,9 +66,8 @@ def _kept_table(shards: Shards, encoder: Encoder, folder: Path) -> TokenTable:
     path = folder / f"tokens-{encoder.modality}-{encoder.revision}-{shards.span}.safetensors"
     if not path.is_file():
         table = _encode(shards, encoder)
-        part = path.with_suffix(".part")
-        save_file({field.name: getattr(table, field.name).contiguous() for field in fields(table)}, part)
-        part.replace(path)
+        with atomic_file(path) as part:
+            save_file({field.name: getattr(table, field.name).contiguous() for field in fields(table)}, part)
     return TokenTable(**load_file(path))
 
 

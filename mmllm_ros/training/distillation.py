@@ -23,7 +23,7 @@ from ..latent.duplicate_suppression import BEARING_UNIT, LEAST_RANGE, RANGE_UNIT
 from ..model import Model
 from ..rig import Rig
 from ..simulator.questions.scene_graph import SceneGraph
-from ..simulator.questions.text_description import light_phrase, motion_facts, object_phrase
+from ..simulator.questions.text_description import traffic_light_text, motion_facts, object_text
 from ..simulator.truth import SceneTruth
 from .connectors import TokenTable, heard
 from .loop import Schedule, fit
@@ -53,9 +53,9 @@ def sayings(truth: SceneTruth, rig: Rig, modality: str, places: np.ndarray) -> S
         unknown = [token for token in range(len(places)) if not kinds[token % len(kinds)]]
         return Said([token for token, _ in told], [f"{fact} imu" for _, fact in told], unknown)
     graph = SceneGraph(truth, rig)
-    wanted = [(item.position, object_phrase(graph, index, modality)) for index, item in enumerate(graph.objects)]
+    wanted = [(item.position, object_text(graph, index, modality)) for index, item in enumerate(graph.objects)]
     if modality == "camera" and graph.light is not None:
-        wanted.append((graph.light.position, light_phrase(graph)))
+        wanted.append((graph.light.position, traffic_light_text(graph)))
     found = nearest_matches([position for position, _ in wanted], places)
     told = {token: wanted[index][1] for index, token in found}
     # The first pooled token looks everywhere, so it tells whether the vehicle moves.

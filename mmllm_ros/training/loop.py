@@ -27,6 +27,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.parallel import DistributedDataParallel
 
 from ..datatypes import BadInput
+from ..io.atomic_write import atomic_file
 from . import processes
 from .muon import Muon
 
@@ -165,9 +166,8 @@ def _checkpoint(path: Path, step: int, trained: dict[str, nn.Parameter], optimiz
     for key, value in trained.items():
         for optimizer in optimizers:
             tensors |= {f"{part}.{key}": kept for part, kept in optimizer.state.get(value, {}).items()}
-    part = path.with_suffix(".part")
-    save_file({key: value.contiguous() for key, value in tensors.items()}, part, {"step": str(step)})
-    part.replace(path)
+    with atomic_file(path) as part:
+        save_file({key: value.contiguous() for key, value in tensors.items()}, part, {"step": str(step)})
 
 
 def _resume(path: Path, trained: dict[str, nn.Parameter], optimizers: list[torch.optim.Optimizer]) -> int:

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from multiprocessing import get_context
@@ -15,7 +14,9 @@ from pathlib import Path
 import numpy as np
 from rich.progress import Progress
 
+from ..datatypes import FRAME_GAP
 from ..encoders import CameraEncoder, ImuEncoder, LidarEncoder
+from ..io.atomic_write import atomic_folder
 from ..rig import load_rig
 from ..simulator.drive import Drive, Snapshot
 from ..simulator.splits import scene_seed
@@ -23,8 +24,8 @@ from ..simulator.splits import scene_seed
 SCENES_PER_SHARD = 25
 CHAINS, CHAIN_LENGTH = 2, 3
 FRAMES_PER_SHARD = SCENES_PER_SHARD * CHAINS * CHAIN_LENGTH
-GAP, PAUSE = 0.5, 3.0
-"""A drive is seen in chains of frames half a second apart, so that motion can be seen, with a pause between chains."""
+PAUSE = 3.0
+"""A drive is rendered in chains of frames that are FRAME_GAP apart; chains are so far apart [s]."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,26 +64,22 @@ def render_shard(job: ShardJob) -> None:
     """Write camera.npy, lidar.npy, imu.npy, previous.npy and truth.jsonl into the job's folder, whole or not at all."""
     rig = load_rig(job.rig)
     senses = CameraEncoder(rig), LidarEncoder(rig), ImuEncoder(rig)
-    part = job.folder.with_suffix(".part")
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir(parents=True)
     columns: dict[str, list[np.ndarray]] = {"camera": [], "lidar": [], "imu": []}
     previous: list[int] = []
-    with open(part / "truth.jsonl", "w") as truths:
+    with atomic_folder(job.folder) as part, open(part / "truth.jsonl", "w") as truths:
         for seed in range(job.first_seed, job.first_seed + SCENES_PER_SHARD):
             drive = Drive(seed, rig, job.context)
             for _ in range(CHAINS):
                 drive.advance(PAUSE)
                 for link in range(CHAIN_LENGTH):
-                    drive.advance(GAP)
+                    drive.advance(FRAME_GAP)
                     snapshot = drive.capture()
                     previous.append(len(previous) - 1 if link else len(previous))
                     _append(columns, snapshot, *senses)
                     truths.write(json.dumps(snapshot.truth.to_json()) + "\n")
-    for name, rows in columns.items():
-        np.save(part / f"{name}.npy", np.stack(rows))
-    np.save(part / "previous.npy", np.array(previous))
-    part.rename(job.folder)
+        for name, rows in columns.items():
+            np.save(part / f"{name}.npy", np.stack(rows))
+        np.save(part / "previous.npy", np.array(previous))
 
 
 def _append(columns: dict, snapshot: Snapshot, camera: CameraEncoder, lidar: LidarEncoder, imu: ImuEncoder) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from ..datatypes import BadInput
+from ..datatypes import BadInput, one_line
 from .loop import Schedule
 
 STAGES = ("camera", "lidar", "imu", "words", "world", "imitation", "connectors", "universal")
@@ -64,4 +64,4 @@ def read_settings(path: Path) -> TrainSettings:
         batches = {stage: tuple(entry.pop("batch")) for stage, entry in stages.items()}
         return TrainSettings(**content, schedules={stage: Schedule(**entry) for stage, entry in stages.items()}, batches=batches)
     except (OSError, yaml.YAMLError, AttributeError, KeyError, TypeError, ValueError) as error:
-        raise BadInput(f"training configuration {path}: {' '.join(str(error).split())[:300]}") from error
+        raise BadInput(f"training configuration {path}: {one_line(error)}") from error

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..datatypes import FRAME_GAP
 from ..rig import Rig
 from ..simulator.truth import SceneTruth
 
@@ -87,7 +88,7 @@ class Shards:
             rows = [self._row(name, number) for number in numbers]
             return torch.as_tensor(np.stack(rows if views is None else [r[v] for r, v in zip(rows, views, strict=True)]))
 
-        gap = torch.as_tensor(np.where(alone, 0.0, 0.5)).float()
+        gap = torch.as_tensor(np.where(alone, 0.0, FRAME_GAP)).float()
         return {"now": stack(now), "before": stack(before), "gap": gap}
 
     def _row(self, name: str, row: int) -> np.ndarray:

@@ -31,7 +31,7 @@ from ..latent.prompt import SLOT, Prompt
 from ..latent.split_forward import lower_states, upper
 from ..rig import Rig
 from ..simulator.questions.question_maker import ask, vocabulary
-from ..simulator.questions.text_description import AXIS_WORDS, FARTHEST, OBSERVERS
+from ..simulator.questions.text_description import AXIS_WORDS, FARTHEST, TEXT_SENSORS
 from ..simulator.truth import SceneTruth
 from .loop import Schedule, fit
 from .packing import Packed, pack, packed_loss
@@ -59,7 +59,7 @@ def make_tokenizer(prompt_template: str) -> PreTrainedTokenizerFast:
 
 def draw_heard(rng: np.random.Generator, questions: int) -> Tensor:
     """Which observers each question hears: bool [questions, observers]."""
-    heard = rng.random((questions, len(OBSERVERS))) < 0.5
+    heard = rng.random((questions, len(TEXT_SENSORS))) < 0.5
     return torch.as_tensor(heard | (rng.random(questions) < EVERYTHING)[:, None])
 
 

@@ -24,7 +24,7 @@ from ..latent.split_forward import through
 from ..rig import Rig
 from ..simulator.questions.programs import looked_at, parse
 from ..simulator.questions.scene_graph import SceneGraph, members
-from ..simulator.questions.text_description import OBSERVERS, describe
+from ..simulator.questions.text_description import TEXT_SENSORS, describe
 from ..simulator.truth import SceneTruth
 from .packing import padded
 
@@ -56,12 +56,12 @@ class TextScene:
 
 def write_scene(truth: SceneTruth, rig: Rig, prompt: Prompt, asked: Sequence[Question], rng: np.random.Generator) -> TextScene:
     """One scene as text, with the questions that are `asked` about it."""
-    told, graph = describe(truth, rig, rng, blur=rng.random()), SceneGraph(truth, rig)
+    told, graph = describe(truth, rig, rng, noise=rng.random()), SceneGraph(truth, rig)
     looks = [[[set(members(part)) for part in sets] for sets in looked_at(parse(q.program), graph)] for q in asked]
     texts, names = [phrase.text for phrase in told], [phrase.name for phrase in told]
     return TextScene(
         *([prompt.tokenizer(words, add_special_tokens=False)["input_ids"] for words in part] for part in (texts, names)),
-        [OBSERVERS.index(phrase.observer) for phrase in told],
+        [TEXT_SENSORS.index(phrase.sensor) for phrase in told],
         [phrase.thing for phrase in told],
         [(prompt.question_ids(q.question), prompt.answer_ids(q.answer)) for q in asked],
         [[(*sets, *[set()] * LOOKS)[look] for sets in both for look in range(LOOKS)] for both in looks],

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from ..datasets.simulated import simulated
+from ..datasets.simulated import simulated_examples
 from ..device import resolve_device
 from ..encoders import load_encoder
 from ..encoders.pretrained import PretrainedCamera
@@ -73,7 +73,7 @@ def train(settings: TrainSettings, work: Path, out: Path, device: str = "auto") 
     step_back(model.connectors, start, settings.keep)
     if "universal" in settings.schedules:
         train_modality_agnostic(model, *data, settings.schedules["universal"], settings.batches["universal"], work, settings.seed)
-    calibrate(model, simulated(encoders, rig, "val", settings.calibration_scenes, settings.seed))
+    calibrate(model, simulated_examples(encoders, rig, "val", settings.calibration_scenes, settings.seed))
     once(lambda: model.save(out))
     return model
 

@@ -1,10 +1,9 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Lidar points in the base frame, in the colours that the cameras see there: a rig whose mounts are wrong shows at once."""
+"""Projects lidar points into the cameras and colours them, which makes wrong mounts in a rig file visible."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 
 import numpy as np
@@ -13,18 +12,18 @@ from ..io.serialization import camera_rotation
 from ..rig import CameraMount, LidarMount
 
 NEAREST = 0.3
-"""What is closer to a camera [m] has no place in its picture."""
+"""Points closer to a camera than this [m] are not projected."""
 
 
-def in_base(points: np.ndarray, mount: LidarMount) -> np.ndarray:
+def points_in_base(points: np.ndarray, mount: LidarMount) -> np.ndarray:
     """LidarScan points [n, 4] of a lidar on `mount` -> float32 [n, 4] in the base frame; the intensity stays."""
     return points + np.float32([*mount.position, 0.0])
 
 
-def coloured(points: np.ndarray, images: Mapping[CameraMount, np.ndarray]) -> np.ndarray:
-    """uint8 [n, 3] RGB for points [n, 4] in the base frame: of the first camera that looks there, elsewhere grey by height.
+def colour_points(points: np.ndarray, images: Mapping[CameraMount, np.ndarray]) -> np.ndarray:
+    """uint8 [n, 3] RGB for points [n, 4] in the base frame: from the first camera that sees the point, else grey by height.
 
-    `images` are uint8 [h, w, 3] RGB of cameras without distortion. Dark colours are lifted off a dark background.
+    `images` are uint8 [h, w, 3] RGB of cameras without distortion. Dark colours are lightened for a dark background.
     """
     grey = np.clip(70.0 + 40.0 * points[:, 2], 60.0, 200.0).astype(np.uint8)
     colours = np.repeat(grey[:, None], 3, axis=1)
@@ -34,7 +33,7 @@ def coloured(points: np.ndarray, images: Mapping[CameraMount, np.ndarray]) -> np
         seen = (points[open_, :3] - np.float32(mount.position)) @ camera_rotation(mount).astype(np.float32)
         ahead = seen[:, 2] > NEAREST
         depth = np.where(ahead, seen[:, 2], 1.0)
-        focal = width / 2 / math.tan(mount.fov / 2)
+        focal = mount.focal_length(width)
         column = focal * seen[:, 0] / depth + width / 2
         row = focal * seen[:, 1] / depth + height / 2
         inside = ahead & (column >= 0) & (column < width) & (row >= 0) & (row < height)

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mmllm_ros.datatypes import NANOSECONDS, BadInput, CameraFrame, ImuWindow, LidarScan
-from mmllm_ros.io.frames import GRAVITY, ImuBuffer, from_imu, same_topic
+from mmllm_ros.datatypes import GRAVITY, NANOSECONDS, BadInput, CameraFrame, ImuWindow, LidarScan
+from mmllm_ros.io.frames import ImuBuffer, from_imu, same_topic
 from mmllm_ros.io.rosbag import Recorder, Recording
 from mmllm_ros.rig import ImuMount, load_rig
 

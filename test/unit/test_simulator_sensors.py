@@ -11,7 +11,7 @@ import pytest
 
 from mmllm_ros.rig import CameraMount, LidarMount
 from mmllm_ros.simulator.sensors.camera import Camera, Lens
-from mmllm_ros.simulator.sensors.imu import GRAVITY, Imu
+from mmllm_ros.simulator.sensors.imu import SIMULATED_GRAVITY, Imu
 from mmllm_ros.simulator.sensors.lidar import Lidar
 from mmllm_ros.simulator.sensors.shading import Scene, shade
 from mmllm_ros.simulator.truth import Weather
@@ -143,7 +143,7 @@ def test_the_lidar_smears_a_wall_when_it_moves_during_the_sweep(town):
 def test_an_imu_at_rest_reads_gravity_upwards():
     samples = Imu(np.random.default_rng(0)).window([(0.0, 0.0, 0.0, 0.0)] * 100, np.random.default_rng(1))
     assert samples.shape == (100, 6) and samples.dtype == np.float32
-    assert np.allclose(samples.mean(0), [0, 0, GRAVITY, 0, 0, 0], atol=0.15)
+    assert np.allclose(samples.mean(0), [0, 0, SIMULATED_GRAVITY, 0, 0, 0], atol=0.15)
     assert samples[:, 3:].std() < 0.01
 
 

@@ -10,6 +10,8 @@ from lifecycle_msgs.srv import ChangeState
 from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.lifecycle import LifecycleNode
 
+from ...datatypes import one_line
+
 
 class SafeLifecycleNode(LifecycleNode):
     """Refuses a transition that its state does not have; rclpy raises in the executor, for all nodes in it."""
@@ -23,7 +25,7 @@ class SafeLifecycleNode(LifecycleNode):
         try:
             return self._change_unguarded(request, response)
         except rclpy_implementation.RCLError as error:
-            self.get_logger().warning(f"transition {request.transition.id} refused: {' '.join(str(error).split())}")
+            self.get_logger().warning(f"transition {request.transition.id} refused: {one_line(error)}")
             response.success = False
             return response
 

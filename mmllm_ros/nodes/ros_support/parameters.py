@@ -14,7 +14,7 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 
 from ...config import Validated
-from ...datatypes import BadInput
+from ...datatypes import BadInput, one_line
 
 Config = TypeVar("Config", bound=Validated)
 
@@ -33,7 +33,7 @@ def declare(node: Node, kind: type[Config], on_change: Callable[[Config], None] 
         try:
             values[field.name] = node.declare_parameter(field.name, field.default, descriptor).value
         except ParameterException as error:
-            raise BadInput(f"{node.get_name()}: {' '.join(str(error).split())}") from error
+            raise BadInput(f"{node.get_name()}: {one_line(error)}") from error
     config = kind(**values)
     if on_change is not None:
         _Live(node, config, on_change)

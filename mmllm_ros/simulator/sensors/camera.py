@@ -33,7 +33,7 @@ class Camera:
     def __init__(self, mount: CameraMount, size: tuple[int, int]):
         self.mount, self.size = mount, size
         width = size[1]
-        self.focal = width / 2 / math.tan(mount.fov / 2)
+        self.focal = mount.focal_length(width)
         self._centre = self._directions(0.5, 0.5)
         self._corners = [self._directions(0.2, 0.3), self._directions(0.8, 0.7)]
 

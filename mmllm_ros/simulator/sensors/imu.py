@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-GRAVITY = 9.81
+SIMULATED_GRAVITY = 9.81  # not datatypes.GRAVITY: the shipped weights are trained on and tested against this value
 RATE = 100
 
 
@@ -28,7 +28,8 @@ class Imu:
         rough = rng.normal(0, 1, (count, 6)) * (np.minimum(speed, 15.0)[:, None] / 15.0)
         # Braking dips the nose: a little of gravity shows on x.
         pitch = -0.012 * along / 3.0
-        force = np.stack([along - GRAVITY * np.sin(pitch) * 0.5, speed * turning, GRAVITY * np.cos(pitch) + bump], 1)
+        forward, upward = SIMULATED_GRAVITY * np.sin(pitch), SIMULATED_GRAVITY * np.cos(pitch)
+        force = np.stack([along - forward * 0.5, speed * turning, upward + bump], 1)
         rates = np.stack([np.zeros(count), 0.03 * bump, turning], 1)
         samples = np.concatenate([force, rates], 1) + self._bias
         samples[:, :3] += np.stack([np.sin(beat), np.cos(beat), np.sin(2 * beat)], 1) * 0.03 + 0.02 * rng.normal(0, 1, (count, 3))

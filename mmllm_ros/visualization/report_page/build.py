@@ -1,6 +1,6 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""A folder that a run left -> one HTML page: every picture inside it, no script, nothing fetched."""
+"""Builds one HTML page from the files of a run: pictures are embedded, there is no script, and nothing is fetched."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from ...datatypes import BadInput
+from ...datatypes import BadInput, one_line
 from ...resources import shared_folder
 from ..thumbnails import FOLDER
 from .adaptations import adaptation_part
@@ -22,7 +22,7 @@ from .evaluations import evaluation_part
 from .parts import Part, percent, spread
 
 MAKERS = {"sets": evaluation_part, "accuracy_before": adaptation_part, "always_on": comparison_part}
-"""By an entry that only this kind of file has."""
+"""Section builder by an entry that only this kind of file has."""
 
 LARGEST_FILE = 64_000_000
 LARGEST_PICTURE = 2_000_000
@@ -35,15 +35,17 @@ def build_page(folder: Path) -> str:
         raise BadInput(f"folder {folder} does not exist")
     parts = [part for path in sorted(folder.glob("*.json*")) if (part := _part(path)) is not None]
     if not parts:
-        raise BadInput(f"{folder} holds nothing that mmllm drive, replay, evaluate or adapt wrote with --out or --json")
-    loader = FileSystemLoader(shared_folder() / "config" / "page")
+        raise BadInput(
+            f"{folder} holds no results of mmllm drive, replay, evaluate or adapt: write some there with --out or --json"
+        )
+    loader = FileSystemLoader(shared_folder() / "config" / "report_page")
     drawing = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     drawing.globals |= {"percent": percent, "spread": spread}
     return drawing.get_template("report.html.jinja").render(parts=parts, folder=folder.resolve().name)
 
 
 def _part(path: Path) -> Part | None:
-    """What one file tells; None for a file of another kind."""
+    """The report section of one file; None for a file of another kind."""
     content = _read(path)
     make = _maker(content)
     if make is None:
@@ -51,7 +53,7 @@ def _part(path: Path) -> Part | None:
     try:
         return make(content, path.name, lambda name: _pictures(path.parent, name))
     except (KeyError, TypeError, ValueError, AttributeError, IndexError, ArithmeticError) as error:
-        raise BadInput(f"{path} cannot be shown: {type(error).__name__} {' '.join(str(error).split())[:200]}") from error
+        raise BadInput(f"{path} cannot be shown: {type(error).__name__} {one_line(error)}") from error
 
 
 def _maker(content: Any) -> Callable[[Any, str, Callable], Part] | None:
@@ -72,11 +74,11 @@ def _read(path: Path) -> Any:
     except (OSError, ValueError, RecursionError) as error:
         if isinstance(error, BadInput):
             raise
-        raise BadInput(f"{path} cannot be read: {' '.join(str(error).split())[:200]}") from error
+        raise BadInput(f"{path} cannot be read: {one_line(error)}") from error
 
 
 def _pictures(folder: Path, name: str) -> Mapping[str, str]:
-    """The pictures of a moment as data URIs by kind, as far as snapshots.py left any, or the figure of a scenario."""
+    """The thumbnails of an answer, or the figure of a scenario, as data URIs by kind; empty where there are none."""
     if name in FIGURES.values():
         paths = {"figure": folder / name}
     else:
