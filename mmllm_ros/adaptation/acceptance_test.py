@@ -1,6 +1,6 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Whether what was learned is to serve: by known answers or, where sensors alone teach, by whether it sees what they see."""
+"""Acceptance test of trained connectors: by accuracy on validation samples, or by agreement with the teacher modalities."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from ..datatypes import Tokens
 from ..model import Model
 from .samples import LabelledSample
 
-MOST = 1500
-"""So many lessons are enough to compare a newcomer with its teachers."""
-ELSEWHERE = 3
-"""With the tokens of so many other scenes each."""
+MOST_SAMPLES = 1500
+"""Largest number of samples for the comparison of a new modality with its teachers."""
+OTHER_SCENES = 3
+"""Each of these samples is also asked with the tokens of so many other scenes."""
 LEAST_SCENES = 10
-CHANCE = 1.64
-"""By so many standard errors more validation questions must be gained than lost: chance does that once in twenty times."""
-SURE = 2.5
-"""By so many standard errors a newcomer must see more of its own scene than of another."""
+ANSWER_Z = 1.64
+"""One-sided z threshold for gained minus lost validation questions (5 % significance)."""
+AGREEMENT_Z = 2.5
+"""One-sided z threshold for the agreement on the own scene minus that on other scenes."""
 
 
 @dataclass(frozen=True, slots=True)
 class AcceptanceResult:
-    """Whether the new weights serve, in words, and the shares that decided it."""
+    """Whether the new weights are accepted, the reason in words, and the two means that were compared."""
 
     better: bool
     message: str
@@ -37,84 +37,92 @@ class AcceptanceResult:
 def by_answers(
     model: Model, adapted: Model, held: Sequence[LabelledSample], learners: Sequence[str], margin: float
 ) -> AcceptanceResult:
-    """`adapted` against `model`: the share of `held` lessons that each answers as taught."""
+    """Compare the accuracy of `adapted` with that of `model` on the validation samples `held`."""
     before, after = right_answers(model, held, learners), right_answers(adapted, held, learners)
     share_before, share_after = float(np.mean(before)), float(np.mean(after))
-    sure = beyond_chance(before, after)
-    better = sure and share_after - share_before >= margin
+    significant = beyond_chance(before, after)
+    better = significant and share_after - share_before >= margin
     wanted = f" by the margin of {100 * margin:g} points" if margin else ""
-    chance = " by more than chance" if share_after > share_before and not sure else ""
-    verdict = "better" if better else f"not better{chance or wanted}, rolled back"
+    chance = " by more than chance" if share_after > share_before and not significant else ""
+    decision = "better" if better else f"not better{chance or wanted}, rolled back"
     counts = f"{100 * share_before:.1f} % before, {100 * share_after:.1f} % after on {len(held)} validation questions"
-    return AcceptanceResult(better, f"{', '.join(learners)}: {counts}: {verdict}", share_before, share_after)
+    return AcceptanceResult(better, f"{', '.join(learners)}: {counts}: {decision}", share_before, share_after)
 
 
-def by_teachers(adapted: Model, lessons: Sequence[LabelledSample], learners: Sequence[str], margin: float) -> AcceptanceResult:
-    """How probable learners, heard alone, find what the teachers answered: with their own tokens, and with another scene's.
+def by_teacher_agreement(
+    adapted: Model, samples: Sequence[LabelledSample], learners: Sequence[str], margin: float
+) -> AcceptanceResult:
+    """Compare the mean probability of the teachers' answers given the learners' tokens of the same scene and of other scenes.
 
-    Where teachers are wrong, or blind, agreement says little. But a sensor that says what they say of this scene, and not of
-    another, sees the same world; one that is broken or stale does not, one that is turned away hardly. Lessons of one scene
-    count as one.
+    Only the learners are connected. Teachers may be wrong, so agreement alone says little; agreement that is higher on the own
+    scene than on other scenes shows that the learners observe the same scene. A faulty or stale sensor does not pass. The mean
+    of each scene counts once.
     """
-    chosen = lessons[:: -(-len(lessons) // MOST)]
-    first = {lesson.scene: lesson.tokens for lesson in reversed(chosen)}
+    chosen = samples[:: -(-len(samples) // MOST_SAMPLES)]
+    first = {sample.scene: sample.tokens for sample in reversed(chosen)}
     scenes = list(first)
     own, *others = (
-        _probabilities(adapted, list(zip(chosen, shown, strict=True)), learners)
-        for shown in ([lesson.tokens for lesson in chosen], *(_elsewhere(chosen, first, part) for part in range(ELSEWHERE)))
+        _probabilities(adapted, list(zip(chosen, tokens, strict=True)), learners)
+        for tokens in (
+            [sample.tokens for sample in chosen],
+            *(_tokens_of_other_scenes(chosen, first, part) for part in range(OTHER_SCENES)),
+        )
     )
     other = np.mean(others, axis=0)
     gains = [np.mean([a - b for a, b, one in zip(own, other, chosen, strict=True) if one.scene == scene]) for scene in scenes]
     share_other, share_own = float(np.mean(other)), float(np.mean(own))
     enough = len(gains) >= LEAST_SCENES
-    sees = enough and np.mean(gains) > SURE * np.std(gains, ddof=1) / len(gains) ** 0.5
-    better = bool(sees) and share_own - share_other >= margin
-    counts = f"finds {100 * share_own:.1f} % probable what its teachers say of {len(gains)} scenes"
-    counts += f", {100 * share_other:.1f} % of others"
-    reason = f"it takes {LEAST_SCENES} scenes to tell" if not enough else "that may be chance" if not sees else "not the margin"
-    verdict = "it sees what they see, serves" if better else f"{reason}, rolled back"
-    return AcceptanceResult(better, f"{', '.join(learners)}: as inherited, {counts}: {verdict}", share_other, share_own)
+    significant = enough and np.mean(gains) > AGREEMENT_Z * np.std(gains, ddof=1) / len(gains) ** 0.5
+    better = bool(significant) and share_own - share_other >= margin
+    counts = f"mean probability of the teachers' answers {100 * share_own:.1f} % in {len(gains)} scenes"
+    counts += f", {100 * share_other:.1f} % with tokens of other scenes"
+    too_few = f"at least {LEAST_SCENES} scenes are needed"
+    reason = too_few if not enough else "the difference may be chance" if not significant else "the margin is not reached"
+    decision = "agrees with its teachers, accepted" if better else f"{reason}, rolled back"
+    return AcceptanceResult(better, f"{', '.join(learners)}: warm start, {counts}: {decision}", share_other, share_own)
 
 
-def _elsewhere(lessons: Sequence[LabelledSample], first: Mapping[str, tuple[Tokens, ...]], part: int) -> list[tuple[Tokens, ...]]:
-    """For each lesson the tokens of another scene, far from its own in the list: neighbours may look alike."""
+def _tokens_of_other_scenes(
+    samples: Sequence[LabelledSample], first: Mapping[str, tuple[Tokens, ...]], part: int
+) -> list[tuple[Tokens, ...]]:
+    """For each sample the tokens of another scene, far from its own in the list, since neighbours may look alike."""
     scenes = list(first)
-    others = dict(zip(scenes, np.roll(scenes, len(scenes) * (part + 1) // (ELSEWHERE + 1)), strict=True))
-    return [first[others[lesson.scene]] for lesson in lessons]
+    others = dict(zip(scenes, np.roll(scenes, len(scenes) * (part + 1) // (OTHER_SCENES + 1)), strict=True))
+    return [first[others[sample.scene]] for sample in samples]
 
 
 def beyond_chance(before: Sequence[bool], after: Sequence[bool]) -> bool:
-    """Whether more questions were gained than lost, by over CHANCE standard errors of the difference (McNemar's test)."""
+    """Whether gained minus lost questions exceed ANSWER_Z standard errors of that difference (McNemar's test)."""
     gained = sum(new and not old for old, new in zip(before, after, strict=True))
     lost = sum(old and not new for old, new in zip(before, after, strict=True))
-    return gained - lost > CHANCE * (gained + lost) ** 0.5
+    return gained - lost > ANSWER_Z * (gained + lost) ** 0.5
 
 
-def accuracy(model: Model, lessons: Sequence[LabelledSample], learners: Sequence[str]) -> float:
-    """Share of `lessons` answered as taught."""
-    return float(np.mean(right_answers(model, lessons, learners)))
+def accuracy(model: Model, samples: Sequence[LabelledSample], learners: Sequence[str]) -> float:
+    """Share of `samples` that the model answers with their label."""
+    return float(np.mean(right_answers(model, samples, learners)))
 
 
-def right_answers(model: Model, lessons: Sequence[LabelledSample], learners: Sequence[str]) -> list[bool]:
-    """Which of `lessons` are answered as taught, by the way that questions are answered live; nobody copies from the teacher."""
+def right_answers(model: Model, samples: Sequence[LabelledSample], learners: Sequence[str]) -> list[bool]:
+    """Which of `samples` the model answers with their label; a sample's teachers are disconnected."""
     right, banks = [], {}
-    for lesson in lessons:
-        key = id(lesson.tokens), lesson.teachers
+    for sample in samples:
+        key = id(sample.tokens), sample.teachers
         if key not in banks:
-            hidden = set(lesson.teachers) - set(learners)
-            banks[key] = model.latents([t for t in lesson.tokens if t.modality in model.connectors and t.modality not in hidden])
-        right.append(model.answer(lesson.question, banks[key]).answer == lesson.answer)
+            hidden = set(sample.teachers) - set(learners)
+            banks[key] = model.latents([t for t in sample.tokens if t.modality in model.connectors and t.modality not in hidden])
+        right.append(model.answer(sample.question, banks[key]).answer == sample.answer)
     return right
 
 
 def _probabilities(
-    model: Model, shown: Sequence[tuple[LabelledSample, tuple[Tokens, ...]]], learners: Sequence[str]
+    model: Model, cases: Sequence[tuple[LabelledSample, tuple[Tokens, ...]]], learners: Sequence[str]
 ) -> list[float]:
-    """What `learners` alone give the taught answers when they see these tokens; 1 or 0 where there is no answer set."""
+    """Probability of each sample's label with only the `learners` connected; 1 or 0 without an answer set."""
     probabilities, banks = [], {}
-    for lesson, tokens in shown:
+    for sample, tokens in cases:
         if id(tokens) not in banks:
             banks[id(tokens)] = model.latents([item for item in tokens if item.modality in learners])
-        said = model.answer(lesson.question, banks[id(tokens)])
-        probabilities.append(said.distribution.get(lesson.answer, float(said.answer == lesson.answer)))
+        scored = model.answer(sample.question, banks[id(tokens)])
+        probabilities.append(scored.distribution.get(sample.answer, float(scored.answer == sample.answer)))
     return probabilities

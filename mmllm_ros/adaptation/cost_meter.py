@@ -1,6 +1,6 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""What a training has cost so far: seconds of its own work, floating point operations, peak resident memory."""
+"""Cost of a training so far: seconds of computation, floating point operations, peak resident memory."""
 
 from __future__ import annotations
 
@@ -13,33 +13,33 @@ from typing import TypeVar
 
 import psutil
 
-from ..metrics.flops import counted
+from ..metrics.flops import count_flops
 
 Result = TypeVar("Result")
 MEGABYTE = 1e6
 
 
 @dataclass
-class Meter:
-    """Counts from the moment it is made, on top of what an earlier part of the same training has spent."""
+class CostMeter:
+    """Counts seconds and operations from its construction on, in addition to those of an earlier part of the same training."""
 
     spent: float = 0.0
     flops: float = 0.0
     _started: float = field(default_factory=time.perf_counter, init=False)
 
     def __post_init__(self) -> None:
-        # The kernel's high-water mark counts the whole life of a process; this starts it anew, where the kernel permits.
+        # The kernel's high-water mark covers the whole life of a process; writing 5 resets it, where the kernel permits.
         with contextlib.suppress(OSError):
             Path("/proc/self/clear_refs").write_text("5")
 
     @property
     def seconds(self) -> float:
-        """Time spent [s], pauses left out."""
+        """Time spent [s], without pauses."""
         return self.spent + time.perf_counter() - self._started
 
     @contextlib.contextmanager
     def paused(self) -> Iterator[None]:
-        """What happens in this context is not counted: others look at the training, it does not work."""
+        """Time within this context is not counted; progress callbacks run in it."""
         self.spent = self.seconds
         try:
             yield
@@ -47,9 +47,9 @@ class Meter:
             self._started = time.perf_counter()
 
     def counted(self, work: Callable[[], Result]) -> Result:
-        """Do `work` and add its operations."""
+        """Call `work`, add its operations, and return its result."""
         results: list[Result] = []
-        self.flops += counted(lambda: results.append(work()))
+        self.flops += count_flops(lambda: results.append(work()))
         return results[0]
 
 
@@ -59,7 +59,7 @@ def resident_mb() -> float:
 
 
 def peak_mb() -> float:
-    """Highest resident memory of this process since the newest Meter was made [MB]; 0 where the system does not tell."""
+    """Peak resident memory of this process since the newest CostMeter was made [MB]; 0 where the system does not report it."""
     with contextlib.suppress(OSError):
         for line in Path("/proc/self/status").read_text().splitlines():
             if line.startswith("VmHWM:"):

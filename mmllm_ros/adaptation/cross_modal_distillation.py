@@ -1,9 +1,9 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Supervision without labels: where a fresh connector and a trained one look at the same thing, they must say the same about it.
+"""Key/value distillation from existing connectors to an untrained one, by tokens of the same place: supervision without labels.
 
-Two tokens of one moment match when each is the other's nearest by bearing and range. In every linked block the learner's key,
-value and gate are drawn to those of its match. Labels are few and say one word each; matches are many and say everything.
+Two tokens of one frame match when each is the nearest of the other by bearing and range. In every linked block the learner's
+key, value and gate are drawn to those of its match. Labels are few; matches give a target for many tokens of every frame.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from ..latent.attention_adapter import Latent, LatentCache
 from ..latent.duplicate_suppression import apart_squared, bearing_and_log_range
 
 FARTHEST = 1.5
-"""Matches are at most so far apart, in the units of votes.py."""
+"""Largest distance of a match, in the units of latent/duplicate_suppression.py."""
 
 
 def matches(places: Tensor, valid: Tensor, other_places: Tensor, other_valid: Tensor) -> Tensor:
-    """Which tokens match: bool [M, T, T'] from places [M, T, 3] and [M, T', 3] of the same M moments; unknown ranges never do."""
+    """Which tokens match: bool [M, T, T'] from places [M, T, 3] and [M, T', 3] of M frames; unknown ranges never match."""
     known = (valid & (places[..., 2] > 0))[:, :, None] & (other_valid & (other_places[..., 2] > 0))[:, None]
     here, there = (bearing_and_log_range(part) for part in (places[:, :, None], other_places[:, None]))
     apart = apart_squared(here, there).sqrt().masked_fill(~known, torch.inf)
@@ -30,26 +30,26 @@ def matches(places: Tensor, valid: Tensor, other_places: Tensor, other_valid: Te
     return nearest & (apart <= FARTHEST)
 
 
-def disagreement(banks: Mapping[str, LatentCache], pairs: Mapping[tuple[str, str], Tensor]) -> Tensor:
-    """How far learners are from their siblings, relative to the size of what the siblings say: 1 = as far as saying nothing.
+def distillation_loss(banks: Mapping[str, LatentCache], pairs: Mapping[tuple[str, str], Tensor]) -> Tensor:
+    """Squared error of the learners' latents against those of existing modalities, relative to their mean square.
 
-    `pairs` maps (learner, sibling) to their `matches` at the moments of `banks`.
+    1 = as far as latents of zero. `pairs` maps (learner, existing modality) to their `matches` in the frames of `banks`.
     """
     total = torch.zeros(())
-    for (learner, sibling), matched in pairs.items():
-        moment, own, other = matched.nonzero(as_tuple=True)
-        shared = banks[learner].keys() & banks[sibling].keys()
-        if not len(moment) or not shared:
+    for (learner, existing), matched in pairs.items():
+        frame, own, other = matched.nonzero(as_tuple=True)
+        shared = banks[learner].keys() & banks[existing].keys()
+        if not len(frame) or not shared:
             continue
         for block in shared:
-            said = _at(banks[learner][block], moment, own)
-            wanted = _at(banks[sibling][block], moment, other)
-            for got, goal in zip(said, wanted, strict=True):
-                goal = goal.detach().float()
-                total = total + functional.mse_loss(got.float(), goal) / goal.square().mean().clamp(min=1e-6) / len(shared)
+            outputs = _at(banks[learner][block], frame, own)
+            targets = _at(banks[existing][block], frame, other)
+            for got, target in zip(outputs, targets, strict=True):
+                target = target.detach().float()
+                total = total + functional.mse_loss(got.float(), target) / target.square().mean().clamp(min=1e-6) / len(shared)
     return total
 
 
-def _at(latent: Latent, moment: Tensor, token: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _at(latent: Latent, frame: Tensor, token: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Key and value [n, H, K] and gate [n] of some tokens."""
-    return latent.key[moment, :, token], latent.value[moment, :, token], latent.log_gate[moment, token].exp()
+    return latent.key[frame, :, token], latent.value[frame, :, token], latent.log_gate[frame, token].exp()

@@ -1,6 +1,6 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""An adaptation from end to end: the state of a robot, its lessons or a recording, and the swap. Command and node run this."""
+"""An adaptation from the samples of a robot's state or of a recording to the new serving model. Command and node call this."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from pathlib import Path
 from ..encoders import load_encoder
 from ..model import Model
 from ..rig import load_rig
-from .adapt import Progress, Request, adapt
-from .samples import Labelled, LabelledSample
-from .state import State
-from .training_plan import Budget
+from .adapt import AdaptationProgress, AdaptationRequest, adapt
+from .samples import LabelledSample, LabelledSource
+from .state import AdaptationState
+from .training_plan import TrainingBudget
 
 
 @dataclass(frozen=True)
-class Job:
-    """What to adapt, for which robot, from what; the fields are those of Request, Budget and State."""
+class AdaptationJob:
+    """What to adapt, for which robot, from which data; fields as in AdaptationRequest, TrainingBudget and AdaptationState."""
 
     model: str
     modalities: list[str] = field(default_factory=list)
@@ -36,8 +36,8 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
-    """What came of a job; `serving` is the model folder that serves now, `estimate` what was foretold."""
+class AdaptationResult:
+    """Result of a job; `serving` is the model folder in use from now on, `estimate` the training plan with its predicted cost."""
 
     success: bool
     message: str
@@ -48,31 +48,31 @@ class Result:
     seconds: float
     flops: float
     peak_memory_mb: float
-    lessons: int
+    samples: int
     estimate: dict
     curve: list[dict]
 
 
-def run(job: Job, report: Callable[[Progress], None]) -> Result:
-    """Train, and swap in what is better: the next start serves it, and whoever asked for the job. Raises BadInput."""
-    request = Request(tuple(job.modalities), Budget(job.seconds, job.flops, job.memory), job.margin, job.seed)
-    state = State(job.state, Path(job.model), job.robot)
+def run(job: AdaptationJob, report: Callable[[AdaptationProgress], None]) -> AdaptationResult:
+    """Train, and make the result the serving model where it is better. Raises BadInput."""
+    request = AdaptationRequest(tuple(job.modalities), TrainingBudget(job.seconds, job.flops, job.memory), job.margin, job.seed)
+    state = AdaptationState(job.state, Path(job.model), job.robot)
     with state.alone():
         model = Model.load(state.serving(), job.device)
         curve: list[dict] = []
 
-        def tell(progress: Progress, _: object) -> None:
-            if progress.examined:
+        def on_progress(progress: AdaptationProgress, _: object) -> None:
+            if progress.validated:
                 numbers = asdict(progress)
                 curve.append({key: numbers[key] for key in ("step", "seconds", "loss", "accuracy")})
             report(progress)
 
-        outcome = adapt(model, _lessons(job, state, model), request, state.training, tell)
+        outcome = adapt(model, _samples(job, state, model), request, state.training, on_progress)
         revision, serving = model.revision, state.serving()
         if outcome.better:
             serving = state.swap_in(outcome.model)
             revision = outcome.model.revision
-    return Result(
+    return AdaptationResult(
         outcome.better,
         outcome.message,
         str(serving),
@@ -82,17 +82,17 @@ def run(job: Job, report: Callable[[Progress], None]) -> Result:
         outcome.seconds,
         outcome.flops,
         outcome.peak_memory_mb,
-        outcome.lessons,
+        outcome.samples,
         asdict(outcome.estimate),
         curve,
     )
 
 
-def _lessons(job: Job, state: State, model: Model) -> list[LabelledSample]:
+def _samples(job: AdaptationJob, state: AdaptationState, model: Model) -> list[LabelledSample]:
     if not job.recording:
-        return state.lessons.lessons()
+        return state.replay_buffer.samples()
     rig, folder = load_rig(job.rig), Path(job.model)
     wanted = sorted({*model.modalities, *job.modalities})
     there = [modality for modality in wanted if (folder / "encoders" / modality).is_dir()]
     encoders = {modality: load_encoder(folder / "encoders" / modality, rig, job.device) for modality in there}
-    return Labelled.recording(Path(job.recording), encoders, rig).lessons()
+    return LabelledSource.recording(Path(job.recording), encoders, rig).samples()

@@ -1,6 +1,6 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Lessons as tensors, a question a row: what the frozen parts make of them is computed once, before the first step."""
+"""Labelled samples as tensors, one row per question: outputs of the frozen parts are computed once, before the first step."""
 
 from __future__ import annotations
 
@@ -18,33 +18,33 @@ from ..model import Model, joined
 from ..training.connectors import packed_bank
 from ..training.lower_cache import LowerCache
 from ..training.packing import pack, packed_loss, read_text
-from .cross_modal_distillation import disagreement, matches
+from .cross_modal_distillation import distillation_loss, matches
 from .samples import LabelledSample
 
-AT_ONCE = 64
-AGREEMENT = 2.0
-"""Weight of the disagreement with siblings beside the answers."""
+BATCH = 64
+DISTILLATION_WEIGHT = 2.0
+"""Weight of the distillation loss relative to that of the answers."""
 TEMPERATURES = (1.0, 1.2, 1.4, 1.7, 2.0)
-"""An examination looks at answers as they are, and as they would be if they were less sure."""
-EVERYTHING = 0.5
-"""Share of questions that see all modalities; the others see the learners and each other modality with even odds."""
+"""Validation evaluates the loss at these temperatures and takes the lowest."""
+ALL_MODALITIES = 0.5
+"""Share of training questions with all modalities connected; in the others each non-learner is connected with probability 0.5."""
 
 
 class SampleTensors:
-    """R lessons about M moments.
+    """R samples of M moments (sets of tokens).
 
     Args:
         model: frozen LLM and connectors; those of the learners are given with each call.
-        lessons: usable ones.
-        learners: the modalities that train; a question sees at least them. Those that `model` does not know listen to siblings.
+        samples: usable ones.
+        learners: the modalities that train, always connected. Those that `model` does not have are distilled from existing ones.
     """
 
-    def __init__(self, model: Model, lessons: Sequence[LabelledSample], learners: Sequence[str]) -> None:
+    def __init__(self, model: Model, samples: Sequence[LabelledSample], learners: Sequence[str]) -> None:
         self.model, self.learners = model, tuple(learners)
-        moments = list({id(lesson.tokens): lesson.tokens for lesson in lessons}.values())
+        moments = list({id(sample.tokens): sample.tokens for sample in samples}.values())
         number = {id(tokens): index for index, tokens in enumerate(moments)}
-        self.moment = torch.tensor([number[id(lesson.tokens)] for lesson in lessons])
-        self.taught_by = [lesson.teachers for lesson in lessons]
+        self.moment = torch.tensor([number[id(sample.tokens)] for sample in samples])
+        self.teachers = [sample.teachers for sample in samples]
         known = {*model.connectors, *learners}
         self.tokens = {modality: _padded(moments, modality) for modality in sorted(known) if _there(moments, modality)}
         self.matched = {
@@ -52,7 +52,7 @@ class SampleTensors:
             for learner in set(self.learners) - {*model.connectors}
             for other in sorted(self.tokens.keys() - set(self.learners))
         }
-        self.pairs = [(model.prompt.question_ids(lesson.question), model.prompt.answer_ids(lesson.answer)) for lesson in lessons]
+        self.pairs = [(model.prompt.question_ids(sample.question), model.prompt.answer_ids(sample.answer)) for sample in samples]
         self.texts = LowerCache(model.llm, len(decoder_blocks(model.llm)) - model.linked_blocks)
         if can_split(model.llm):
             self.texts.states([read_text(pair) for pair in self.pairs])
@@ -60,33 +60,32 @@ class SampleTensors:
     def __len__(self) -> int:
         return len(self.moment)
 
-    def listen(self, learners: Collection[str]) -> None:
-        """Let only these of the learners listen to siblings; who has inherited speaks as they do."""
+    def distil_only(self, learners: Collection[str]) -> None:
+        """Distil to these of the learners only; a warm-started connector needs no distillation."""
         self.matched = {pair: found for pair, found in self.matched.items() if pair[0] in learners}
 
-    def draw_seen(self, rows: np.ndarray, rng: np.random.Generator) -> dict[str, Tensor]:
-        """What each of `rows` sees while training: bool [rows] by modality."""
-        everything = rng.random(len(rows)) < EVERYTHING
+    def draw_visible(self, rows: np.ndarray, rng: np.random.Generator) -> dict[str, Tensor]:
+        """Which modalities are connected for each of `rows` in training: bool [rows] by modality."""
+        everything = rng.random(len(rows)) < ALL_MODALITIES
         return {
             modality: torch.from_numpy(everything | (rng.random(len(rows)) < 0.5) | (modality in self.learners))
             for modality in self.tokens
         }
 
-    def examined(self, rows: np.ndarray) -> dict[str, Tensor]:
-        """What each of `rows` sees in an examination: everything, but nobody copies from the teacher."""
+    def validation_visible(self, rows: np.ndarray) -> dict[str, Tensor]:
+        """Which modalities are connected for each of `rows` in validation: all but the sample's teachers."""
         return {
-            modality: torch.tensor([modality in self.learners or modality not in self.taught_by[row] for row in rows])
+            modality: torch.tensor([modality in self.learners or modality not in self.teachers[row] for row in rows])
             for modality in self.tokens
         }
 
     def banks(self, learning: Mapping[str, Connector], moments: Tensor, depth: int) -> dict[str, LatentCache]:
-        """What each modality says at `moments`; learners link `depth` of the last blocks."""
+        """Latents of each modality at `moments`; learners link `depth` of the last blocks."""
         banks = {}
         for modality, parts in self.tokens.items():
             values, places, valid, sources = (part[moments].to(self.model.llm.device) for part in parts)
             connector = learning[modality] if modality in learning else self.model.connectors[modality]
             reach = min(depth, len(connector.heads)) if modality in learning else None
-            # A frozen connector needs no gradient, and autograd sees that by itself.
             banks[modality] = connector(values, places, valid, linked_blocks=reach, sources=sources)
         return banks
 
@@ -98,9 +97,9 @@ class SampleTensors:
         seen: Mapping[str, Tensor],
         temperatures: Sequence[float] = (1.0,),
     ) -> tuple[Tensor, float]:
-        """Mean cross-entropy of the answers of `rows` at each of `temperatures` [n], and the share of right ones.
+        """Mean cross-entropy of the answers of `rows` at each of `temperatures` [n], and the share of right answers.
 
-        `row` says where in `banks` each looks.
+        `row` is the index of each row's moment in `banks`, `seen` which modalities are connected.
         """
         device = self.model.llm.device
         seen = {modality: flags.to(device) for modality, flags in seen.items()}
@@ -111,26 +110,28 @@ class SampleTensors:
             value, right = value + torch.stack(losses), right + counts[0]
         return value / len(rows), right / len(rows)
 
-    def lesson(
+    def training_loss(
         self, learning: Mapping[str, Connector], rows: np.ndarray, rng: np.random.Generator, depth: int
     ) -> tuple[Tensor, float]:
-        """What a training step on `rows` minimises: wrong answers, and disagreement with trained siblings."""
+        """Loss of a training step on `rows`, answers plus distillation, and the share of right answers."""
         moments, row = self.moment[rows].unique(return_inverse=True)
         banks = self.banks(learning, moments, depth)
-        value, right = self.loss(banks, rows, row, self.draw_seen(rows, rng))
+        value, right = self.loss(banks, rows, row, self.draw_visible(rows, rng))
         pairs = {pair: matched[moments] for pair, matched in self.matched.items()}
-        return value.squeeze(0) + AGREEMENT * disagreement(banks, pairs), right
+        return value.squeeze(0) + DISTILLATION_WEIGHT * distillation_loss(banks, pairs), right
 
     @torch.no_grad()
-    def examine(self, learning: Mapping[str, Connector], depth: int, most: int | None = None) -> tuple[float, float]:
-        """Mean loss and share of right answers over all rows, or the first `most`, as `examined`.
+    def validate(self, learning: Mapping[str, Connector], depth: int, most: int | None = None) -> tuple[float, float]:
+        """Mean loss and share of right answers over all rows, or the first `most`, with `validation_visible`.
 
-        The loss is that at the temperature that suits it best: to be less wrong is not the same as to be less sure.
+        The loss is the lowest over TEMPERATURES, so that weights are not preferred merely for lower confidence.
         """
         total, chosen = np.zeros(len(TEMPERATURES) + 1), np.arange(len(self))[:most]
-        for rows in np.array_split(chosen, -(-len(chosen) // AT_ONCE)):
+        for rows in np.array_split(chosen, -(-len(chosen) // BATCH)):
             moments, row = self.moment[rows].unique(return_inverse=True)
-            losses, right = self.loss(self.banks(learning, moments, depth), rows, row, self.examined(rows), TEMPERATURES)
+            losses, right = self.loss(
+                self.banks(learning, moments, depth), rows, row, self.validation_visible(rows), TEMPERATURES
+            )
             total += len(rows) * np.array([*losses.tolist(), right])
         *losses, right = (total / len(chosen)).tolist()
         return min(losses), right
@@ -141,7 +142,7 @@ def _there(moments: Sequence[tuple], modality: str) -> bool:
 
 
 def _padded(moments: Sequence[tuple], modality: str) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Values [M, T, D], places [M, T, 3], which of them are there, bool [M, T], and the numbers of their sources, int64 [M, T];
+    """Values [M, T, D], places [M, T, 3], which of them are valid, bool [M, T], and the numbers of their sources, int64 [M, T];
     sources in order, as the model reads them."""
     kept = [[t for t in moment if t.modality == modality] for moment in moments]
     size = max(sum(len(t.values) for t in tokens) for tokens in kept)

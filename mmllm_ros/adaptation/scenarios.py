@@ -1,8 +1,8 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Adaptations to measure: a new lidar, a night after a day without labels, another lidar, other lenses. Scenes never trained on.
+"""Adaptation scenarios in simulation: a new lidar, pseudo-labels by day and a test at night, another lidar, other lenses.
 
-`mmllm adapt --scenario NAME` runs one. The full model is the one that ships; what it lost, or never had, is learned on the road.
+`mmllm adapt --scenario NAME` runs one. The reference is the shipped model. No training has used these scenes.
 """
 
 from __future__ import annotations
@@ -15,108 +15,117 @@ from pathlib import Path
 import matplotlib
 from torch import nn
 
-from ..datasets.simulated import Asked, simulated
+from ..datasets.simulated import Example, simulated_examples
 from ..datatypes import Question
 from ..encoders import Encoder, load_encoder
 from ..metrics.baselines import majority, ngram
 from ..model import Model
 from ..rig import Rig
 from .acceptance_test import accuracy
-from .adapt import Outcome, Progress, Request, adapt
+from .adapt import AdaptationOutcome, AdaptationProgress, AdaptationRequest, adapt
 from .sample_tensors import SampleTensors
-from .samples import Labelled, LabelledSample, SelfTaught
+from .samples import LabelledSample, LabelledSource, PseudoLabelled
 
 matplotlib.use("Agg")
 from matplotlib import pyplot
 
-FIRST_LESSON = 10_000_000
-"""Scenes of the train split from here on were not rendered for any training."""
+FIRST_SCENE = 10_000_000
+"""First scene of the train split that no training has rendered."""
 PER_MOMENT = 2
-"""Questions about one moment: an operator asks little at a time, and moments differ more than questions."""
-SELF_ASKED = 8
-"""A robot that asks itself asks so many."""
+"""Labelled questions per frame."""
+PSEUDO_LABELS = 8
+"""Questions per frame that are answered with pseudo-labels."""
 CONFIDENT = 0.6
-"""From this confidence on an answer of a trusted modality counts as right."""
+"""Least confidence of an answer that becomes a pseudo-label."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Scenario:
-    """One adaptation: what is learned from what. `change` makes the new rig of the old one."""
+    """One adaptation: the connector that trains, whether its modality is new, and the modalities that give pseudo-labels.
+
+    `context` is the simulated weather and light of the samples, `test_context` that of the test; `change` modifies the rig.
+    """
 
     learner: str
-    newcomer: bool = False
+    new_modality: bool = False
     trusted: tuple[str, ...] = ()
-    day: str = "mixed"
-    then: str = "mixed"
+    context: str = "mixed"
+    test_context: str = "mixed"
     change: Callable[[Rig], Rig] = lambda rig: rig
 
 
 def sixteen_rings(rig: Rig) -> Rig:
-    """A lidar of half the rings, half a metre lower."""
+    """The rig with a lidar of 16 rings, 0.5 m lower."""
     x, y, z = rig.lidar.position
     return dataclasses.replace(rig, lidar=dataclasses.replace(rig.lidar, rings=16, position=(x, y, z - 0.5)))
 
 
 def half_view(rig: Rig) -> Rig:
-    """Lenses with half the field of view."""
+    """The rig with cameras of half the field of view."""
     return dataclasses.replace(rig, cameras=tuple(dataclasses.replace(mount, fov=mount.fov / 2) for mount in rig.cameras))
 
 
 SCENARIOS = {
-    "add_lidar": Scenario("lidar", newcomer=True),
-    "self_taught_night": Scenario("lidar", newcomer=True, trusted=("camera", "imu"), day="day", then="night"),
+    "add_lidar": Scenario("lidar", new_modality=True),
+    "self_taught_night": Scenario("lidar", new_modality=True, trusted=("camera", "imu"), context="day", test_context="night"),
     "lidar_16_rings": Scenario("lidar", change=sixteen_rings),
     "camera_half_fov": Scenario("camera", change=half_view),
 }
 
 
 @dataclasses.dataclass
-class Measured:
-    """The figures of one scenario, and the curve: rows of seconds and accuracy on the test questions."""
+class ScenarioResult:
+    """The figures of one scenario, and its learning curve: rows of seconds and accuracy on the test questions."""
 
     figures: dict[str, float | str]
     curve: list[dict[str, float]]
 
 
 def measure(
-    name: str, folder: Path, rig: Rig, questions: int, scenes: int, request: Request, work: Path, device: str
-) -> Measured:
-    """Run scenario `name` with `questions` lessons and test it on `scenes` scenes; the request's seed counts for all."""
+    name: str, folder: Path, rig: Rig, questions: int, scenes: int, request: AdaptationRequest, work: Path, device: str
+) -> ScenarioResult:
+    """Run scenario `name` with `questions` samples and test it on `scenes` scenes; the request's seed is used for all."""
     scenario, seed = SCENARIOS[name], request.seed
     full, changed = Model.load(folder, device), scenario.change(rig)
     encoders = _encoders(full, folder, changed)
     moments = -(-questions // PER_MOMENT)
-    first = FIRST_LESSON + seed * moments
-    each = SELF_ASKED if scenario.trusted else PER_MOMENT
-    asked = simulated(encoders, changed, "train", moments, first, scenario.day, each)
-    tested = simulated(encoders, changed, "test", scenes, seed, scenario.then)
+    first = FIRST_SCENE + seed * moments
+    each = PSEUDO_LABELS if scenario.trusted else PER_MOMENT
+    asked = simulated_examples(encoders, changed, "train", moments, first, scenario.context, each)
+    tested = simulated_examples(encoders, changed, "test", scenes, seed, scenario.test_context)
     before = full.variant({}, {})
-    if scenario.newcomer:
+    if scenario.new_modality:
         del before.connectors[scenario.learner]
-    lessons = Labelled(asked).lessons()[:questions]
+    samples = LabelledSource(asked).samples()[:questions]
     if scenario.trusted:
-        lessons = SelfTaught(before, asked, scenario.trusted, CONFIDENT).lessons()
-    test = Labelled(tested).lessons()
-    sheet = SampleTensors(before, test, request.modalities)
+        samples = PseudoLabelled(before, asked, scenario.trusted, CONFIDENT).samples()
+    test = LabelledSource(tested).samples()
+    test_tensors = SampleTensors(before, test, request.modalities)
     curve: list[dict[str, float]] = []
 
-    def report(progress: Progress, learners: nn.ModuleDict) -> None:
-        if progress.examined:
-            right = sheet.examine(learners, progress.depth)[1]
+    def report(progress: AdaptationProgress, learners: nn.ModuleDict) -> None:
+        if progress.validated:
+            right = test_tensors.validate(learners, progress.depth)[1]
             curve.append({"step": progress.step, "seconds": progress.seconds, "accuracy": right, "loss": progress.loss})
 
-    outcome = adapt(before, lessons, request, work, report)
-    whole = test if scenario.newcomer else Labelled(simulated(_encoders(full, folder, rig), rig, "test", scenes, seed)).lessons()
+    outcome = adapt(before, samples, request, work, report)
+    whole = (
+        test
+        if scenario.new_modality
+        else LabelledSource(simulated_examples(_encoders(full, folder, rig), rig, "test", scenes, seed)).samples()
+    )
     blind = _blind(full, test, tested, asked)
-    return Measured(_figures(name, outcome, accuracy(before, test, ()), accuracy(full, whole, ()), blind, test), curve)
+    return ScenarioResult(_figures(name, outcome, accuracy(before, test, ()), accuracy(full, whole, ()), blind, test), curve)
 
 
-def _figures(name: str, outcome: Outcome, before: float, full: float, blind: float, test: Sequence[LabelledSample]) -> dict:
+def _figures(
+    name: str, outcome: AdaptationOutcome, before: float, full: float, blind: float, test: Sequence[LabelledSample]
+) -> dict:
     after = accuracy(outcome.model, test, ()) if outcome.better else before
     return {
         "scenario": name,
         "gain_fraction": (after - blind) / (full - blind) if full > blind else 0.0,
-        "newcomer_gain_fraction": (after - before) / (full - before) if full > before else 0.0,
+        "new_modality_gain_fraction": (after - before) / (full - before) if full > before else 0.0,
         "seconds": outcome.seconds,
         "flops": outcome.flops,
         "peak_memory_mb": outcome.peak_memory_mb,
@@ -124,7 +133,7 @@ def _figures(name: str, outcome: Outcome, before: float, full: float, blind: flo
         "accuracy_after": after,
         "accuracy_full": full,
         "blind": blind,
-        "lessons": outcome.lessons,
+        "samples": outcome.samples,
         "test_questions": len(test),
         "swapped_in": outcome.better,
         "message": outcome.message,
@@ -132,8 +141,8 @@ def _figures(name: str, outcome: Outcome, before: float, full: float, blind: flo
     }
 
 
-def _blind(model: Model, test: Sequence[LabelledSample], tested: Sequence[Asked], asked: Sequence[Asked]) -> float:
-    """The strongest of the models that see nothing: the bare LLM, the commonest answer and a regression on the lessons' words."""
+def _blind(model: Model, test: Sequence[LabelledSample], tested: Sequence[Example], asked: Sequence[Example]) -> float:
+    """The best accuracy without sensors: of the bare LLM, the commonest answer, and a regression on the questions' words."""
     bare = model.variant({}, {})
     for modality in model.modalities:
         del bare.connectors[modality]
@@ -151,8 +160,8 @@ def _encoders(model: Model, folder: Path, rig: Rig) -> dict[str, Encoder]:
     return {name: load_encoder(folder / "encoders" / name, rig, model.llm.device.type) for name in model.modalities}
 
 
-def write_curve(measured: Measured, stem: Path) -> None:
-    """STEM.csv and STEM.png: accuracy on the test questions against the seconds of training, beside what bounds it."""
+def write_curve(measured: ScenarioResult, stem: Path) -> None:
+    """Write STEM.csv and STEM.png: accuracy on the test questions against the seconds of training, with reference lines."""
     stem.parent.mkdir(parents=True, exist_ok=True)
     with stem.with_suffix(".csv").open("w", newline="") as file:
         writer = csv.DictWriter(file, fieldnames=list(measured.curve[0]))

@@ -31,7 +31,7 @@ LEAST_SHARE = 0.4
 VALIDATIONS = 10
 """Number of validations during a training."""
 RESERVE = 0.8
-"""Share of the seconds that is planned with: machines are not always as quick as in the trial."""
+"""Share of the seconds that is planned with, since later steps may be slower than the measured one."""
 GATES = ("log_gate", "salience.weight", "salience.bias")
 
 
@@ -90,7 +90,12 @@ def select_trainable(learners: nn.ModuleDict, trains: str) -> None:
 
 
 def choose_plan(
-    budget: TrainingBudget, rows: SampleTensors, validation: SampleTensors, learners: nn.ModuleDict, meter: CostMeter, passes: int
+    budget: TrainingBudget,
+    training: SampleTensors,
+    validation: SampleTensors,
+    learners: nn.ModuleDict,
+    meter: CostMeter,
+    passes: int,
 ) -> TrainingPlan:
     """The first plan that fits the budget: the whole connector before the gates alone, more blocks before fewer. Raises BadInput.
 
@@ -99,9 +104,9 @@ def choose_plan(
     if not passes:
         deepest = max(len(connector.heads) for connector in learners.values())
         return TrainingPlan("nothing", deepest, 0, 0.0, 0.0, 0.0, 0.0, resident_mb())
-    whole = max(LEAST_STEPS, passes * len(rows) // BATCH)
+    whole = max(LEAST_STEPS, passes * len(training) // BATCH)
     plan = None
-    for plan in _plans(rows, len(validation), learners, whole):
+    for plan in _plans(training, len(validation), learners, whole):
         most = _affordable(budget, plan, meter, whole)
         if most >= LEAST_SHARE * whole and (not budget.memory or plan.memory_mb <= budget.memory):
             return _cut(plan, most)
@@ -112,22 +117,22 @@ def choose_plan(
     return _cut(plan, most)
 
 
-def _plans(rows: SampleTensors, validated: int, learners: nn.ModuleDict, steps: int) -> Iterator[TrainingPlan]:
+def _plans(training: SampleTensors, held: int, learners: nn.ModuleDict, steps: int) -> Iterator[TrainingPlan]:
     """Plans in the order of preference; the cost of each is measured with one step when it is requested."""
     deepest = max(len(connector.heads) for connector in learners.values())
     for trains in ("connector", "gates"):
         for depth in range(deepest, 0, -1):
             select_trainable(learners, trains)
-            seconds, flops, saved = measure_step(rows, learners, depth)
+            seconds, flops, saved = measure_step(training, learners, depth)
             trained = sum(value.numel() for value in learners.parameters() if value.requires_grad)
             memory = resident_mb() + (saved + 3 * 4 * trained) / MEGABYTE
-            # An examination is a forward pass, a third of a step, over every validation sample; before, between and at the end.
-            looks = (VALIDATIONS + 3) * validated / BATCH / 3
+            # A validation is a forward pass, a third of a step, over every validation sample; some come before and after.
+            extra = (VALIDATIONS + 3) * held / BATCH / 3
             yield TrainingPlan(trains, depth, steps, seconds, flops, seconds * (steps + extra), flops * (steps + extra), memory)
 
 
 def _affordable(budget: TrainingBudget, plan: TrainingPlan, meter: CostMeter, whole: int) -> int:
-    """Steps that seconds and operations permit beside the validations, at most `whole`; less than 1 where the budget is too small."""
+    """Steps that seconds and operations permit beside the validations, at most `whole`; below 1 where the budget is too small."""
     over = [0.0]
     if budget.seconds:
         over.append((plan.seconds + meter.seconds - RESERVE * budget.seconds) / plan.step_seconds)
@@ -142,9 +147,9 @@ def _cut(plan: TrainingPlan, steps: int) -> TrainingPlan:
     return replace(plan, steps=steps, seconds=seconds, flops=flops)
 
 
-def measure_step(rows: SampleTensors, learners: nn.ModuleDict, depth: int) -> tuple[float, float, float]:
+def measure_step(training: SampleTensors, learners: nn.ModuleDict, depth: int) -> tuple[float, float, float]:
     """Seconds, operations and bytes saved for the backward pass of one step; the weights are not changed."""
-    chosen = np.arange(min(BATCH, len(rows)))
+    chosen = np.arange(min(BATCH, len(training)))
     kept: dict[int, int] = {}
 
     def note(tensor: torch.Tensor) -> torch.Tensor:
@@ -152,8 +157,8 @@ def measure_step(rows: SampleTensors, learners: nn.ModuleDict, depth: int) -> tu
         return tensor
 
     def step() -> None:
-        with fast(rows.model.llm.device):
-            value, _ = rows.training_loss(learners, chosen, np.random.default_rng(0), depth)
+        with fast(training.model.llm.device):
+            value, _ = training.training_loss(learners, chosen, np.random.default_rng(0), depth)
         value.backward()
         learners.zero_grad(set_to_none=True)
 

@@ -27,7 +27,7 @@ WARMUP = 10
 
 @dataclass(frozen=True, slots=True)
 class AdaptationProgress:
-    """How far an adaptation is; `examined` after a look at the validation samples.
+    """Progress of an adaptation; `validated` is true after a validation.
 
     `accuracy` is that of the best weights so far on the validation samples, by teacher forcing.
     """
@@ -59,7 +59,7 @@ class TimeLimitReached(Exception):
 
 def run_training(
     learners: nn.ModuleDict,
-    rows: SampleTensors,
+    training: SampleTensors,
     validation: SampleTensors,
     plan: TrainingPlan,
     learning_rate: float,
@@ -95,8 +95,8 @@ def run_training(
             report(progress, learners)
 
     def loss(rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
-        chosen = rng.choice(len(rows), min(BATCH, len(rows)), replace=False)
-        value, right = rows.training_loss(learners, chosen, rng, plan.depth)
+        chosen = rng.choice(len(training), min(BATCH, len(training)), replace=False)
+        value, right = training.training_loss(learners, chosen, rng, plan.depth)
         return value, {"right": right}
 
     def after_step(step: int, numbers: dict[str, float]) -> None:
@@ -111,7 +111,7 @@ def run_training(
             raise TimeLimitReached
 
     if best.loss == float("inf"):
-        with fast(rows.model.llm.device):
+        with fast(training.model.llm.device):
             validate(0)
     try:
         if plan.steps:
