@@ -1,3 +1,3 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Tokens -> keys and values -> the attention of a frozen LLM: connectors, the port, and the model folder."""
+"""Connectors (tokens -> keys and values), the attention adapter of the frozen LLM, answering, and the model folder."""

@@ -1,6 +1,6 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""The answer set as a tree of tokens, packed behind the prompt so that one forward pass scores every answer."""
+"""The answer set as a trie of tokens, packed after the prompt so that one forward pass scores every answer."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ class _Node:
 class AnswerTrie:
     """Exact constrained decoding of a fixed answer set.
 
-    At every fork the next token is chosen among those that still lead to an answer, so an answer's log-probability is the sum
-    over its forks of log softmax over the fork's tokens; the distribution sums to 1. Where only one token can follow, its
-    probability is 1 and nothing is computed: single-token answers cost no token beyond the prompt.
+    At every fork the next token is chosen among those that lead to an answer, so the log-probability of an answer is the sum over
+    its forks of log softmax over the fork's tokens; the distribution sums to 1. Where only one token can follow, its probability
+    is 1 and nothing is computed: single-token answers need no token beyond the prompt.
 
     Args:
         sequences: the token ids of each answer, the end token included, so that none is the beginning of another.
-        names: what to call them in an error.
+        names: the answers as text, for errors.
     """
 
     def __init__(self, sequences: Sequence[Sequence[int]], names: Sequence[str]) -> None:
@@ -66,18 +66,19 @@ class AnswerTrie:
         return needed
 
     def positions(self, prompt: int) -> Tensor:
-        """Where in the packed sequence the logits are needed: the last token of a prompt of that length, then every slot."""
+        """Positions in the packed sequence whose logits `score` needs: the last token of a prompt of that length, then every
+        slot."""
         return torch.arange(prompt - 1, prompt + len(self.tokens))
 
     def position_ids(self, prompt: int) -> Tensor:
-        """Positions [1, S] of the packed sequence: a slot stands one after its parent."""
+        """Position ids [1, S] of the packed sequence: a slot is one after its parent."""
         places = [prompt - 1]
         for parent in self._parents:
             places.append(places[parent] + 1)
         return torch.tensor([*range(prompt), *places[1:]])[None]
 
     def mask(self, prompt: int) -> Tensor | None:
-        """Boolean [1, 1, S, S]: the prompt is causal, a slot sees the prompt and its ancestors. None = all of it is causal."""
+        """Boolean [1, 1, S, S]: the prompt is causal, a slot sees the prompt and its ancestors. None = plainly causal."""
         if all(parent == slot for slot, parent in enumerate(self._parents)):
             return None
         size = prompt + len(self.tokens)

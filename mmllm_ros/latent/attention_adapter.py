@@ -1,11 +1,11 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""The port: latent keys and values enter the attention of any Hugging Face decoder, and no model class is rewritten.
+"""The attention adapter: adds latent keys and values to the attention of a Hugging Face decoder without rewriting its classes.
 
-Per linked block, text attends to [latents, text] in one softmax; a log-gate is added to the score of every latent. A gate at
-minus infinity is an absent slot, and a block without latents runs the library's own attention untouched, so that with nothing
-plugged the logits are the bare LLM's, bit for bit. Latent keys carry no RoPE: direction is in the tokens (connector.py).
-The text cache holds text only, and text positions never shift.
+In a linked block, text attends to [latents, text] in one softmax; a log-gate is added to the score of every latent. A gate at
+minus infinity is an absent slot. A block without latents runs the library's own attention, so that with nothing plugged the
+logits are those of the bare LLM, bit for bit. Latent keys have no RoPE: direction is in the tokens (connector.py). The text cache
+holds text only, and text positions do not shift.
 """
 
 from __future__ import annotations
@@ -29,39 +29,42 @@ IMPLEMENTATION = "mmllm_latent"
 
 @dataclass(frozen=True, slots=True)
 class Latent:
-    """What is plugged into one block: key and value [B, H, P, K], log_gate [B, P] (minus infinity = absent).
+    """The latents of one block: key and value [B, H, P, K], log_gate [B, P] (minus infinity = absent).
 
-    A log_gate [B, S, P] gives each of the S text positions its own: several questions in one row may see different sensors.
-    `lora` lists what else acts where these latents are heard (lora.py): a module, and which of the P slots are its modality's.
-    `claims` [B, P, 4] says what the tokens behind them speak of (votes.py), until they are merged with others.
+    A log_gate [B, S, P] has a gate for each of the S text positions: several questions in one row may see different sensors.
+    `lora` lists the LoRA modules that act where these latents are attended to (lora.py), each with the first and last slot (of P,
+    the last excluded) of its modality. `detections` [B, P, 4] are those of the tokens (duplicate_suppression.py), None after
+    merging.
     """
 
     key: Tensor
     value: Tensor
     log_gate: Tensor
     lora: tuple[tuple[nn.Module, int, int], ...] = ()
-    claims: Tensor | None = None
+    detections: Tensor | None = None
 
     def of_rows(self, rows: Tensor, log_gate: Tensor) -> Latent:
-        """Row `rows[i]` as row i, with gates of its own."""
-        claims = None if self.claims is None else self.claims[rows]
-        return replace(self, key=self.key[rows], value=self.value[rows], log_gate=log_gate, claims=claims)
+        """Row `rows[i]` as row i, with the gates `log_gate`."""
+        detections = None if self.detections is None else self.detections[rows]
+        return replace(self, key=self.key[rows], value=self.value[rows], log_gate=log_gate, detections=detections)
 
 
 LatentCache = Mapping[int, Latent]
-"""Latents by block index. A block that is not in the bank sees text only; the empty bank is the bare LLM."""
+"""Latents by block index. A block that is not in the latent cache sees text only; the empty latent cache is the bare LLM."""
 
-# A context variable and not a global: a second assistant in another thread sees its own bank or none.
+# A context variable and not a global: each thread has its own latent cache or none.
 _PLUGGED: ContextVar[LatentCache | None] = ContextVar("mmllm_plugged", default=None)
 
 
 @contextlib.contextmanager
-def plugged(bank: LatentCache) -> Iterator[None]:
-    """Within this context, in this thread, attached decoders attend to `bank`; a block whose gates are all closed is left out.
+def plugged(latent_cache: LatentCache) -> Iterator[None]:
+    """Within this context, in this thread, attached decoders attend to `latent_cache`; a block whose gates are all closed is left
+    out.
 
-    Where the decoder's batch is a multiple of the bank's (beams, several questions on one frame), each row is repeated in place.
+    Where the decoder's batch is a multiple of the latent cache's (beams, several questions on one frame), each row is repeated in
+    place.
     """
-    open_blocks = {block: latent for block, latent in bank.items() if not torch.isneginf(latent.log_gate).all()}
+    open_blocks = {block: latent for block, latent in latent_cache.items() if not torch.isneginf(latent.log_gate).all()}
     token = _PLUGGED.set(open_blocks)
     try:
         yield
@@ -69,22 +72,22 @@ def plugged(bank: LatentCache) -> Iterator[None]:
         _PLUGGED.reset(token)
 
 
-_ASKED: ContextVar[dict[int, Tensor] | None] = ContextVar("mmllm_asked", default=None)
+_QUERIES: ContextVar[dict[int, Tensor] | None] = ContextVar("mmllm_queries", default=None)
 
 
 @contextlib.contextmanager
 def queries() -> Iterator[dict[int, Tensor]]:
-    """Within this context, what the text asked the latents for: the newest query [B, heads, S, K] of each block that has some."""
-    asked: dict[int, Tensor] = {}
-    token = _ASKED.set(asked)
+    """Within this context, collects the latest query [B, heads, S, K] of each block that has latents."""
+    collected: dict[int, Tensor] = {}
+    token = _QUERIES.set(collected)
     try:
-        yield asked
+        yield collected
     finally:
-        _ASKED.reset(token)
+        _QUERIES.reset(token)
 
 
 def attach(llm: nn.Module) -> None:
-    """Make `llm` attend through the port, and prove with one token that each of its blocks does. Raises BadInput where not."""
+    """Register the attention adapter with `llm` and check with one token that every block uses it. Raises BadInput where not."""
     name = f"{type(llm).__name__} ({llm.config.model_type})"
     count = len(decoder_blocks(llm))
     try:
@@ -100,13 +103,13 @@ def attach(llm: nn.Module) -> None:
         raise BadInput(f"{name} cannot attend to sensors: {one_line(error)}") from error
     if visited.blocks != set(range(count)):
         raise BadInput(
-            f"{name} does not dispatch its attention: only blocks {sorted(visited.blocks)} of {count} asked the port, "
+            f"{name} does not dispatch its attention: only blocks {sorted(visited.blocks)} of {count} use the attention adapter, "
             "so sensors cannot be plugged into it"
         )
 
 
 class _Visited(dict):
-    """An empty bank that remembers which blocks asked for latents."""
+    """An empty latent cache that records which blocks look up their latents."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -121,13 +124,13 @@ def latent_attention(
     module: nn.Module, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, **options
 ) -> tuple[Tensor, None]:
     """The registered attention: query [B, heads, S, K], key and value [B, H, S', K], after RoPE and after the text cache."""
-    bank = _PLUGGED.get()
-    latent = bank.get(module.layer_idx) if bank is not None else None
+    latent_cache = _PLUGGED.get()
+    latent = latent_cache.get(module.layer_idx) if latent_cache is not None else None
     if latent is None:
         return sdpa_attention_forward(module, query, key, value, attention_mask, **options)
-    asked = _ASKED.get()
-    if asked is not None:
-        asked[module.layer_idx] = query
+    collected = _QUERIES.get()
+    if collected is not None:
+        collected[module.layer_idx] = query
     if attention_mask is None and query.shape[2] > 1:
         # Without a mask the library means plain causal attention over the first S keys (a static cache is longer).
         key, value = key[:, :, : query.shape[2]], value[:, :, : query.shape[2]]
@@ -137,12 +140,12 @@ def latent_attention(
     return sdpa_attention_forward(module, query, key, value, bias, **options)
 
 
-def heard_by(block: int, batch: int) -> Iterator[tuple[nn.Module, Tensor]]:
-    """Each LoRA that is plugged into `block`, and where its modality is heard: bool [batch, 1 or S, 1]."""
+def active_loras(block: int, batch: int) -> Iterator[tuple[nn.Module, Tensor]]:
+    """Each LoRA that is plugged into `block`, and the rows that attend to its modality: bool [batch, 1 or S, 1]."""
     latent = (_PLUGGED.get() or {}).get(block)
     for lora, start, stop in latent.lora if latent is not None else ():
-        heard = ~torch.isneginf(latent.log_gate[..., start:stop]).all(-1)
-        yield lora, _rows(heard if heard.ndim == 2 else heard[:, None], batch)[..., None]
+        attended = ~torch.isneginf(latent.log_gate[..., start:stop]).all(-1)
+        yield lora, _rows(attended if attended.ndim == 2 else attended[:, None], batch)[..., None]
 
 
 def _repeat(part: Tensor, query: Tensor) -> Tensor:
@@ -151,10 +154,10 @@ def _repeat(part: Tensor, query: Tensor) -> Tensor:
 
 
 def _rows(part: Tensor, batch: int) -> Tensor:
-    """Repeat each row in place (beams of one row are neighbours)."""
+    """Repeat each row in place (beams of one row are adjacent)."""
     times, rest = divmod(batch, part.shape[0])
     if rest:
-        raise ValueError(f"a bank of {part.shape[0]} rows does not fit a batch of {batch}")
+        raise ValueError(f"a latent cache of {part.shape[0]} rows does not fit a batch of {batch}")
     return part.repeat_interleave(times, dim=0) if times > 1 else part
 
 
@@ -178,6 +181,6 @@ def _text_bias(mask: Tensor | None, query: Tensor, key: Tensor) -> Tensor:
     return bias.expand(batch, 1, length, width)
 
 
-# Both, or padding is lost without a word: a decoder whose attention has no mask builder passes no mask at all.
+# Both are needed: a decoder whose attention has no mask builder passes no mask, and padding is then attended to.
 AttentionInterface.register(IMPLEMENTATION, latent_attention)
 AttentionMaskInterface.register(IMPLEMENTATION, sdpa_mask)

@@ -1,6 +1,6 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""The model folder: config.json, llm/, connectors.safetensors, encoders/<modality>/. Bad content is refused in one line."""
+"""The model folder: config.json, llm/, connectors.safetensors, encoders/<modality>/. Invalid content raises BadInput."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ from .attention_adapter import attach
 from .connector import Connector
 from .manifest import LLM_FOLDER, Manifest, read_json, require_shape
 
-UNIVERSAL = "universal"
-"""The folder of the universal connector: it answers nothing, so it is no part of the model's revision."""
+MODALITY_AGNOSTIC = "modality_agnostic"
+"""The folder of the modality-agnostic connector: it answers nothing, so it is no part of the model's revision."""
 HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
 
 def load_llm(source: str | Path, device: torch.device, *, download: bool = False) -> tuple[nn.Module, Any, str]:
-    """Load a frozen decoder with its tokenizer, attached to the port. Returns (llm, tokenizer, revision).
+    """Load a frozen decoder with its tokenizer and attach the attention adapter. Returns (llm, tokenizer, revision).
 
-    `source` is a folder or a hub name; a hub name is looked up in the local cache, and fetched only with `download`.
-    On a CPU the weights become float32, on a GPU they keep their own type. Raises BadInput.
+    `source` is a folder or a hub name; a hub name is looked up in the local cache and downloaded only with `download`.
+    On a CPU the weights become float32, on a GPU they keep their type. Raises BadInput.
     """
     transformers_logging.disable_progress_bar()
     try:
@@ -40,7 +40,7 @@ def load_llm(source: str | Path, device: torch.device, *, download: bool = False
     except BadInput:
         if not download:
             raise
-        _reach(str(source))
+        _require_on_hub(str(source))
         llm, tokenizer, missing = _from_pretrained(source, device, local_files_only=False)
     if missing:
         raise BadInput(f"LLM {source} cannot be loaded: its weights lack {sorted(missing)[0]}")
@@ -61,13 +61,13 @@ def _from_pretrained(source: str | Path, device: torch.device, local_files_only:
     return llm, tokenizer, set(info["missing_keys"])
 
 
-def _reach(name: str) -> None:
-    """Ask the hub once for `name`: without a network the loaders themselves would try again for a minute."""
+def _require_on_hub(name: str) -> None:
+    """Query the hub once for `name`: without a network the loaders retry for a minute. Raises BadInput."""
     try:
         huggingface_hub.model_info(name, timeout=10)
     except Exception as error:
         raise BadInput(
-            f"model {name!r} is no folder, not in the local Hugging Face cache, and the hub says: {one_line(error)}"
+            f"model {name!r} is not a folder, not in the local Hugging Face cache, and the hub returns: {one_line(error)}"
         ) from error
 
 
@@ -75,7 +75,7 @@ def save_llm(llm: nn.Module, tokenizer: Any, folder: Path) -> str:
     """Write the decoder as 16-bit safetensors with its tokenizer into `folder`. Returns its revision."""
     transformers_logging.disable_progress_bar()
     halves = {id(value): value.half() if value.dtype == torch.float32 else value for value in llm.parameters()}
-    # One half for each parameter, and not for each name: tied weights are written once.
+    # One 16-bit copy for each parameter, not for each name: tied weights are written once.
     state = {key: halves.get(id(value), value) for key, value in llm.state_dict(keep_vars=True).items()}
     llm.save_pretrained(folder, state_dict=state)
     tokenizer.save_pretrained(folder)
@@ -91,8 +91,8 @@ def make_connector(modality: str, shape: Mapping[str, int], llm: nn.Module, fold
 
 
 def save_modality_agnostic(connector: Connector, folder: Path, llm_revision: str) -> None:
-    """Write the universal connector of model folder `folder`."""
-    place = folder / UNIVERSAL
+    """Write the modality-agnostic connector of model folder `folder`."""
+    place = folder / MODALITY_AGNOSTIC
     place.mkdir(exist_ok=True)
     content = {"llm_revision": llm_revision, "shape": connector.shape}
     (place / "config.json").write_text(json.dumps(content, indent=1) + "\n")
@@ -100,22 +100,24 @@ def save_modality_agnostic(connector: Connector, folder: Path, llm_revision: str
 
 
 def load_modality_agnostic(folder: Path, llm: nn.Module, llm_revision: str | None) -> Connector | None:
-    """The universal connector of model folder `folder` where there is one, made for that LLM; None = any. Raises BadInput."""
-    place = folder / UNIVERSAL
+    """The modality-agnostic connector of model folder `folder` where there is one, made for that LLM; None = any. Raises
+    BadInput."""
+    place = folder / MODALITY_AGNOSTIC
     if not place.is_dir():
         return None
     content = read_json(place / "config.json")
     if llm_revision not in (None, content.get("llm_revision")):
         raise BadInput(f"{place} was made for LLM {content.get('llm_revision')!r}, not for {llm_revision!r}")
     require_shape(content.get("shape"), f"{place / 'config.json'} gives")
-    connector = make_connector(UNIVERSAL, content["shape"], llm, place)
+    connector = make_connector(MODALITY_AGNOSTIC, content["shape"], llm, place)
     load_weights(connector, place / "model.safetensors", "connector")
     return connector.to(llm.device).eval().requires_grad_(False)
 
 
 def link_parts(source: Path, folder: Path, encoder_revisions: Mapping[str, str]) -> None:
-    """Link LLM and universal connector of model folder `source`, and its encoders of the given revisions, into `folder`."""
-    parts = [name for name in (LLM_FOLDER, UNIVERSAL) if (source / name).is_dir()]
+    """Link LLM and modality-agnostic connector of model folder `source`, and its encoders of the given revisions, into
+    `folder`."""
+    parts = [name for name in (LLM_FOLDER, MODALITY_AGNOSTIC) if (source / name).is_dir()]
     for modality, revision in encoder_revisions.items():
         encoder = source / "encoders" / modality
         if encoder.is_dir() and _encoder_revision(encoder) == revision:
@@ -126,7 +128,7 @@ def link_parts(source: Path, folder: Path, encoder_revisions: Mapping[str, str])
 
 
 def check_revisions(manifest: Manifest, folder: Path, llm_revision: str) -> None:
-    """Raise BadInput where the LLM or an encoder in `folder` is not the one that the connectors were made for."""
+    """Raise BadInput where the LLM or an encoder in `folder` is not the one that the connectors are trained for."""
     found = {"llm": (manifest.llm_revision, llm_revision, folder / LLM_FOLDER)}
     for modality, expected in manifest.encoder_revisions.items():
         encoder = folder / "encoders" / modality

@@ -15,21 +15,21 @@ from torch.nn.functional import logsigmoid
 from ..datatypes import PLACE_AXES, PLACE_WAVELENGTHS, BadInput
 from .attention_adapter import Latent, LatentCache
 from .decoder_blocks import FrozenProjections, decoder_blocks
-from .duplicate_suppression import claims, log_share
+from .duplicate_suppression import detections, log_weights
 from .lora import Lora
 
 PLACE_WIDTH = 20 + 2 * len(PLACE_AXES) * len(PLACE_WAVELENGTHS)
 RANGE_SCALE = math.log1p(100.0)
 MOST_SOURCES = 1024
-UNSURE = -4.0
-"""Salience of every token at the start, which the blocks' gates make up for. A token that nothing is known of has little to say:
-were it sure, it would take a share of every vote near it (votes.py), and what shows something would be found later."""
+INITIAL_TOKEN_GATE = -4.0
+"""Token gate logit of every token at initialization; the blocks' gates compensate it. A low weight keeps tokens that show no
+object from suppressing the tokens near them (duplicate_suppression.py), which would slow training down."""
 
 
 def place_features(places: Tensor) -> Tensor:
     """Places [B, T, 3] (bearing [rad], elevation [rad], range [m], 0 = unknown) -> Fourier features [B, T, PLACE_WIDTH].
 
-    Waves of the angles and the range, and of the position along PLACE_AXES, so that places can be compared by their difference.
+    Sines and cosines of the angles and the range, and of the position along PLACE_AXES, so that a linear map can compare places.
     """
     bearing, elevation, distance = places.unbind(-1)
     depth = torch.log1p(distance.clamp(min=0.0)) / RANGE_SCALE
@@ -44,7 +44,7 @@ def place_features(places: Tensor) -> Tensor:
 
 
 def low_rank(width: int, out: int, rank: int) -> nn.Module:
-    """A linear map of at most `rank`, zero at the start, so that a block begins with what its own projections make."""
+    """A linear map of at most `rank`, zero at initialization, so that a block starts from the output of its own projections."""
     if rank * (width + out) >= width * out:
         layer = last = nn.Linear(width, out)
     else:
@@ -56,7 +56,7 @@ def low_rank(width: int, out: int, rank: int) -> nn.Module:
 
 
 class BlockHead(nn.Module):
-    """The light part of a connector that one block owns: at first, the block's own norm and projections of a shared state."""
+    """The part of a connector for one block: the block's norm and projections of a shared state, plus a low-rank change."""
 
     def __init__(self, block: nn.Module, trunk: int, hidden_size: int, rank: int) -> None:
         super().__init__()
@@ -72,17 +72,17 @@ class BlockHead(nn.Module):
 
 
 class Connector(nn.Module):
-    """Tokens of one modality -> a bank for the last `linked_blocks` blocks of `llm`.
+    """Tokens of one modality -> a latent cache for the last `linked_blocks` blocks of `llm`.
 
-    A shared trunk reads token and place; each block adds a head of low rank and one log-gate, and each token a log-gate of its
-    own, so that one that shows nothing steps back. The LLM's norm and projections are used by reference: they are no parameters.
-    With `lora`, the query and output projections of each linked block change by that rank where it is heard (lora.py). At the
-    start a token's gates come to `log_gate`. The last `readouts` numbers of a token are read as they are (encoders/base.py), the
-    others normalised.
+    A shared trunk encodes token and place; each block adds a low-rank head and one log-gate, and each token has a log-gate of its
+    own, so that a token without content has little weight. The LLM's norm and projections are used by reference: they are not
+    parameters. With `lora`, the query and output projections of each linked block change by that rank in rows that attend to it
+    (lora.py). At initialization the gates of a token sum to `log_gate`. The last `predicted_attributes` numbers of a token are
+    not normalised (encoders/base.py), the others are.
 
         camera = Connector("camera", token_width=128, llm=llm, linked_blocks=4)
-        bank = merge({"camera": camera(values, places), "imu": imu(values2, places2)})
-        with plugged(bank):
+        latent_cache = merge({"camera": camera(values, places), "imu": imu(values2, places2)})
+        with plugged(latent_cache):
             logits = llm(input_ids).logits
     """
 
@@ -97,28 +97,28 @@ class Connector(nn.Module):
         rank: int = 32,
         log_gate: float = -1.0,
         lora: int = 0,
-        readouts: int = 0,
+        predicted_attributes: int = 0,
     ) -> None:
         super().__init__()
         blocks = decoder_blocks(llm)
         if not 1 <= linked_blocks <= len(blocks):
             raise BadInput(f"{linked_blocks} linked blocks, but the LLM has {len(blocks)}")
-        if not 0 <= readouts < token_width:
-            raise BadInput(f"{readouts} read-outs in a token of {token_width} numbers")
-        self.modality, self.readouts = modality, readouts
+        if not 0 <= predicted_attributes < token_width:
+            raise BadInput(f"{predicted_attributes} predicted attributes in a token of {token_width} numbers")
+        self.modality, self.predicted_attributes = modality, predicted_attributes
         self.shape = {"token_width": token_width, "linked_blocks": linked_blocks, "trunk": trunk, "rank": rank}
-        self.shape |= {name: size for name, size in (("lora", lora), ("readouts", readouts)) if size}
+        self.shape |= {name: size for name, size in (("lora", lora), ("predicted_attributes", predicted_attributes)) if size}
         self.first_block = len(blocks) - linked_blocks
-        self.normalise = nn.LayerNorm(token_width - readouts)
+        self.normalise = nn.LayerNorm(token_width - predicted_attributes)
         self.trunk = nn.Sequential(nn.Linear(token_width + PLACE_WIDTH, trunk), nn.GELU(), nn.Linear(trunk, trunk), nn.GELU())
         self.hidden = nn.Linear(trunk, llm.config.hidden_size)
         self.heads = nn.ModuleList(BlockHead(block, trunk, llm.config.hidden_size, rank) for block in blocks[self.first_block :])
         linked = range(self.first_block, len(blocks))
         self.loras = nn.ModuleList(Lora(blocks[index], index, lora) for index in linked if lora)
-        self.log_gate = nn.Parameter(torch.full((linked_blocks,), log_gate + math.log1p(math.exp(-UNSURE))))
-        self.salience = nn.Linear(trunk, 1)
-        nn.init.zeros_(self.salience.weight)
-        nn.init.constant_(self.salience.bias, UNSURE)
+        self.log_gate = nn.Parameter(torch.full((linked_blocks,), log_gate + math.log1p(math.exp(-INITIAL_TOKEN_GATE))))
+        self.token_gate = nn.Linear(trunk, 1)
+        nn.init.zeros_(self.token_gate.weight)
+        nn.init.constant_(self.token_gate.bias, INITIAL_TOKEN_GATE)
 
     def forward(
         self,
@@ -128,25 +128,25 @@ class Connector(nn.Module):
         linked_blocks: int | None = None,
         sources: Tensor | None = None,
     ) -> dict[int, Latent]:
-        """Tokens -> bank.
+        """Tokens -> latent_cache.
 
         Args:
             values: [B, T, D].
             places: [B, T, 3], bearing [rad], elevation [rad], range [m].
-            valid: bool [B, T]; a token that is not valid is absent. A row without any is that row unplugged.
-            linked_blocks: link only so many of the last blocks; None = all this connector has.
-            sources: the number of each token's source, [T] or [B, T]; None = they all come from one.
+            valid: bool [B, T]; a token that is not valid is absent. A row without valid tokens is unplugged.
+            linked_blocks: link only this many of the last blocks; None = all of this connector.
+            sources: the number of each token's source, [T] or [B, T]; None = one source.
 
-        Returns a bank with one Latent for each linked block whose gate is open.
+        Returns a latent cache with one Latent for each linked block whose gate is open.
         """
         count = len(self.heads) if linked_blocks is None else linked_blocks
         if not 1 <= count <= len(self.heads):
             raise BadInput(f"linked_blocks is {count}, not between 1 and {len(self.heads)}")
         features = self._features(values, places)
-        hidden, salience = self.hidden(features), self.salience(features).squeeze(-1)
-        own, claimed = logsigmoid(salience), claims(places.to(salience.dtype), salience.sigmoid(), sources)
+        hidden, token_gate = self.hidden(features), self.token_gate(features).squeeze(-1)
+        own, detected = logsigmoid(token_gate), detections(places.to(token_gate.dtype), token_gate.sigmoid(), sources)
         closed = torch.isneginf(self.log_gate).tolist()
-        bank = {}
+        latent_cache = {}
         for i in range(len(self.heads) - count, len(self.heads)):
             if closed[i]:
                 continue
@@ -155,57 +155,58 @@ class Connector(nn.Module):
             if valid is not None:
                 gate = gate.masked_fill(~valid, -torch.inf)
             lora = ((self.loras[i], 0, gate.shape[-1]),) if self.loras else ()
-            bank[self.first_block + i] = Latent(key, value, gate, lora, claimed)
-        return bank
+            latent_cache[self.first_block + i] = Latent(key, value, gate, lora, detected)
+        return latent_cache
 
-    def salience_of(self, values: Tensor, places: Tensor) -> Tensor:
-        """How much each token has to say, as the logit [B, T] of its own gate."""
-        return self.salience(self._features(values, places)).squeeze(-1)
+    def token_gate_logits(self, values: Tensor, places: Tensor) -> Tensor:
+        """The logit [B, T] of each token's own gate."""
+        return self.token_gate(self._features(values, places)).squeeze(-1)
 
     def _features(self, values: Tensor, places: Tensor) -> Tensor:
         dtype = self.log_gate.dtype
-        features, readouts = values.to(dtype).tensor_split([values.shape[-1] - self.readouts], dim=-1)
-        return self.trunk(torch.cat([self.normalise(features), readouts, place_features(places.to(dtype))], dim=-1))
+        features, predicted_attributes = values.to(dtype).tensor_split([values.shape[-1] - self.predicted_attributes], dim=-1)
+        return self.trunk(torch.cat([self.normalise(features), predicted_attributes, place_features(places.to(dtype))], dim=-1))
 
     @torch.no_grad()
     def prune(self, below: float) -> int:
-        """Close every gate whose log-gate is under `below`; a closed gate costs nothing. Returns how many are now closed."""
+        """Close every gate whose log-gate is under `below`; a closed gate costs nothing. Returns the number of closed gates."""
         self.log_gate[self.log_gate < below] = -torch.inf
         return int(torch.isneginf(self.log_gate).sum())
 
 
-def merge(banks: Mapping[str, LatentCache]) -> dict[int, Latent]:
-    """The banks of several modalities as one, joined by sorted name: the order of plugging cannot change a bit of the result.
+def merge(latent_caches: Mapping[str, LatentCache]) -> dict[int, Latent]:
+    """The latent caches of several modalities as one, concatenated by sorted name, so that the order of plugging does not matter.
 
-    What several sources show of one thing shares its weight (votes.py).
+    Tokens of several sources that show the same object share its weight (duplicate_suppression.py).
     """
-    merged, shares = {}, {}
-    for block in sorted({block for bank in banks.values() for block in bank}):
-        linked = tuple(name for name in sorted(banks) if block in banks[name])
-        latents = [banks[name][block] for name in linked]
+    merged, weights = {}, {}
+    for block in sorted({block for latent_cache in latent_caches.values() for block in latent_cache}):
+        linked = tuple(name for name in sorted(latent_caches) if block in latent_caches[name])
+        latents = [latent_caches[name][block] for name in linked]
         gate = torch.cat([latent.log_gate for latent in latents], dim=-1)
-        if all(latent.claims is not None for latent in latents):
-            # Blocks that link the same modalities hear the same tokens, and so share alike.
-            if linked not in shares:
-                shares[linked] = log_share(torch.cat(_claims_apart(latents), dim=1), ~torch.isneginf(gate))
-            gate = gate + shares[linked]
+        if all(latent.detections is not None for latent in latents):
+            # Blocks that link the same modalities attend to the same tokens, so their weights are the same.
+            if linked not in weights:
+                weights[linked] = log_weights(torch.cat(_with_distinct_sources(latents), dim=1), ~torch.isneginf(gate))
+            gate = gate + weights[linked]
         merged[block] = Latent(
             torch.cat([latent.key for latent in latents], dim=2),
             torch.cat([latent.value for latent in latents], dim=2),
             gate,
-            _beside_each_other(latents),
+            _shifted_loras(latents),
         )
     return merged
 
 
-def _claims_apart(latents: Sequence[Latent]) -> list[Tensor]:
-    """The claims of each modality, with source numbers that no other one has."""
+def _with_distinct_sources(latents: Sequence[Latent]) -> list[Tensor]:
+    """The detections of each modality, with source numbers that no other modality has."""
     return [
-        torch.cat([latent.claims[..., :3], latent.claims[..., 3:] + index * MOST_SOURCES], dim=-1)
+        torch.cat([latent.detections[..., :3], latent.detections[..., 3:] + index * MOST_SOURCES], dim=-1)
         for index, latent in enumerate(latents)
     ]
 
 
-def _beside_each_other(latents: Sequence[Latent]) -> tuple[tuple[nn.Module, int, int], ...]:
+def _shifted_loras(latents: Sequence[Latent]) -> tuple[tuple[nn.Module, int, int], ...]:
+    """The LoRAs of all modalities, with the slots of each in the concatenated latents."""
     starts = itertools.accumulate((latent.log_gate.shape[-1] for latent in latents), initial=0)
     return tuple((lora, at + a, at + b) for latent, at in zip(latents, starts) for lora, a, b in latent.lora)

@@ -1,6 +1,6 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Where a Hugging Face decoder keeps its blocks, and what each block does to a hidden state before it attends to it."""
+"""Finds the blocks of a Hugging Face decoder and the projections by which a block turns hidden states into keys and values."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PATHS = {
 
 
 def find(module: nn.Module, role: str) -> nn.Module:
-    """The submodule of `module` that plays `role`. Raises BadInput where the family names it otherwise or fuses it."""
+    """The submodule of `module` with `role`. Raises BadInput where the family names it differently or fuses it."""
     for path in PATHS[role]:
         try:
             return attrgetter(path)(module)
@@ -40,7 +40,7 @@ def decoder_blocks(llm: nn.Module) -> nn.ModuleList:
 
 @dataclass(frozen=True)
 class FrozenProjections:
-    """The road of one block from a hidden state to its keys and values, by reference: nothing is copied, trained or saved."""
+    """Norm and projections from a hidden state to keys and values of one block, by reference: not copied, trained or saved."""
 
     norm: nn.Module | None
     key: nn.Module

@@ -1,9 +1,9 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""One thing, one vote: tokens of several sources that show the same thing share the weight that one of them would have.
+"""Duplicate suppression: tokens of several sources that show the same object share the weight of one token.
 
-A camera and a lidar that both see a car speak of it twice, and a softmax over tokens would count it twice. Tokens do not see each
-other, so the share is worked out from where they look, and added to their log-gates. What a source shows alone keeps its weight.
+A softmax over tokens counts an object twice that a camera and a lidar both see. Tokens do not attend to each other, so the weight
+of each is computed from the places of all and added to its log-gate. A token whose object no other source shows keeps its weight.
 """
 
 from __future__ import annotations
@@ -16,36 +16,39 @@ from torch import Tensor
 from ..angles import wrapped
 
 BEARING_UNIT, RANGE_UNIT = math.radians(4.0), 0.25
-"""Two readings of one thing differ by about so much [rad, natural logarithm of the range]."""
+"""Typical difference of two measurements of one object: bearing [rad], natural logarithm of the range."""
 LEAST_RANGE = 0.5
-"""Nearer than this [m] the logarithm would exaggerate."""
+"""Smaller ranges [m] are raised to this one before the logarithm."""
 
 
 def bearing_and_log_range(places: Tensor) -> tuple[Tensor, Tensor]:
-    """Of places [..., 3], two numbers by which readings of things can be compared, [...] each."""
+    """Of places [..., 3]: bearing [rad] and natural logarithm of the range, [...] each."""
     return places[..., 0], places[..., 2].clamp(min=LEAST_RANGE).log()
 
 
-def apart_squared(here: tuple[Tensor, Tensor], there: tuple[Tensor, Tensor]) -> Tensor:
-    """How far apart two readings are (bearing, logarithm of the range), squared, in the units above."""
+def distance_squared(here: tuple[Tensor, Tensor], there: tuple[Tensor, Tensor]) -> Tensor:
+    """Squared distance of two measurements (bearing, logarithm of the range), in BEARING_UNIT and RANGE_UNIT."""
     return (wrapped(here[0] - there[0]) / BEARING_UNIT).square() + ((here[1] - there[1]) / RANGE_UNIT).square()
 
 
-def claims(places: Tensor, weight: Tensor, sources: Tensor | None) -> Tensor:
-    """What tokens claim, [B, T, 4]: bearing [rad], logarithm of the range, weight and source.
+def detections(places: Tensor, weight: Tensor, sources: Tensor | None) -> Tensor:
+    """The detection of each token, [B, T, 4]: bearing [rad], logarithm of the range, weight and source.
 
-    `places` is [B, T, 3]; `weight` [B, T] in [0, 1] says how much a token has to say; `sources` [T] or [B, T] numbers who says
-    it. A token without a range claims nothing: its weight is 0.
+    `places` is [B, T, 3]; `weight` [B, T] is in [0, 1]; `sources` [T] or [B, T] numbers the source of each token, None = one
+    source. A token without a range has weight 0.
     """
-    said_by = torch.zeros_like(weight) if sources is None else sources.to(weight).expand_as(weight)
-    return torch.stack([*bearing_and_log_range(places), weight.detach() * (places[..., 2] > 0), said_by], dim=-1)
+    numbers = torch.zeros_like(weight) if sources is None else sources.to(weight).expand_as(weight)
+    return torch.stack([*bearing_and_log_range(places), weight.detach() * (places[..., 2] > 0), numbers], dim=-1)
 
 
-def log_share(claimed: Tensor, heard: Tensor) -> Tensor:
-    """Logarithm of each token's share of its thing's vote, as `heard`: bool [B, P], or [B, S, P] for S texts that hear others."""
-    bearing, log_range, weight, source = claimed.unbind(-1)
-    alike = (-0.5 * apart_squared((bearing[:, :, None], log_range[:, :, None]), (bearing[:, None], log_range[:, None]))).exp()
+def log_weights(detected: Tensor, attended: Tensor) -> Tensor:
+    """Logarithm of each token's weight after suppression, in the shape of `attended`.
+
+    `detected` is [B, P, 4]; `attended` is bool [B, P], or [B, S, P] for S texts that attend to different tokens.
+    """
+    bearing, log_range, weight, source = detected.unbind(-1)
+    alike = (-0.5 * distance_squared((bearing[:, :, None], log_range[:, :, None]), (bearing[:, None], log_range[:, None]))).exp()
     apart = (source[:, :, None] != source[:, None, :]) & (weight[:, :, None] > 0)
     others = (alike * apart * weight[:, None, :]).transpose(1, 2)
-    rows = heard.to(others.dtype)
-    return -torch.log1p((rows if rows.ndim == 3 else rows[:, None]) @ others).view(heard.shape)
+    rows = attended.to(others.dtype)
+    return -torch.log1p((rows if rows.ndim == 3 else rows[:, None]) @ others).view(attended.shape)

@@ -1,6 +1,6 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Free text, one token after the other: greedy, streamed, and given up between two tokens when nobody waits for it."""
+"""Greedy decoding of free text: streamed token by token, and cancelled between two tokens."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .attention_adapter import LatentCache, plugged
 
 
 class Cancelled(Exception):
-    """The asker no longer wants the answer."""
+    """The client has cancelled the question."""
 
 
 @torch.inference_mode()
@@ -24,36 +24,37 @@ def continue_text(
     llm: nn.Module,
     tokenizer: Any,
     ids: Sequence[int],
-    bank: LatentCache,
+    latent_cache: LatentCache,
     limit: int,
     on_text: Callable[[str], None] | None = None,
     cancelled: Callable[[], bool] | None = None,
 ) -> tuple[str, float]:
-    """At most `limit` tokens after the prompt `ids`, with `bank` plugged: the text and the mean probability of its tokens.
+    """At most `limit` tokens after the prompt `ids`, with `latent_cache` plugged: the text and the mean probability of its
+    tokens.
 
-    `on_text` gets each new piece; `cancelled` is asked before each token, and True raises Cancelled.
+    `on_text` gets each new piece; `cancelled` is called before each token, and True raises Cancelled.
     """
     ends = llm.generation_config.eos_token_id
     ends = {tokenizer.eos_token_id, *(ends if isinstance(ends, list) else [ends])}
-    cache = DynamicCache(config=llm.config)
+    text_cache = DynamicCache(config=llm.config)
     row = torch.tensor([list(ids)], device=llm.device)
-    made: list[int] = []
-    text = said = ""
-    surprise = 0.0
-    while len(made) < limit:
+    generated: list[int] = []
+    text = emitted = ""
+    log_probability = 0.0
+    while len(generated) < limit:
         if cancelled and cancelled():
             raise Cancelled
-        with plugged(bank):
-            logits = llm(row, past_key_values=cache, use_cache=True, logits_to_keep=1).logits[0, -1].float()
+        with plugged(latent_cache):
+            logits = llm(row, past_key_values=text_cache, use_cache=True, logits_to_keep=1).logits[0, -1].float()
         token = int(logits.argmax())
-        surprise -= float(logits.log_softmax(-1)[token])
-        made.append(token)
+        log_probability += float(logits.log_softmax(-1)[token])
+        generated.append(token)
         if token in ends:
             break
-        text = tokenizer.decode(made, skip_special_tokens=True)
-        # A character of several tokens decodes to the replacement sign until its last one is there.
-        if on_text and len(text) > len(said) and not text.endswith("\ufffd"):
-            on_text(text[len(said) :])
-            said = text
+        text = tokenizer.decode(generated, skip_special_tokens=True)
+        # A character of several tokens decodes to U+FFFD until its last token is there.
+        if on_text and len(text) > len(emitted) and not text.endswith("\ufffd"):
+            on_text(text[len(emitted) :])
+            emitted = text
         row = torch.tensor([[token]], device=llm.device)
-    return text.strip(), math.exp(-surprise / max(1, len(made)))
+    return text.strip(), math.exp(log_probability / max(1, len(generated)))

@@ -1,6 +1,6 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""config.json of a model folder: what the model is made of and how it is asked. Every entry is checked before it is used."""
+"""config.json of a model folder: LLM, connectors, encoders, answers and prompt. Every entry is checked before use."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ FORMAT = "mmllm_ros model 1"
 LLM_FOLDER = "llm"
 MODALITY = re.compile(r"[a-z][a-z0-9_]{0,63}")
 SHAPE = {"token_width", "linked_blocks", "trunk", "rank"}
-OPTIONAL = {"lora", "readouts"}
+OPTIONAL = {"lora", "predicted_attributes"}
 LARGEST = 1 << 14
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """What config.json says.
+    """The content of config.json.
 
-    `llm` is "llm" for the folder beside it, or a hub name; `llm_revision` the weights that the connectors were made for;
-    `connectors` the shape of each by modality; `encoder_revisions` whose tokens each connector reads. `temperature`
-    calibrates the confidence; `prompt` and `answer_prefix` are prompt.py's.
+    `llm` is "llm" for the folder beside it, or a hub name; `llm_revision` names the weights that the connectors are trained for;
+    `connectors` are the shapes by modality; `encoder_revisions` name the encoder of each connector's tokens. `temperature`
+    calibrates the confidence; `prompt` and `answer_prefix` are those of prompt.py.
     """
 
     name: str
@@ -81,15 +81,15 @@ class Manifest:
 
 
 def require_shape(shape: object, whose: str) -> None:
-    """Raise BadInput where `shape` is not that of a connector."""
+    """Raise BadInput unless `shape` is that of a connector; `whose` starts the message."""
     right = isinstance(shape, dict) and set(shape) - OPTIONAL == SHAPE
     right = right and all(type(size) is int and 1 <= size <= LARGEST for size in shape.values())
     _require(right, f"{whose} the shape {shape!r}, not {sorted(SHAPE)} from 1 to {LARGEST}")
 
 
-def _require(holds: bool, complaint: str) -> None:
+def _require(holds: bool, message: str) -> None:
     if not holds:
-        raise BadInput(complaint)
+        raise BadInput(message)
 
 
 def read_json(path: Path) -> dict:

@@ -1,6 +1,6 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""How a question and an answer are written for the LLM: the only place where text becomes token ids."""
+"""Converts questions and answers to token ids of the LLM; nothing else does."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ SLOT = "{question}"
 
 @dataclass(frozen=True)
 class Prompt:
-    """The template around a question. Training and answering both write through here.
+    """The template around a question, the same for training and answering.
 
-    `tokenizer` is any Hugging Face tokenizer; `template` holds `{question}` once; `answer_prefix` goes before an answer (the
-    blank that most byte-pair tokenizers join to a word).
+    `tokenizer` is any Hugging Face tokenizer; `template` holds `{question}` once; `answer_prefix` precedes an answer (the
+    space that most byte-pair tokenizers merge into a word).
     """
 
     tokenizer: Any
@@ -28,10 +28,10 @@ class Prompt:
         if self.template.count(SLOT) != 1:
             raise BadInput(f"prompt template {self.template!r} does not hold {SLOT} once")
         if self.tokenizer.eos_token_id is None:
-            raise BadInput("the tokenizer has no end token, so the LLM cannot say where an answer ends")
+            raise BadInput("the tokenizer has no end token, so the end of an answer cannot be marked")
 
     def question_ids(self, question: str) -> list[int]:
-        """Token ids of the prompt, up to where the answer begins."""
+        """Token ids of the prompt, up to the start of the answer."""
         return self.tokenizer(self.template.replace(SLOT, question.strip()))["input_ids"]
 
     def answer_ids(self, answer: str) -> list[int]:
@@ -42,7 +42,7 @@ class Prompt:
         return [*ids, self.tokenizer.eos_token_id]
 
     def unknown_words(self, question: str) -> list[str]:
-        """The words of `question` that the tokenizer has no token for; always empty for tokenizers that can spell anything."""
+        """The words of `question` without a token; always empty for tokenizers that encode any text."""
         unknown = self.tokenizer.unk_token_id
         if unknown is None or not self.tokenizer.is_fast:
             return []

@@ -1,11 +1,11 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""A decoder in two halves: the blocks below the linked ones see text only, so their output for a text is computed once and kept.
+"""The forward pass of a decoder in two parts: the blocks below the linked ones see text only, so their output is cached by text.
 
     hidden = lower_states(llm, input_ids, attention_mask, first_block=3)         # once for a text
-    logits = upper(llm, hidden, bank, attention_mask, first_block=3, positions)  # once for a text and a bank
+    logits = upper(llm, hidden, latent_cache, attention_mask, first_block=3, positions)  # for each text and latent cache
 
-Both run the library's own modules in the library's order, so `upper(lower_states(...))` is the full pass, bit for bit.
+Both run the library's own modules in the library's order, so `upper(lower_states(...))` equals the full pass, bit for bit.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from transformers.masking_utils import create_causal_mask
 from .attention_adapter import LatentCache, plugged
 
 SPLITTABLE = ("llama", "qwen2", "qwen3", "smollm3")
-"""Families whose forward pass is embedding, rotary positions, blocks, norm, head, and nothing else."""
+"""Model types whose forward pass is embedding, rotary positions, blocks, norm and head, and nothing else."""
 
 
 def can_split(llm: nn.Module) -> bool:
-    """Whether `llm` can be run in two halves; where not, use `full_pass`."""
+    """Whether `llm` can be run in two parts; where not, use `full_pass`."""
     layers = getattr(llm.config, "layer_types", None) or ["full_attention"]
     return llm.config.model_type in SPLITTABLE and set(layers) == {"full_attention"}
 
@@ -36,42 +36,43 @@ def lower_states(
 ) -> Tensor:
     """Hidden states [B, S, d_model] that enter block `first_block`.
 
-    `input_ids` is int64 [B, S]; `attention_mask` is [B, S] (1 = text, 0 = padding) or a boolean [B, 1, S, S] that says what
-    sees what; `position_ids` [1 or B, S] counts from 0 where it is left out.
+    `input_ids` is int64 [B, S]; `attention_mask` is [B, S] (1 = text, 0 = padding) or a boolean [B, 1, S, S] of which position
+    attends to which; `position_ids` [1 or B, S] counts from 0 where it is left out.
     """
     with plugged({}):
-        return through(llm, llm.model.embed_tokens(input_ids), attention_mask, position_ids, slice(0, first_block))
+        return run_blocks(llm, llm.model.embed_tokens(input_ids), attention_mask, position_ids, slice(0, first_block))
 
 
 def upper(
     llm: nn.Module,
     hidden: Tensor,
-    bank: LatentCache,
+    latent_cache: LatentCache,
     attention_mask: Tensor | None = None,
     *,
     first_block: int,
     positions: Tensor,
     position_ids: Tensor | None = None,
 ) -> Tensor:
-    """Logits [B, n, vocabulary] at `positions`, int64 [n] or [B, n], from the states that enter `first_block`, `bank` plugged."""
-    if min(bank, default=first_block) < first_block:
-        raise ValueError(f"the bank links block {min(bank)}, below the first block that is run, {first_block}")
-    with plugged(bank):
-        hidden = through(llm, hidden, attention_mask, position_ids, slice(first_block, None))
+    """Logits [B, n, vocabulary] at `positions`, int64 [n] or [B, n], from the states that enter `first_block`, `latent_cache`
+    plugged."""
+    if min(latent_cache, default=first_block) < first_block:
+        raise ValueError(f"the latent cache links block {min(latent_cache)}, below the first block that is run, {first_block}")
+    with plugged(latent_cache):
+        hidden = run_blocks(llm, hidden, attention_mask, position_ids, slice(first_block, None))
     return llm.lm_head(llm.model.norm(_at(hidden, positions)))
 
 
 def full_pass(
     llm: nn.Module,
     input_ids: Tensor,
-    bank: LatentCache,
+    latent_cache: LatentCache,
     attention_mask: Tensor | None = None,
     *,
     positions: Tensor,
     position_ids: Tensor | None = None,
 ) -> Tensor:
-    """What `upper` of `lower_states` gives, for any attached decoder, all blocks computed."""
-    with plugged(bank):
+    """The result of `upper` of `lower_states` for any attached decoder, with all blocks computed."""
+    with plugged(latent_cache):
         output = llm.base_model(input_ids=input_ids, attention_mask=attention_mask, position_ids=position_ids, use_cache=False)
     return llm.get_output_embeddings()(_at(output.last_hidden_state, positions))
 
@@ -83,7 +84,9 @@ def _at(hidden: Tensor, positions: Tensor) -> Tensor:
     return hidden.gather(1, positions[..., None].expand(-1, -1, hidden.shape[-1]))
 
 
-def through(llm: nn.Module, hidden: Tensor, attention_mask: Tensor | None, position_ids: Tensor | None, blocks: slice) -> Tensor:
+def run_blocks(
+    llm: nn.Module, hidden: Tensor, attention_mask: Tensor | None, position_ids: Tensor | None, blocks: slice
+) -> Tensor:
     """Hidden states [B, S, d_model] after `blocks`."""
     decoder = llm.model
     if position_ids is None:

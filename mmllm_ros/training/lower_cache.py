@@ -27,18 +27,17 @@ class LowerCache:
 
     def __init__(self, llm: nn.Module, first_block: int, kept_bytes: int = KEPT_BYTES) -> None:
         self.llm, self.first_block, self.kept_bytes = llm, first_block, kept_bytes
-        self.hits = self.misses = 0
         self._states: OrderedDict[tuple[int, ...], Tensor] = OrderedDict()
         self._bytes = 0
 
-    def logits(self, packed: Packed, bank: LatentCache) -> Tensor:
-        """Logits [R, n, vocabulary] at `packed.places`, with `bank` plugged; a decoder that cannot be split is run whole."""
+    def logits(self, packed: Packed, latent_cache: LatentCache) -> Tensor:
+        """Logits [R, n, vocabulary] at `packed.places`, with `latent_cache` plugged; a decoder that cannot be split is run whole."""
         options = {"positions": packed.places, "position_ids": packed.positions}
         if not can_split(self.llm):
-            return full_pass(self.llm, packed.ids, bank, packed.visible, **options)
+            return full_pass(self.llm, packed.ids, latent_cache, packed.visible, **options)
         rows = [torch.cat(self.states(texts)) for texts in packed.texts]
         return upper(
-            self.llm, pad_sequence(rows, batch_first=True), bank, packed.visible, first_block=self.first_block, **options
+            self.llm, pad_sequence(rows, batch_first=True), latent_cache, packed.visible, first_block=self.first_block, **options
         )
 
     @torch.no_grad()
@@ -50,9 +49,6 @@ class LowerCache:
             if state is None:
                 state = lower_states(self.llm, torch.tensor([text], device=self.llm.device), first_block=self.first_block)[0]
                 self._bytes += state.nbytes
-                self.misses += 1
-            else:
-                self.hits += 1
             self._states[text] = state
             found.append(state)
         while self._bytes > self.kept_bytes:
