@@ -1,6 +1,6 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Small made-up scenes for tests of questions: no rendering, only truths."""
+"""Small synthetic scenes for tests of questions: no rendering, only truths."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""What is asked: wordings, words, balance, and the description that a language model reads instead of sensors."""
+"""Generated questions: wordings, vocabulary, answer balance, and the text description that replaces sensors."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ import pytest
 from scenes import AROUND, random_scene, scene, thing
 
 from mmllm_ros.datatypes import BadInput
+from mmllm_ros.encoders.proposals import COLOURS
 from mmllm_ros.simulator.questions.answer_balance import BlindBaseline
 from mmllm_ros.simulator.questions.programs import run
-from mmllm_ros.simulator.questions.proposals import COLOURS
+from mmllm_ros.simulator.questions.proposals import QUESTION_COLOURS
 from mmllm_ros.simulator.questions.question_maker import ANSWERS, NUSCENES_ANSWERS, ask, vocabulary
 from mmllm_ros.simulator.questions.scene_graph import SceneGraph
 from mmllm_ros.simulator.questions.templates import BY_TYPE, TEMPLATES
@@ -26,8 +27,8 @@ from mmllm_ros.simulator.world.shapes import PAINTS
 
 @cache
 def _asked(split="train", scenes=200):
-    rng, reader = np.random.default_rng(0), BlindBaseline()
-    return [question for _ in range(scenes) for question in ask(random_scene(rng), AROUND, rng, 20, split, reader=reader)]
+    rng, baseline = np.random.default_rng(0), BlindBaseline()
+    return [question for _ in range(scenes) for question in ask(random_scene(rng), AROUND, rng, 20, split, baseline=baseline)]
 
 
 def _words(sentence):
@@ -52,7 +53,7 @@ def test_the_same_generator_state_asks_the_same():
     assert len({question.question for question in first}) == 10
 
 
-def test_every_question_and_answer_is_spelt_with_the_vocabulary():
+def test_every_word_of_questions_and_answers_is_in_the_vocabulary():
     known = set(vocabulary())
     for question in (*_asked(), *_asked("test", 40)):
         assert set(_words(question.question)) <= known
@@ -76,14 +77,14 @@ def test_an_unknown_split_is_refused():
 
 def test_yes_and_no_are_even_in_every_template_and_for_every_object_word():
     answers, by_word = defaultdict(Counter), defaultdict(Counter)
-    for question in _asked()[500:]:  # by then the reader knows the world
+    for question in _asked()[500:]:  # the baseline is fitted by then
         if question.answer in ("yes", "no") and question.template_type in ("exist", "comparison", "ego"):
             answers[question.details["template"]][question.answer] += 1
             if question.details["template"] in ("exist", "exist_toward"):
                 by_word[question.program.split(", ")[1].rstrip(")")][question.answer] += 1
     assert len(answers) >= 9
     for counts in (*answers.values(), *by_word.values()):
-        # A group of 60 fair coins lies within three standard deviations, 0.19, of a half; the reader leaves some lean.
+        # A group of 60 fair coins lies within three standard deviations, 0.19, of a half; the baseline leaves some bias.
         assert counts.total() < 60 or 0.31 <= counts["yes"] / counts.total() <= 0.69, (answers, by_word)
 
 
@@ -107,13 +108,13 @@ def test_an_empty_scene_still_has_questions_and_a_scene_without_a_light_none_abo
     assert not [question for question in questions if "light" in question.question]
 
 
-def test_the_description_says_where_what_and_which_colour_and_who_says_so():
+def test_a_description_states_place_class_colour_and_sensor_of_each_object():
     truth = scene(thing("car", 12.2, 5.1, "moving", "red"), thing("barrier", -3, -4), ego=EgoMotion(6, 0.2, -2), light="red")
-    phrases = describe(truth, AROUND, np.random.default_rng(0))
-    assert all(phrase.text.endswith(f" {phrase.observer}") for phrase in phrases)
+    statements = describe(truth, AROUND, np.random.default_rng(0))
+    assert all(one.text.endswith(f" {one.sensor}") for one in statements)
     # Along an axis at 30 degrees, (-3, -4) lies at -3 cos 30 - 4 sin 30 = -4.6 m, and (12.2, 5.1) at 13.1 m.
     barrier, car = "behind3 against30x5 against60x5 right4 against120x2 along150x1", "ahead12 along30x13 along60x11 left5"
-    assert sorted(phrase.text for phrase in phrases) == [
+    assert sorted(one.text for one in statements) == [
         f"barrier back right 5m {barrier} camera",
         f"barrier back right 5m {barrier} lidar",
         "ego braking imu",
@@ -128,20 +129,20 @@ def test_the_description_says_where_what_and_which_colour_and_who_says_so():
     ]
 
 
-def test_every_word_of_a_description_is_in_the_vocabulary_and_each_sensor_tells_what_it_sees():
+def test_every_word_of_a_description_is_in_the_vocabulary_and_each_sensor_states_what_it_sees():
     known = set(vocabulary())
     for seed in range(50):
         rng = np.random.default_rng(seed)
         truth = random_scene(rng)
-        phrases = describe(truth, AROUND, rng, blur=rng.random())
-        assert {word for phrase in phrases for word in _words(phrase.text)} <= known
+        statements = describe(truth, AROUND, rng, noise=rng.random())
+        assert {word for one in statements for word in _words(one.text)} <= known
         graph = SceneGraph(truth, AROUND)
-        for observer, seen in graph.seen.items():
-            told = [phrase for phrase in phrases if phrase.observer == observer and re.search(r" \d+m ", phrase.text)]
-            assert len(told) == seen.bit_count()
+        for sensor, seen in graph.seen.items():
+            stated = [one for one in statements if one.sensor == sensor and re.search(r" \d+m ", one.text)]
+            assert len(stated) == seen.bit_count()
 
 
-def test_every_paint_of_the_simulator_can_be_asked_for():
-    assert set(COLOURS) == set(PAINTS)
+def test_questions_paints_and_encoders_have_the_same_colours():
+    assert set(QUESTION_COLOURS) == set(PAINTS) == set(COLOURS)
     graph = SceneGraph(scene(thing("car", 10, 0, "moving", "red")), AROUND)
     assert run(("colour", ("the", ("pick", "any", "car"))), graph) == "red"

@@ -1,6 +1,6 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Which sensors can answer: what a program rests on must be clear to them."""
+"""The modality sets that can answer a question: they clearly see every object that the answer depends on."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def _needs(program, *objects, rig=AROUND, **more):
     return needs(parse(program), graph)
 
 
-def test_what_both_see_either_answers_alone():
+def test_either_sensor_answers_alone_where_both_see_the_object():
     assert _needs("status(the(pick(any, car)))", thing("car", 10, 0, "moving")) == BOTH
 
 
@@ -52,12 +52,12 @@ def test_colour_and_lights_are_for_the_camera_only():
 
 
 @pytest.mark.parametrize("program", ["turn()", "braking()", "accelerating()", "is(turn(), turning left)"])
-def test_turning_and_speeding_up_are_felt_by_the_imu_only(program):
+def test_turning_and_acceleration_need_the_imu(program):
     assert _needs(program, ego=EgoMotion(5, 0.2, 2)) == (("imu",),)
     assert _needs(program, ego=EgoMotion(5, 0.2, 2), rig=SIGHT_ONLY) == ()
 
 
-def test_moving_is_also_seen():
+def test_camera_and_lidar_can_answer_whether_the_ego_moves():
     assert _needs("moving()", thing("car", 10, 0, "moving")) == (("camera",), ("imu",), ("lidar",))
     assert _needs("moving()", thing("car", 10, 0, "moving", **UNCLEAR)) == (("imu",), ("lidar",))
 
@@ -73,19 +73,19 @@ def test_a_count_of_moving_cars_needs_every_car_that_might_move():
     assert _needs("count(pick(moving, car))", *objects) == (("camera",),)
 
 
-def test_a_no_needs_eyes_on_the_whole_sector():
+def test_a_no_needs_coverage_of_the_whole_sector():
     car = thing("car", 10, 0, "moving")
     assert _needs("exist(pick(any, bus, toward(front, me())))", car, rig=FRONT) == BOTH
     assert _needs("exist(pick(any, bus, toward(back, me())))", car, rig=FRONT) == (("lidar",),)
     assert _needs("exist(pick(any, bus, toward(back, me())))", car) == BOTH
 
 
-def test_a_blind_sensor_cannot_say_no():
+def test_a_sensor_that_sees_nothing_cannot_answer_no():
     dark = [thing("car", 10, y, "moving", **UNCLEAR) for y in (-4, 0, 4)]
     assert _needs("exist(pick(any, bus, toward(back, me())))", *dark) == (("lidar",),)
 
 
-def test_what_a_sensor_loses_it_can_no_longer_answer():
+def test_a_sensor_that_loses_an_object_can_no_longer_answer_about_it():
     lost = {"camera": {"clear_pixels": {}}, "lidar": {"clear_returns": 0}}
     checked = 0
     for seed in range(40):

@@ -1,6 +1,6 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""How objects are spoken of: a noun, "the" object that a noun singles out, an object at some place."""
+"""Noun phrases for objects: a noun, an object that a noun identifies uniquely, an object at a place relative to another."""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ Slots = dict[str, str]
 
 
 def plural(category: str) -> str:
-    """NuScenes-QA's plural; its "buss" is kept everywhere, so that one tokenizer serves its files and ours."""
+    """NuScenes-QA's plural; its "buss" is used everywhere, so that one tokenizer serves its files and ours."""
     return category + "s"
 
 
 def noun(status: str, category: str) -> str:
-    """The words of a pick: `moving car`, or `car` for any status."""
+    """The words for a status and a category: `moving car`, or `car` for any status."""
     return category if status == "any" else f"{status} {category}"
 
 
 def any_object(graph: SceneGraph, random: Random) -> int:
-    """The index of an object, half of the time of one that a camera shows: few rigs have cameras all around."""
-    shown = members(graph.shown) if random.random() < 0.5 else []
+    """The index of a random object; with probability 0.5 one that a camera shows, as few rigs have cameras all around."""
+    shown = members(graph.in_camera) if random.random() < 0.5 else []
     return random.choice(shown) if shown else random.randrange(len(graph.objects))
 
 
 def any_direction(graph: SceneGraph, random: Random) -> str:
-    """A direction, half of the time of one that the cameras watch wholly."""
-    return random.choice(graph.watched if graph.watched and random.random() < 0.5 else DIRECTIONS)
+    """A random direction; with probability 0.5 one that the cameras cover completely."""
+    return random.choice(graph.covered if graph.covered and random.random() < 0.5 else DIRECTIONS)
 
 
 def any_noun(graph: SceneGraph, random: Random, statuses: bool = True, thing: bool = True) -> tuple[str, str]:
-    """A status and a category, half of the time of an object that is there."""
+    """A status and a category; with probability 0.5 those of an object of the scene."""
     if graph.objects and random.random() < 0.5:
         item = graph.objects[any_object(graph, random)]
         category, status = item.category, item.status
@@ -51,7 +51,7 @@ def any_noun(graph: SceneGraph, random: Random, statuses: bool = True, thing: bo
 
 
 def unique(graph: SceneGraph, random: Random, statuses: bool = True) -> tuple[Program, str, int] | None:
-    """An object that its category (and status) singles out: its program, its words and its index."""
+    """An object that its category (and status) identifies uniquely: its program, its words and its index."""
     if not graph.objects:
         return None
     index = any_object(graph, random)
@@ -67,7 +67,7 @@ def unique(graph: SceneGraph, random: Random, statuses: bool = True) -> tuple[Pr
 
 
 def place_of(graph: SceneGraph, random: Random) -> tuple[Program, str, int] | None:
-    """A reference for a direction: the ego vehicle half of the time."""
+    """A reference for a direction: the ego vehicle with probability 0.5."""
     if random.random() < 0.5:
         return ("me",), "me", ME
     found = unique(graph, random)
@@ -75,7 +75,7 @@ def place_of(graph: SceneGraph, random: Random) -> tuple[Program, str, int] | No
 
 
 def placed_object(graph: SceneGraph, random: Random) -> tuple[Program, str, Slots, int] | None:
-    """An object singled out by its category and its direction from something: program, words, slots, index."""
+    """An object that its category and its direction from a reference identify uniquely: program, words, slots, index."""
     place = place_of(graph, random)
     if place is None or not graph.objects:
         return None

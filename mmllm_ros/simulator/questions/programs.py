@@ -1,11 +1,11 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Programs over a scene graph: what a question means, how it is answered, and which sensors the answer rests on.
+"""Programs over a scene graph: the meaning of a question, its answer, and the sensors that the answer needs.
 
 A program is a nested tuple ("operation", argument, ...); its readable form is `count(pick(moving, car, toward(front, me)))`.
 
     pick(status, category, relation ...)  a set: `any` status, `thing` as any category
-    toward(direction, object), alike(object)  relations; alike = of the same status, the object itself excluded
+    toward(direction, object), alike(object)  relations; alike = same status, the object itself excluded
     the(set), nearest(set), me()          an object; `the` is undefined unless the set has exactly one
     exist(set), count(set), category(object), status(object), same(object, object), distance(object), colour(object),
     light(), turn(), moving(), accelerating(), braking(), is(answer, word)  the answer
@@ -51,10 +51,10 @@ def parse(readable: str) -> Program | str:
     return (name, *(parse(argument) for argument in arguments if argument))
 
 
-def looked_at(program: Program, graph: SceneGraph) -> tuple[list[int], list[int]]:
-    """The sets of objects that one looks for in turn: first what the relations refer to, then what the answer is read from."""
+def object_sets(program: Program, graph: SceneGraph) -> tuple[list[int], list[int]]:
+    """Sets of objects in the order of evaluation: those that relations refer to, then those that the answer is read from."""
     if program[0] == "is":
-        return looked_at(program[1], graph)
+        return object_sets(program[1], graph)
     if program[0] in ("exist", "count"):
         return _referred(program[1], graph), [_set(graph, program[1])]
     objects = [part for part in program[1:] if isinstance(part, tuple) and part[0] in ("the", "nearest")]
@@ -75,8 +75,8 @@ def run(program: Program, graph: SceneGraph) -> str | None:
         return None
 
 
-def meets(program: Program, graph: SceneGraph) -> bool:
-    """Whether all that a program asks about is there: each object that it singles out, and one only, and the traffic light."""
+def presuppositions_hold(program: Program, graph: SceneGraph) -> bool:
+    """Whether a program's presuppositions hold: each object that it refers to exists once, and so does the traffic light."""
     try:
         _references(program, graph)
     except Undefined:
@@ -85,7 +85,7 @@ def meets(program: Program, graph: SceneGraph) -> bool:
 
 
 def _operation(program: Program) -> str:
-    """What is asked for, also where the question is whether it is this or that."""
+    """The operation that gives the answer; for `is`, that of its argument."""
     return _operation(program[1]) if program[0] == "is" else program[0]
 
 
@@ -95,7 +95,7 @@ def needs(program: Program, graph: SceneGraph) -> tuple[tuple[str, ...], ...]:
     if operation in ("turn", "accelerating", "braking", "moving"):
         sets = [("imu",)] if graph.rig.imu else []
         if operation == "moving":
-            sets += [(modality,) for modality in ("camera", "lidar") if graph.awake[modality]]
+            sets += [(modality,) for modality in ("camera", "lidar") if graph.sees[modality]]
         return tuple(sorted(sets))
     if operation == "light":
         return (("camera",),) if graph.light_clear else ()
@@ -107,7 +107,7 @@ def needs(program: Program, graph: SceneGraph) -> tuple[tuple[str, ...], ...]:
 
 
 def _suffices(program: Program, graph: SceneGraph, modalities: tuple[str, ...]) -> bool:
-    """Whether the modalities together clearly see all that the program rests on."""
+    """Whether the modalities together clearly see every object that the answer depends on."""
     seen = 0
     for modality in modalities:
         seen |= graph.seen[modality]
@@ -119,9 +119,9 @@ def _suffices(program: Program, graph: SceneGraph, modalities: tuple[str, ...]) 
     matches = _set(graph, chosen)
     if operation == "exist" and matches:
         return bool(matches & seen)
-    # "No", a number and "nearest" also rest on having looked everywhere and on all that could have matched.
+    # "No", a count and "nearest" also depend on complete coverage and on every object that could have matched.
     where = next((part[1] for part in chosen[3:] if part[0] == "toward" and part[2] == ("me",)), None)
-    if not any(graph.covers(modality, where) and graph.awake[modality] for modality in modalities):
+    if not any(graph.covers(modality, where) and graph.sees[modality] for modality in modalities):
         return False
     if operation == "nearest":
         return True
@@ -131,7 +131,7 @@ def _suffices(program: Program, graph: SceneGraph, modalities: tuple[str, ...]) 
 
 
 def _whole_set(program: Program) -> tuple[str | None, Program]:
-    """The operation that rests on a whole set rather than on single objects, and that set."""
+    """The operation that depends on a whole set instead of on single objects, and that set."""
     for part in program[1:]:
         if isinstance(part, tuple):
             if part[0] != "pick":
@@ -144,7 +144,7 @@ def _whole_set(program: Program) -> tuple[str | None, Program]:
 
 
 def _references(program: Program | str, graph: SceneGraph) -> list[int]:
-    """The objects that a program singles out."""
+    """The objects that a program refers to with `the` or `nearest`."""
     if isinstance(program, str):
         return []
     found = [_object(graph, program)] if program[0] in ("the", "nearest") else []
@@ -180,7 +180,7 @@ def _status(graph: SceneGraph, program: Program) -> str:
 
 def _colour(graph: SceneGraph, program: Program) -> str:
     index = _object(graph, program)
-    if not graph.shown >> index & 1 or not graph.objects[index].colour:
+    if not graph.in_camera >> index & 1 or not graph.objects[index].colour:
         raise Undefined
     return graph.objects[index].colour
 
@@ -198,7 +198,7 @@ def _light(graph: SceneGraph) -> str:
     return graph.light.state
 
 
-def _sure(value: bool | None) -> str:
+def _yes_no(value: bool | None) -> str:
     if value is None:
         raise Undefined
     return "yes" if value else "no"
@@ -212,17 +212,17 @@ def _turn(graph: SceneGraph) -> str:
 
 
 _ANSWERS: dict[str, Callable[..., str]] = {
-    "exist": lambda graph, chosen: _sure(_set(graph, chosen) != 0),
+    "exist": lambda graph, chosen: _yes_no(_set(graph, chosen) != 0),
     "count": lambda graph, chosen: str(min(_set(graph, chosen).bit_count(), MAX_COUNT)),
     "category": lambda graph, chosen: graph.objects[_object(graph, chosen)].category,
     "status": _status,
-    "same": lambda graph, one, other: _sure(_status(graph, one) == _status(graph, other)),
+    "same": lambda graph, one, other: _yes_no(_status(graph, one) == _status(graph, other)),
     "distance": _distance,
     "colour": _colour,
     "light": _light,
     "turn": _turn,
-    "moving": lambda graph: _sure(scene_graph.moving(graph.truth.ego)),
-    "accelerating": lambda graph: _sure(scene_graph.pedal(graph.truth.ego, 1.0)),
-    "braking": lambda graph: _sure(scene_graph.pedal(graph.truth.ego, -1.0)),
-    "is": lambda graph, inner, word: _sure(_ANSWERS[inner[0]](graph, *inner[1:]) == word),
+    "moving": lambda graph: _yes_no(scene_graph.moving(graph.truth.ego)),
+    "accelerating": lambda graph: _yes_no(scene_graph.speed_change(graph.truth.ego, 1.0)),
+    "braking": lambda graph: _yes_no(scene_graph.speed_change(graph.truth.ego, -1.0)),
+    "is": lambda graph, inner, word: _yes_no(_ANSWERS[inner[0]](graph, *inner[1:]) == word),
 }

@@ -12,21 +12,21 @@ from .nouns import ALL_STATUSES, Slots, any_direction, any_noun, noun, place_of,
 from .programs import Program
 from .scene_graph import ME, SceneGraph, members
 
-COLOURS = ("black", "white", "red", "blue", "green", "yellow")
-"""The colours that are asked for; an object of another colour is not asked about."""
+QUESTION_COLOURS = ("black", "white", "red", "blue", "green", "yellow")
+"""The colours of the questions, in the order of the random draws; encoders/proposals.py has them in the order of the tokens."""
 LIGHT_STATES = ("red", "yellow", "green")
 TURNS = ("turning left", "turning right", "going straight")
 
-# A thing that stands or sits is a pedestrian: asking what it is would answer itself.
+# An object that stands or sits is always a pedestrian, so the question would contain its answer.
 _OBJECT_STATUSES = ("moving", "stopped", "parked", "with rider", "without rider")
-# Only statuses from a common vocabulary can be compared, or "no" could be read off the question.
+# Only categories with the same statuses are compared; otherwise the answer is always "no".
 _COMPARABLE = ((*VEHICLES, "pedestrian"), ("bicycle", "motorcycle"))
 
 Proposal = tuple[Program, Slots]
 
 
 def propose(name: str, graph: SceneGraph, random: Random) -> Proposal | None:
-    """One random question of the template `name`; None when the draw makes no sense in this scene."""
+    """One random question of the template `name`; None when the draw has no meaning in this scene."""
     return _PROPOSALS[name](graph, random)
 
 
@@ -161,9 +161,9 @@ def _colour_ahead(graph: SceneGraph, random: Random) -> Proposal | None:
 
 def _colour_ahead_is(graph: SceneGraph, random: Random) -> Proposal | None:
     program, category = _ahead(graph, random)
-    # Half of the colours come from the scene, or nearly every answer would be "no".
-    shown = [graph.objects[index].colour for index in members(graph.select("any", category))] or COLOURS
-    colour = random.choice(shown if random.random() < 0.5 else COLOURS)
+    # Half of the colours come from the scene; otherwise nearly every answer is "no".
+    present = [graph.objects[index].colour for index in members(graph.select("any", category))] or QUESTION_COLOURS
+    colour = random.choice(present if random.random() < 0.5 else QUESTION_COLOURS)
     return ("is", program, colour), {"thing": category, "colour": colour}
 
 

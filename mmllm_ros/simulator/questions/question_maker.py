@@ -1,6 +1,6 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Questions with true answers about one moment of a drive. Same truth and same generator state: same questions."""
+"""Questions with true answers about one moment of a drive. The same truth and generator state give the same questions."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from ..truth import CATEGORIES, STATUSES, SceneTruth
 from .answer_balance import BlindBaseline, shipped_blind_baseline
 from .nouns import plural
 from .programs import DISTANCES, MAX_COUNT, needs, run, text
-from .proposals import COLOURS, LIGHT_STATES, TURNS, propose
+from .proposals import LIGHT_STATES, QUESTION_COLOURS, TURNS, propose
 from .scene_graph import DIRECTIONS, STATUSES_OF, SceneGraph
 from .templates import BY_TYPE, TEMPLATES, Template
 from .text_description import description_words
 
 NUSCENES_ANSWERS = (*(str(number) for number in range(MAX_COUNT + 1)), "yes", "no", *CATEGORIES, *STATUSES)
 """The thirty answers of NuScenes-QA."""
-ANSWERS = (*NUSCENES_ANSWERS, *TURNS, *(name for name, _ in DISTANCES), *dict.fromkeys((*LIGHT_STATES, *COLOURS)))
+ANSWERS = (*NUSCENES_ANSWERS, *TURNS, *(name for name, _ in DISTANCES), *dict.fromkeys((*LIGHT_STATES, *QUESTION_COLOURS)))
 """Every answer that a question can have."""
 SPLITS = ("train", "val", "test")
-SHARES = {
+TYPE_SHARES = {
     "exist": 0.15, "count": 0.15, "object": 0.12, "status": 0.15, "comparison": 0.11, "ego": 0.12, "distance": 0.08, "light": 0.12
 }  # fmt: skip
-"""How often each type is asked, where the scene permits."""
+"""The share of each question type, where the scene permits it."""
 
 _TRIES = 6
 _CANDIDATES = 16
@@ -47,20 +47,19 @@ def ask(
     rng: np.random.Generator,
     count: int,
     split: str = "train",
-    quirk: bool = False,
-    reader: BlindBaseline | None = None,
+    baseline: BlindBaseline | None = None,
     seed: int = 0,
-    shares: Mapping[str, float] = SHARES,
+    shares: Mapping[str, float] = TYPE_SHARES,
 ) -> list[Question]:
-    """At most `count` different questions about what the sensors of `rig` can show; fewer where the scene permits fewer.
+    """At most `count` different questions about objects that the sensors of `rig` can show; fewer where the scene permits fewer.
 
-    `quirk` labels directions as NuScenes-QA does (scene_graph.direction). The test split also uses held-out wordings.
-    A `reader` learns as questions are asked and balances a whole data set; without one, the shipped reader balances.
-    `seed` is kept in the questions; `shares` says how often each type is asked. Raises BadInput for an unknown split.
+    The test split also uses held-out wordings. `baseline` is updated with every question and so balances a whole data set;
+    without it, the shipped baseline is used and not updated. `seed` is recorded in the questions; `shares` is the share of each
+    question type. Raises BadInput for an unknown split.
     """
     if split not in SPLITS:
         raise BadInput(f"split {split!r} is not one of {list(SPLITS)}")
-    graph = SceneGraph(truth, rig, quirk)
+    graph = SceneGraph(truth, rig)
     random = Random(int(rng.integers(2**63)))
     types = list(shares)
     asked: dict[str, Question] = {}
@@ -69,7 +68,7 @@ def ask(
             break
         kind = random.choices(types, list(shares.values()))[0]
         for _ in range(_TRIES):
-            question = _one(random.choice(BY_TYPE[kind]), graph, random, split, reader, seed)
+            question = _one(random.choice(BY_TYPE[kind]), graph, random, split, baseline, seed)
             if question is not None:
                 asked.setdefault(question.question, question)
                 break
@@ -77,10 +76,10 @@ def ask(
 
 
 def _one(
-    template: Template, graph: SceneGraph, random: Random, split: str, reader: BlindBaseline | None, seed: int
+    template: Template, graph: SceneGraph, random: Random, split: str, baseline: BlindBaseline | None, seed: int
 ) -> Question | None:
     candidates = []
-    # Larger numbers are rare, and nobody tells eight from nine at a glance: a flat count would ask for little else.
+    # Large counts are rare, so balancing would select mostly questions about them; they are limited to a share of the draws.
     largest = MAX_COUNT if random.random() < _HARD_COUNTS else _EASY_COUNT
     for _ in range(_DRAWS):
         proposal = propose(template.name, graph, random)
@@ -91,14 +90,14 @@ def _one(
                 break
     if not candidates:
         return None
-    judge = reader or shipped_blind_baseline()
+    chooser = baseline or shipped_blind_baseline()
     known = [(_features(slots), answer) for _, slots, answer in candidates]
-    index = judge.choose(template.name, known, random)
+    index = chooser.choose(template.name, known, random)
     if index is None:
         return None
     program, slots, answer = candidates[index]
-    if reader is not None:
-        reader.learn(template.name, *known[index])
+    if baseline is not None:
+        baseline.learn(template.name, *known[index])
     held_out = split == "test" and random.random() < 0.5
     wording = random.choice(template.held_out if held_out else template.wordings)
     details = {"template": template.name, "wording": "held out" if held_out else "known", "context": graph.truth.weather.name}
@@ -118,7 +117,7 @@ def _one(
 
 
 def _features(slots: dict[str, str]) -> list[str]:
-    """What a blind reader could go by: each slot's filling, its words, and the fillings of the first two slots together."""
+    """Features for the blind baseline: each slot's filling, its words, and the fillings of the first two slots together."""
     fillings = [f"{slot}={value}" for slot, value in slots.items() if slot != "things"]
     words = [f"{slot}:{word}" for slot, value in slots.items() if slot != "things" and " " in value for word in value.split()]
     return [*fillings, *words, " ".join(fillings[:2])] if len(fillings) > 1 else [*fillings, *words]

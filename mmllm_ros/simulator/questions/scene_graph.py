@@ -1,6 +1,6 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""The visible objects of a scene, their directions from one another, and which modality sees each of them clearly.
+"""The visible objects of a scene, their directions relative to each other, and the modalities that see each of them clearly.
 
 Sets of objects are integer bit masks: bit i stands for `objects[i]`. `ME` is the index of the ego vehicle in relations.
 """
@@ -18,13 +18,13 @@ ME = -1
 DIRECTIONS = ("front", "front left", "front right", "back left", "back right", "back")
 
 MIN_PIXELS = 12
-"""A car at 35 m fills about 6 x 5 pixels of an 80 x 160 image of 70 degrees; half hidden, its shape can still be told."""
+"""A car at 35 m fills about 6 x 5 pixels of an 80 x 160 image of 70 degrees; half hidden, its shape is still recognizable."""
 MIN_RETURNS = 6
-"""A pedestrian at 20 m returns about two columns on four of 32 rings; with fewer, a cone and a person look the same."""
+"""A pedestrian at 20 m gives about two columns on four of 32 rings; with fewer, a cone and a person look the same."""
 MIN_LIGHT_PIXELS = 6
-"""A traffic light is told by its colour, which needs fewer pixels than a shape."""
+"""A traffic light is recognized by its colour, which needs fewer pixels than a shape."""
 MAX_RANGE = 35.0
-"""Beyond this [m] neither sensor of the shipped rigs tells what it sees."""
+"""Beyond this range [m] neither sensor of the shipped rigs can classify an object."""
 
 STATUSES_OF = {
     **dict.fromkeys(VEHICLES, ("moving", "stopped", "parked")),
@@ -34,14 +34,8 @@ STATUSES_OF = {
 """The statuses that a category can have; cones and barriers have none."""
 
 
-def direction(dx: float, dy: float, quirk: bool = False) -> str:
-    """Where a displacement [m, ego axes] points. `quirk` takes the side from the half plane, as NuScenes-QA's labels do."""
-    if quirk:
-        # The published labels hardly know front right and back left: an unsigned angle, reversed with its pair.
-        angle = math.degrees(math.atan2(abs(dy), abs(dx)))
-        if dx >= 0:
-            return "front" if angle <= 30.0 else "front left"
-        return "back" if angle <= 30.0 else "back right"
+def direction(dx: float, dy: float) -> str:
+    """The direction of a displacement (dx, dy) [m] in the ego axes, one of DIRECTIONS."""
     angle = math.degrees(math.atan2(dy, dx))
     if abs(angle) <= 30.0:
         return "front"
@@ -51,34 +45,39 @@ def direction(dx: float, dy: float, quirk: bool = False) -> str:
 
 
 def turn(ego: EgoMotion) -> str | None:
-    """One of "turning left", "turning right" and "going straight", or None between the clear cases."""
+    """One of "turning left", "turning right" and "going straight", or None where the yaw rate is ambiguous."""
     if abs(ego.yaw_rate) >= 0.08:
         return "turning left" if ego.yaw_rate > 0 else "turning right"
     return "going straight" if abs(ego.yaw_rate) <= 0.03 else None
 
 
 def moving(ego: EgoMotion) -> bool | None:
-    """Whether the ego vehicle moves, None between the clear cases."""
+    """Whether the ego vehicle moves, None where its speed is ambiguous."""
     return True if ego.speed >= 0.8 else False if ego.speed <= 0.15 else None
 
 
-def pedal(ego: EgoMotion, sign: float) -> bool | None:
-    """Whether the ego vehicle accelerates (sign +1) or brakes (sign -1), None between the clear cases."""
+def speed_change(ego: EgoMotion, sign: float) -> bool | None:
+    """Whether the ego vehicle accelerates (sign +1) or brakes (sign -1), None where its acceleration is ambiguous."""
     strength = sign * ego.acceleration
     return True if strength >= 0.8 else False if strength <= 0.3 else None
 
 
 class SceneGraph:
-    """What can be asked about in one scene, seen with one rig."""
+    """The visible objects of one scene for one rig, as bit masks.
 
-    def __init__(self, truth: SceneTruth, rig: Rig, quirk: bool = False):
+    `categories` and `statuses` are masks by name. `in_camera` are the objects with enough pixels before light and weather;
+    `seen` are by modality those that it sees clearly. `sees` tells by modality whether it clearly sees at least half of what
+    it would see in good conditions. `covered` are the directions that the cameras cover completely.
+    """
+
+    def __init__(self, truth: SceneTruth, rig: Rig):
         cameras = [mount.name for mount in rig.cameras]
-        self.truth, self.rig, self.quirk = truth, rig, quirk
+        self.truth, self.rig = truth, rig
         self.objects: list[SceneObject] = [item for item in truth.objects if _visible(item, cameras, rig)]
         self.everything = (1 << len(self.objects)) - 1
         self.categories = dict.fromkeys(CATEGORIES, 0)
         self.statuses = {status: 0 for statuses in STATUSES_OF.values() for status in statuses}
-        self.shown = 0
+        self.in_camera = 0
         self.seen = {"camera": 0, "lidar": 0}
         raw_returns = 0
         for index, item in enumerate(self.objects):
@@ -86,23 +85,24 @@ class SceneGraph:
             self.categories[item.category] |= bit
             if item.status in STATUSES_OF.get(item.category, ()):
                 self.statuses[item.status] |= bit
-            self.shown |= bit * (most_seen(item.pixels, cameras) >= MIN_PIXELS)
+            self.in_camera |= bit * (most_seen(item.pixels, cameras) >= MIN_PIXELS)
             self.seen["camera"] |= bit * (most_seen(item.clear_pixels, cameras) >= MIN_PIXELS)
             if rig.lidar:
                 raw_returns |= bit * (item.returns >= MIN_RETURNS)
                 self.seen["lidar"] |= bit * (item.clear_returns >= MIN_RETURNS)
         self._rows: dict[int, dict[str, int]] = {}
-        self.watched = tuple(where for where in DIRECTIONS if self.covers("camera", where))
+        self.covered = tuple(where for where in DIRECTIONS if self.covers("camera", where))
         self.light = truth.traffic_light if _light_pixels(truth.traffic_light, cameras, "pixels") else None
         self.light_clear = _light_pixels(truth.traffic_light, cameras, "clear_pixels")
-        self.awake = {
-            "camera": bool(rig.cameras) and self._half(self.shown, self.seen["camera"], truth.weather.name in ("day", "dusk")),
+        self.sees = {
+            "camera": bool(rig.cameras)
+            and self._half(self.in_camera, self.seen["camera"], truth.weather.name in ("day", "dusk")),
             "lidar": rig.lidar is not None and self._half(raw_returns, self.seen["lidar"], truth.weather.fog <= 0.3),
         }
 
     @staticmethod
     def _half(visible: int, clear: int, otherwise: bool) -> bool:
-        """A sensor that should see objects is awake when it clearly sees at least half of them."""
+        """Whether at least half of the visible objects are clear; `otherwise` where none is visible."""
         return 2 * (visible & clear).bit_count() >= visible.bit_count() if visible else otherwise
 
     def select(self, status: str, category: str) -> int:
@@ -117,7 +117,7 @@ class SceneGraph:
             row = dict.fromkeys(DIRECTIONS, 0)
             for index, item in enumerate(self.objects):
                 if index != reference:
-                    row[direction(item.position[0] - x, item.position[1] - y, self.quirk)] |= 1 << index
+                    row[direction(item.position[0] - x, item.position[1] - y)] |= 1 << index
             self._rows[reference] = row
         return self._rows[reference][where]
 
@@ -126,7 +126,7 @@ class SceneGraph:
         return self.statuses.get(self.objects[reference].status, 0) & ~(1 << reference)
 
     def nearest(self, chosen: int) -> int:
-        """The index of the object of a non-empty set that is nearest to the ego vehicle."""
+        """The index of the object nearest to the ego vehicle in a non-empty set."""
         return min(members(chosen), key=lambda index: self.range(index))
 
     def range(self, index: int) -> float:
@@ -134,12 +134,12 @@ class SceneGraph:
         return math.hypot(*self.objects[index].position[:2])
 
     def covers(self, modality: str, where: str | None) -> bool:
-        """Whether a modality looks everywhere (None) or into the whole sector to the `where` of the ego vehicle."""
-        return self.rig.lidar is not None if modality == "lidar" else _watches(self.rig, where)
+        """Whether a modality covers every direction (None) or the whole sector to the `where` of the ego vehicle."""
+        return self.rig.lidar is not None if modality == "lidar" else _cameras_cover(self.rig, where)
 
 
 @cache
-def _watches(rig: Rig, where: str | None) -> bool:
+def _cameras_cover(rig: Rig, where: str | None) -> bool:
     return all(
         any(abs(math.remainder(angle - mount.bearing, math.tau)) <= mount.fov / 2 + 0.1 for mount in rig.cameras)
         for angle in (math.radians(step) for step in range(-180, 180, 5))
@@ -158,7 +158,7 @@ def members(mask: int) -> list[int]:
 
 
 def most_seen(counts: dict[str, int], cameras: Sequence[str]) -> int:
-    """The largest of the counts of some cameras, by name; 0 where none of them has any."""
+    """The largest count among `cameras`, by camera name; 0 where there is none."""
     return max((counts.get(camera, 0) for camera in cameras), default=0)
 
 

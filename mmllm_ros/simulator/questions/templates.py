@@ -1,6 +1,6 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""What is asked, in which words: config/wordings.yaml, whose slots in braces are filled by proposals.py."""
+"""The question templates of config/wordings.yaml; proposals.py fills their slots, which are in braces."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ...resources import shared_folder
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """One meaning in several wordings; `held_out` ones are for the test split only.
+    """One kind of question in several wordings; `held_out` wordings are for the test split only.
 
     Every word of a held-out wording occurs in a training wording of some template.
     """
