@@ -22,7 +22,7 @@ from rich.console import Console
 from rich.table import Table
 
 from mmllm_ros.encoders import CameraEncoder, LidarEncoder, load_encoder
-from mmllm_ros.encoders.proposals import SHARES, STATUSES
+from mmllm_ros.encoders.proposals import DISTRIBUTIONS, STATUSES
 from mmllm_ros.resources import default_model
 from mmllm_ros.rig import load_rig
 from mmllm_ros.training.render import FRAMES_PER_SHARD, render
@@ -36,17 +36,17 @@ FIRST_SCENE = 100_000
 @torch.inference_mode()
 def perceived(encoder: CameraEncoder | LidarEncoder, shards: Shards, alone: bool) -> dict[str, float]:
     """Shares of objects read rightly at their centres: by group, and the statuses `moving` and `stopped` by themselves."""
-    right: dict[str, list[bool]] = {group: [] for group in (*SHARES, "moving", "stopped")}
+    right: dict[str, list[bool]] = {group: [] for group in (*DISTRIBUTIONS, "moving", "stopped")}
     for frame, truth in enumerate(shards.truths):
         _, outputs = encoder.proposals.read(encoder.cells(shards.inputs(encoder.modality, np.array([frame]), alone)))
         for view, targets in enumerate(cell_targets(truth, encoder)):
-            for group in SHARES:
+            for group in DISTRIBUTIONS:
                 cells, labels = targets.at_centres(group)
                 hit = outputs[group][view, cells].argmax(-1).numpy() == labels
                 right[group] += hit.tolist()
                 for name in ("moving", "stopped") if group == "status" else ():
                     right[name] += hit[labels == STATUSES.index(name)].tolist()
-    silent = encoder.proposals.unread
+    silent = encoder.proposals.unobservable
     return {"objects": len(right["class"]), **{k: float(np.mean(v)) for k, v in right.items() if v and k not in silent}}
 
 

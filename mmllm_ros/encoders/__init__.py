@@ -1,6 +1,6 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Frame -> tensor -> tokens: one file per modality."""
+"""Encoders, frame -> tensor -> tokens: one file per modality."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from typing import Any
 from ..datatypes import BadInput, one_line
 from ..device import resolve_device
 from ..rig import Rig
-from .base import Encoder, History
+from .base import Encoder
 from .camera import CameraEncoder
 from .imu import ImuEncoder
 from .lidar import LidarEncoder
 
-__all__ = ["ENCODERS", "CameraEncoder", "Encoder", "History", "ImuEncoder", "LidarEncoder", "load_encoder", "make_encoder"]
+__all__ = ["ENCODERS", "CameraEncoder", "Encoder", "ImuEncoder", "LidarEncoder", "load_encoder", "make_encoder"]
 
 ENCODERS: dict[str, type[Encoder]] = {"camera": CameraEncoder, "lidar": LidarEncoder, "imu": ImuEncoder}
-"""The encoder of each modality; config.json may ask for another `kind`."""
+"""The default encoder of each modality; config.json may name another `kind`."""
 
 
 def _encoder_class(kind: str) -> type[Encoder]:
     if kind == "pretrained camera":
-        # Imported here: it brings transformers, seconds and hundreds of MB that the other encoders do without.
+        # Imported here, because it imports transformers: seconds and hundreds of MB that the other encoders do not need.
         from .pretrained import PretrainedCamera
 
         return PretrainedCamera
@@ -33,13 +33,13 @@ def _encoder_class(kind: str) -> type[Encoder]:
 
 
 def make_encoder(modality: str, rig: Rig, shape: Mapping[str, Any]) -> Encoder:
-    """An untrained encoder of `modality` of the usual shape but for `shape`, which may name another `kind`."""
+    """An untrained encoder of `modality` of the default shape, changed by `shape`, which may name another `kind`."""
     shape = dict(shape)
     return _encoder_class(shape.pop("kind", modality))(rig, **shape)
 
 
 def load_encoder(folder: Path, rig: Rig, device: str = "auto") -> Encoder:
-    """Read the encoder in `folder` (config.json, model.safetensors). Raises BadInput naming the file and what is wrong."""
+    """Read the encoder in `folder` (config.json, model.safetensors). Raises BadInput."""
     path = folder / "config.json"
     try:
         shape = dict(json.loads(path.read_text()))

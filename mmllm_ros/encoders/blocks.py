@@ -1,6 +1,6 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""The few layers that all encoders are made of."""
+"""Layers that the encoders share."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Camera views -> tokens: a convolutional stem, a ViT per view, object and sector tokens with the bearing they look at."""
+"""Camera views -> tokens: a convolutional stem, a ViT per view, object and sector tokens with their bearings."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ WAVES = 4
 class CameraEncoder(Encoder):
     """Encodes each view with the view half a second before it, all views of a batch at once.
 
-    Works for any rig: a cell knows its ray (bearing, elevation in the base frame of the mount), not its pixel. Images of
-    any size are cropped about their centre to the training aspect ratio and scaled.
+    Works for any rig: the position input of a cell is its ray (bearing, elevation), not its pixel. Images of any size are cropped
+    around their centre to the training aspect ratio and scaled.
 
     Args:
         rig: mounts of the cameras, by source name.
@@ -34,9 +34,9 @@ class CameraEncoder(Encoder):
     """
 
     modality = "camera"
-    readouts = ATTRIBUTES
+    predicted_attributes = ATTRIBUTES
     place_scale = (5.0, 2.0)
-    """How much an error in the two numbers of a place counts: bearing offset [rad], natural logarithm of the range [m]."""
+    """Loss weights of the two numbers of a place: bearing offset [rad], natural logarithm of the range [m]."""
 
     def __init__(
         self,
@@ -66,9 +66,9 @@ class CameraEncoder(Encoder):
 
     @property
     def token_width(self) -> int:
-        return self.config["width"] + self.readouts
+        return self.config["width"] + self.predicted_attributes
 
-    def sense(self, frame: CameraFrame) -> Tensor:
+    def to_tensor(self, frame: CameraFrame) -> Tensor:
         """The view as uint8 [3, h, w] at the training size."""
         height, width = self.size
         image = frame.image
@@ -100,15 +100,15 @@ class CameraEncoder(Encoder):
             offset, log_range = place.unbind(-1)
             return torch.stack([bearings + offset, elevations, log_range.clamp(-1.0, 4.5).exp()], dim=-1)
 
-        values, places = self.proposals(self.cells(batch), bearings, sector, locate, self.strongest)
+        values, places = self.proposals(self.cells(batch), bearings, sector, locate, self.local_maximum)
         return values, self._from_base(places, batch["mount"])
 
-    def strongest(self, cells: Tensor) -> Tensor:
-        """The largest number of each cell and its neighbours in the row: [B, C] -> [B, C]."""
+    def local_maximum(self, cells: Tensor) -> Tensor:
+        """The maximum over each cell and its neighbours in the row: [B, C] -> [B, C]."""
         return functional.max_pool1d(cells.unflatten(1, (self.rows, self.columns)), 3, 1, 1).flatten(1)
 
     def rays(self, mount: Tensor) -> tuple[Tensor, Tensor]:
-        """As a pinhole of the mount's field of view sees them."""
+        """Bearings and elevations [B, C] of the cells, by the pinhole model of the mount's field of view [rad]."""
         device = mount.device
         half = (mount[:, 1] / 2).tan()[:, None, None]
         across = torch.linspace(1, -1, 2 * self.columns + 1, device=device)[1::2]

@@ -14,7 +14,7 @@ from .base import Encoder
 from .blocks import TransformerBlock
 
 WINDOW = NANOSECONDS
-"""The encoder looks at the last second."""
+"""The encoder uses the last second [ns]."""
 
 SCALE = (2.0, 2.0, 2.0, 0.3, 0.3, 0.3)
 
@@ -23,7 +23,7 @@ class ImuEncoder(Encoder):
     """Encodes the last second of one IMU, sampled at any rate.
 
     Args:
-        rig: not used for shapes; the frames already have REP-103 axes.
+        rig: not used; the frames already have REP-103 axes.
         width, depth, heads: of the transformer.
         samples: points of the time grid; a multiple of 16.
     """
@@ -50,8 +50,8 @@ class ImuEncoder(Encoder):
     def token_width(self) -> int:
         return self.config["width"] + 3
 
-    def sense(self, frame: ImuWindow) -> Tensor:
-        """The last second as float32 [13, samples]: six means, six spreads inside each grid step, and how full the window is.
+    def to_tensor(self, frame: ImuWindow) -> Tensor:
+        """The last second as float32 [13, samples]: six means and six deviations by grid step, and how complete the window is.
 
         Raises BadInput for a window with fewer than two samples in the last second.
         """
@@ -62,18 +62,18 @@ class ImuEncoder(Encoder):
         age, samples = age[inside], frame.samples[inside]
         moments = np.linspace(1, 0, 2 * self.samples + 1)[1::2]
         means = np.stack([np.interp(-moments, -age, axis) for axis in samples.T])
-        # Vibration lies above the grid's rate: its strength is kept as the deviation from the window's trend.
+        # Vibration is above the rate of the grid: its strength is kept as the deviation from the means.
         deviation = np.abs(samples - np.stack([np.interp(-age, -moments, axis) for axis in means]).T)
         spreads = np.stack([np.interp(-moments, -age, axis) for axis in deviation.T])
         full = np.full((1, self.samples), min(1.0, len(age) / self.samples))
         return torch.from_numpy(np.concatenate([means, spreads, full]).astype(np.float32))
 
     def prepare(self, newest: ImuWindow, previous: ImuWindow | None) -> dict[str, Tensor]:
-        """The window holds its own past, so `previous` is not needed."""
-        return {"now": self.sense(newest)}
+        """`previous` is not used: the window contains its own past."""
+        return {"now": self.to_tensor(newest)}
 
     def cells(self, batch: dict[str, Tensor]) -> Tensor:
-        """Features [B, T, width] of the quarters of a second."""
+        """Features [B, T, width] of the quarters of the window."""
         window = batch["now"].float()
         scale = window.new_tensor(SCALE)[:, None]
         gravity = window.new_tensor([0.0, 0.0, GRAVITY, 0.0, 0.0, 0.0])[:, None]

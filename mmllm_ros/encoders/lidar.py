@@ -1,6 +1,6 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Lidar sweeps -> tokens: a range image, its map from above, convolutions, object and sector tokens."""
+"""Lidar sweeps -> tokens: a range image, its bird's-eye map, convolutions, object and sector tokens."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from .base import Encoder
 from .birds_eye import CHANNELS, REACH, SIDE, bearings_and_ranges, birds_eye, sector_numbers
 from .blocks import Convolution, Residual
 from .proposals import ATTRIBUTES, Proposals
-from .scan_matching import FASTEST, SHARPEST, Sweeps, match
+from .scan_matching import MAX_FORWARD, MAX_YAW, Sweeps, match
 
 
 def range_image(points: np.ndarray, rows: int, columns: int, fov_up: float, fov_down: float) -> np.ndarray:
-    """Spherical projection, nearest return wins: points float32 [n, 4] -> float16 [3, rows, columns].
+    """Spherical projection that keeps the nearest return of a cell: points float32 [n, 4] -> float16 [3, rows, columns].
 
-    Channels: range [m] (0 where nothing came back), height over the sensor [m], intensity. Row 0 looks up most;
-    column 0 starts at bearing +pi and bearings fall to the right, as in a picture.
+    Channels: range [m] (0 without a return), height over the sensor [m], intensity. Row 0 has the largest elevation; column 0
+    starts at bearing +pi and bearings decrease to the right.
     """
     image = np.zeros((3, rows, columns), dtype=np.float16)
     x, y, z, intensity = points.T
@@ -44,9 +44,9 @@ def range_image(points: np.ndarray, rows: int, columns: int, fov_up: float, fov_
 
 
 class LidarEncoder(Encoder):
-    """Encodes a sweep with the sweep half a second before it, both seen from above (birds_eye.py).
+    """Encodes a sweep with the sweep half a second before it as a bird's-eye map (birds_eye.py).
 
-    The older sweep is laid onto the newer by scan matching, so what then still differs moves by itself. Convolutions at one, two
+    Scan matching aligns the older sweep with the newer; the remaining differences are moving objects. Convolutions at one, two
     and four metres read the map; each square metre is a cell, as in CenterPoint (arXiv 2006.11275).
 
     Args:
@@ -57,11 +57,11 @@ class LidarEncoder(Encoder):
     """
 
     modality = "lidar"
-    readouts = ATTRIBUTES
+    predicted_attributes = ATTRIBUTES
     place_scale = (1.0, 1.0)
-    """How much an error in the two numbers of a place counts: forward and left of the cell's middle [m]."""
+    """Loss weights of the two numbers of a place: forward and left of the cell's centre [m]."""
     side = SIDE // 2
-    """Cells along each side of the map, one metre each."""
+    """Cells along each side of the map, of one metre each."""
 
     def __init__(
         self, rig: Rig, width: int = 64, objects: int = 28, sectors: int = 12, size: tuple[int, int] = (32, 1024)
@@ -74,18 +74,18 @@ class LidarEncoder(Encoder):
         self.far = nn.Sequential(Convolution(64, 96, (2, 2)), Residual(96), Residual(96))
         self.from_near, self.from_middle, self.from_far = (nn.Conv2d(inputs, 48, 1) for inputs in (32, 64, 96))
         self.joined = nn.Conv2d(48, width, 1)
-        self.told = nn.Linear(4, width)
-        self.proposals = Proposals(width, objects, sectors, unread=("colour",))
+        self.motion_projection = nn.Linear(4, width)
+        self.proposals = Proposals(width, objects, sectors, unobservable=("colour",))
 
     @property
     def token_width(self) -> int:
-        return self.config["width"] + self.readouts
+        return self.config["width"] + self.predicted_attributes
 
     @property
     def mount(self) -> LidarMount:
         return self.rig.lidar or LidarMount()
 
-    def sense(self, frame: LidarScan) -> Tensor:
+    def to_tensor(self, frame: LidarScan) -> Tensor:
         """The sweep as a float16 range image [3, rows, columns]."""
         mount = self.mount
         return torch.from_numpy(range_image(frame.points, *self.size, mount.fov_up, mount.fov_down))
@@ -96,9 +96,9 @@ class LidarEncoder(Encoder):
         return {**super().prepare(newest, previous), "mount": torch.tensor(numbers, dtype=torch.float32)}
 
     def cells(self, batch: dict[str, Tensor]) -> Tensor:
-        """Features [B, C, width] of the cells, from the back forward and in each row from right to left.
+        """Features [B, C, width] of the cells, ordered from back to front and in each row from right to left.
 
-        A `view` [B, 2, 2] in the batch turns or mirrors the scene; a `motion` [B, 3] is what `motion` finds, where that is known.
+        A `view` [B, 2, 2] in the batch rotates or mirrors the scene; a `motion` [B, 3] replaces the result of `motion`.
         """
         mount = batch["mount"]
         now, before = _sweeps(batch)
@@ -107,12 +107,12 @@ class LidarEncoder(Encoder):
         middle = self.middle(near)
         wide = self.from_middle(middle) + functional.interpolate(self.from_far(self.far(middle)), scale_factor=2.0)
         features = self.joined(functional.gelu(self.from_near(near) + functional.interpolate(wide, scale_factor=2.0)))
-        told = torch.cat([motion / motion.new_tensor([FASTEST, SHARPEST, 1.0]), batch["gap"].float()[:, None]], dim=1)
-        return features.flatten(2).transpose(1, 2) + self.told(told)[:, None]
+        inputs = torch.cat([motion / motion.new_tensor([MAX_FORWARD, MAX_YAW, 1.0]), batch["gap"].float()[:, None]], dim=1)
+        return features.flatten(2).transpose(1, 2) + self.motion_projection(inputs)[:, None]
 
     @staticmethod
     def motion(batch: dict[str, Tensor]) -> Tensor:
-        """How the vehicle moved between the sweeps: forward [m], yaw [rad], and how well that fits them, 0 to 1: [B, 3]."""
+        """Motion of the vehicle between the sweeps, [B, 3]: forward [m], yaw [rad], and the fit of the match, 0 to 1."""
         return _motion(*_sweeps(batch), batch["mount"])
 
     def forward(self, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
@@ -123,20 +123,20 @@ class LidarEncoder(Encoder):
         def locate(place: Tensor) -> Tensor:
             return bearings_and_ranges(x + place[..., 0], y + place[..., 1])
 
-        return self.proposals(cells, bearings, sector_numbers(x, y, self.proposals.sectors), locate, self.strongest)
+        return self.proposals(cells, bearings, sector_numbers(x, y, self.proposals.sectors), locate, self.local_maximum)
 
     def middles(self, device: torch.device) -> tuple[Tensor, Tensor]:
-        """Forward and left of the middle of each cell, [C] each [m]."""
+        """x (forward) and y (left) of the centre of each cell, [C] each [m]."""
         middle = torch.linspace(-REACH, REACH, 2 * self.side + 1, device=device)[1::2]
         return middle.repeat_interleave(self.side), middle.repeat(self.side)
 
-    def strongest(self, cells: Tensor) -> Tensor:
-        """The largest number of each cell and the eight around it: [B, C] -> [B, C]."""
+    def local_maximum(self, cells: Tensor) -> Tensor:
+        """The maximum over each cell and its eight neighbours: [B, C] -> [B, C]."""
         return functional.max_pool2d(cells.unflatten(1, (self.side, self.side)), 3, 1, 1).flatten(1)
 
 
 def _sweeps(batch: dict[str, Tensor]) -> tuple[Sweeps, Sweeps]:
-    """The newer and the older one."""
+    """The newer and the older sweep."""
     return Sweeps.of(batch["now"], batch["mount"]), Sweeps.of(batch["before"], batch["mount"])
 
 

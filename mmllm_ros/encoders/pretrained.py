@@ -1,6 +1,6 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Any Hugging Face vision encoder (ViT, DINOv2, SigLIP, CLIP vision) as the camera encoder, frozen as it is."""
+"""Any Hugging Face vision encoder (ViT, DINOv2, SigLIP, CLIP vision) as a frozen camera encoder."""
 
 from __future__ import annotations
 
@@ -60,8 +60,8 @@ class PretrainedCamera(Encoder):
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "config.json").write_text(json.dumps(self.config, indent=1) + "\n")
 
-    def sense(self, frame: CameraFrame) -> Tensor:
-        """The view, squared, as uint8 [3, size, size]."""
+    def to_tensor(self, frame: CameraFrame) -> Tensor:
+        """The view scaled to a square, uint8 [3, size, size]."""
         image = cv2.resize(frame.image, (self.size, self.size), interpolation=cv2.INTER_AREA)
         return torch.from_numpy(image).permute(2, 0, 1).contiguous()
 
@@ -69,7 +69,7 @@ class PretrainedCamera(Encoder):
         mount = self.rig.camera(newest.source)
         height, width = newest.image.shape[:2]
         return {
-            "now": self.sense(newest),
+            "now": self.to_tensor(newest),
             "mount": torch.tensor([mount.bearing, mount.fov, mount.pitch, height / width], dtype=torch.float32),
         }
 
@@ -77,7 +77,7 @@ class PretrainedCamera(Encoder):
         mount, view = batch["mount"][:, :4], batch["now"].float()
         height, width = view.shape[-2:]
         if (height, width) != (self.size, self.size):
-            # A view as it was rendered for training: its mount says nothing of the aspect, the picture does.
+            # Views of the training data come in their own size and without an aspect ratio in `mount`; the size gives it.
             mount = torch.cat([mount[:, :3], mount.new_full((len(mount), 1), height / width)], 1)
             view = functional.interpolate(view, (self.size, self.size), mode="bilinear", antialias=True)
         pixels = (view - self.mean.to(view.device)) / self.std.to(view.device)

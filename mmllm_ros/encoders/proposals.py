@@ -1,10 +1,10 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""From a map of cells to a few tokens: the cells that most look like an object's centre, and pooled sectors.
+"""Selects tokens from a map of cells: the cells with the highest objectness, and pooled sectors.
 
-Count and object questions need object-level tokens (papers.md 5.1), so a cell competes by its objectness (centres as in
-CenterNet, arXiv 1904.07850) and the winners become tokens that carry what the heads read there. Sector tokens carry
-the expected number of each class, so that nothing is lost where there are more objects than winners.
+Questions about counts and objects need object-level tokens, so the cells with the highest objectness (centres as in CenterNet,
+arXiv 1904.07850) become tokens with the attributes that the heads predict there. Sector tokens carry the expected number of each
+class, which covers objects beyond the number of object tokens.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ CLASSES = (
 STATUSES = ("moving", "stopped", "parked", "with rider", "without rider", "standing", "not standing")
 COLOURS = ("red", "green", "blue", "yellow", "white", "black")
 GROUPS = {"object": 1, "class": len(CLASSES), "status": len(STATUSES), "colour": len(COLOURS), "place": 2}
-"""What the heads read in a cell, in order; what the two numbers of `place` mean is the encoder's own."""
-SHARES = ("class", "status", "colour")
-"""The groups whose read-outs in a token are how likely each of them is, or in a sector token how many of each are expected."""
+"""Outputs of the heads by group, in order, and their sizes; each encoder defines the two numbers of `place`."""
+DISTRIBUTIONS = ("class", "status", "colour")
+"""Groups whose predicted attributes are probabilities in an object token, and expected numbers of objects in a sector token."""
 
-RARE = -4.0
+INITIAL_OBJECTNESS = -4.0
 ATTRIBUTES = 1 + len(CLASSES) + len(STATUSES) + len(COLOURS)
-"""How many numbers of a token are read-outs; the rest is the cell's feature."""
+"""Number of predicted attributes of a token; the other numbers are the cell's feature."""
 
 
 class Proposals(nn.Module):
@@ -47,22 +47,22 @@ class Proposals(nn.Module):
 
     Args:
         width: feature width of a cell.
-        objects: how many object tokens are chosen.
-        sectors: how many pooled tokens.
-        unread: groups that this sensor cannot tell; their read-outs say that nothing is known.
+        objects: number of object tokens.
+        sectors: number of pooled tokens.
+        unobservable: groups that this sensor cannot measure; their predicted attributes are uniform probabilities.
     """
 
-    def __init__(self, width: int, objects: int, sectors: int, unread: tuple[str, ...] = ()) -> None:
+    def __init__(self, width: int, objects: int, sectors: int, unobservable: tuple[str, ...] = ()) -> None:
         super().__init__()
-        self.unread = unread
+        self.unobservable = unobservable
         self.objects, self.sectors = objects, sectors
         self.norm = nn.LayerNorm(width)
         self.heads = nn.Linear(width, sum(GROUPS.values()))
-        # Objects are rare; a start at even odds would drown the other heads' gradients in thousands of empty cells.
-        nn.init.constant_(self.heads.bias[0], RARE)
+        # Objects are rare: with a bias of 0 the gradients of thousands of empty cells would exceed those of the other heads.
+        nn.init.constant_(self.heads.bias[0], INITIAL_OBJECTNESS)
 
     def read(self, cells: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """Cells [B, C, width] -> normalised features and the heads' raw outputs by group, each [B, C, size]."""
+        """Cells [B, C, width] -> normalised features and the raw outputs of the heads by group, each [B, C, size]."""
         features = self.norm(cells)
         return features, dict(zip(GROUPS, self.heads(features).split(list(GROUPS.values()), dim=-1), strict=True))
 
@@ -77,7 +77,7 @@ class Proposals(nn.Module):
         bearings: Tensor,
         sector: Tensor,
         locate: Callable[[Tensor], Tensor],
-        strongest: Callable[[Tensor], Tensor],
+        local_maximum: Callable[[Tensor], Tensor],
     ) -> tuple[Tensor, Tensor]:
         """Cells -> values [B, T, D], places [B, T, 3].
 
@@ -85,25 +85,25 @@ class Proposals(nn.Module):
             cells: [B, C, width].
             bearings: [B, C] of the cells [rad].
             sector: the number of each cell's sector, int64 [C].
-            locate: place read-outs [B, C, 2] -> places [B, C, 3].
-            strongest: a number for each cell [B, C] -> the largest of the cell and its neighbours.
+            locate: the heads' place [B, C, 2] -> places [B, C, 3].
+            local_maximum: a number for each cell [B, C] -> the maximum over the cell and its neighbours.
         """
         features, outputs = self.read(cells)
         objectness = outputs["object"].sigmoid()
-        kinds = [self._shares(group, outputs[group]) for group in SHARES]
+        kinds = [self._probabilities(group, outputs[group]) for group in DISTRIBUTIONS]
         values, places = [features, objectness, *kinds], locate(outputs["place"])
-        # A cell beside a stronger one most likely shows the same object.
+        # A cell beside one with higher objectness most likely shows the same object.
         found = objectness.squeeze(-1)
-        peaks = torch.where(found >= strongest(found), found, found / 2)
+        peaks = torch.where(found >= local_maximum(found), found, found / 2)
         chosen = peaks.topk(self.objects, dim=1).indices.unsqueeze(-1)
         *picked, where = (part.gather(1, chosen.expand(-1, -1, part.shape[-1])) for part in (*values, places))
         pooled = self._pool(features, objectness, kinds, bearings, sector)
         return torch.cat([torch.cat(picked, dim=-1), pooled[0]], dim=1), torch.cat([where, pooled[1]], dim=1)
 
-    def _shares(self, group: str, output: Tensor) -> Tensor:
-        if group in self.unread:
+    def _probabilities(self, group: str, output: Tensor) -> Tensor:
+        if group in self.unobservable:
             return torch.full_like(output, 1 / output.shape[-1])
-        # Over rows of a few numbers each a CPU's softmax is ten times slower than over columns.
+        # On a CPU, softmax over short rows is ten times slower than over columns.
         return output.transpose(1, 2).contiguous().softmax(1).transpose(1, 2)
 
     def _pool(

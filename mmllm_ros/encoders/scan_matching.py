@@ -1,9 +1,9 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""How far the vehicle moved between two sweeps.
+"""Estimates the motion of the vehicle between two sweeps by correlative scan matching (Olson 2009).
 
-The motion is planar, forward and yaw; it is searched on a grid, coarse then fine,
-for the one that lays most of what stands in the older sweep onto the newer (correlative scan matching, Olson 2009).
+The motion is planar, forward and yaw. A coarse and a fine grid search maximize the overlap of the older sweep's standing points
+with the newer sweep.
 """
 
 from __future__ import annotations
@@ -14,21 +14,21 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-FASTEST, SHARPEST = 8.0, 0.3
-"""The largest motion between two sweeps that is looked for: forward [m] and yaw [rad]."""
-POINTS, FEW = 384, 128
-"""How many points of the older sweep are laid onto the newer, and how many do for the coarse search."""
-STANDING, NEAR = 0.4, 35.0
-"""What is matched: at least so high over the ground and at most so far away [m]."""
+MAX_FORWARD, MAX_YAW = 8.0, 0.3
+"""The largest motion between two sweeps in the search: forward [m] and yaw [rad]."""
+POINTS, COARSE_POINTS = 384, 128
+"""Number of points of the older sweep in the fine and in the coarse search."""
+LEAST_HEIGHT, LARGEST_RANGE = 0.4, 35.0
+"""Points that are matched: their least height over the ground and largest range [m]."""
 COARSE, FINE = (0.5, 0.025), (0.125, 0.00625)
 """Steps of the two searches, forward [m] and yaw [rad]."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sweeps:
-    """Range images as what they measure: horizontal range and height over the sensor [m], [B, rows, columns], 0 where nothing is.
+    """Range images as horizontal range and height over the sensor [m], [B, rows, columns], 0 without a return.
 
-    `up` and `down` [B, 1, 1] are the edges of the vertical field of view [rad]; column 0 looks to bearing +pi, bearings fall.
+    `up` and `down` [B, 1, 1] are the edges of the vertical field of view [rad]; column 0 has bearing +pi, bearings decrease.
     """
 
     reach: Tensor
@@ -54,7 +54,7 @@ class Sweeps:
         return self.reach * bearings.cos(), self.reach * bearings.sin()
 
     def cells(self, x: Tensor, y: Tensor, z: Tensor) -> Tensor:
-        """The number of the cell, row by row, in which points [B, ...] fall; those above or below fall into the border rows."""
+        """The number of the cell of points [B, ...], row by row; points above or below belong to the border rows."""
         rows, columns = self.reach.shape[1:]
         shape = (-1, *[1] * (x.ndim - 1))
         up, down = self.up.view(shape), self.down.view(shape)
@@ -65,22 +65,22 @@ class Sweeps:
 
 
 def move(x: Tensor, y: Tensor, forward: Tensor, yaw: Tensor) -> tuple[Tensor, Tensor]:
-    """Points of the older sweep, seen after driving `forward` along an arc that turns by `yaw`."""
+    """Coordinates of the older sweep's points after driving `forward` along an arc that turns by `yaw`."""
     x, y = x - forward * torch.cos(yaw / 2), y - forward * torch.sin(yaw / 2)
     sine, cosine = yaw.sin(), yaw.cos()
     return cosine * x + sine * y, cosine * y - sine * x
 
 
 def move_back(x: Tensor, y: Tensor, forward: Tensor, yaw: Tensor) -> tuple[Tensor, Tensor]:
-    """Points of the newer sweep, as they would have been seen before: the inverse of `move`."""
+    """Coordinates of the newer sweep's points before that motion: the inverse of `move`."""
     sine, cosine = yaw.sin(), yaw.cos()
     x, y = cosine * x - sine * y, cosine * y + sine * x
     return x + forward * torch.cos(yaw / 2), y + forward * torch.sin(yaw / 2)
 
 
 def _landmarks(sweep: Sweeps, height: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """x, y, z and weight [B, POINTS] of points that stand, spread over the sweep always in the same way."""
-    standing = (sweep.reach > 1.5) & (sweep.reach < NEAR) & (sweep.z + height[:, None, None] > STANDING)
+    """x, y, z and weight [B, POINTS] of standing points, a fixed pseudo-random selection over the sweep."""
+    standing = (sweep.reach > 1.5) & (sweep.reach < LARGEST_RANGE) & (sweep.z + height[:, None, None] > LEAST_HEIGHT)
     spread = torch.rand(standing[0].numel(), generator=torch.Generator().manual_seed(0), device="cpu").to(standing.device)
     weight, chosen = (standing.flatten(1) * (spread + 1.0)).topk(POINTS, dim=1)
     reach, z = (part.flatten(1).gather(1, chosen) for part in (sweep.reach, sweep.z))
@@ -90,28 +90,28 @@ def _landmarks(sweep: Sweeps, height: Tensor) -> tuple[Tensor, Tensor, Tensor, T
 
 @torch.no_grad()
 def match(now: Sweeps, before: Sweeps, height: Tensor) -> tuple[Tensor, Tensor]:
-    """The motion from `before` to `now`, forward [m] and yaw [rad] as [B, 2], and how well it fits [B], 0 to 1.
+    """The motion from `before` to `now`, forward [m] and yaw [rad] as [B, 2], and its fit [B], 0 to 1.
 
-    `height` [B] is the sensor's over the ground [m].
+    `height` [B] is that of the sensor over the ground [m].
     """
     x, y, z, weight = _landmarks(before, height)
     lookup = now.reach.flatten(1)
 
     def best(forward: Tensor, yaw: Tensor, tolerance: float, points: int) -> tuple[Tensor, Tensor]:
-        """The best of candidates [B, n], by so many points."""
+        """The best of candidates [B, n], by the first `points` points."""
         there = weight[:, None, :points]
         moved_x, moved_y = move(x[:, None, :points], y[:, None, :points], forward[..., None], yaw[..., None])
         cells = now.cells(moved_x, moved_y, z[:, None, :points].expand_as(moved_x))
         error = (lookup.gather(1, cells.flatten(1)).view_as(moved_x) - torch.hypot(moved_x, moved_y)) / tolerance
         fit = ((-error.square()).exp() * there).sum(-1) / there.sum(-1).clamp(min=1.0)
-        # Where nothing tells motions apart, the smaller one is meant.
-        value, index = (fit - 1e-3 * forward / FASTEST).max(1)
+        # Where several motions fit equally, the smallest is chosen.
+        value, index = (fit - 1e-3 * forward / MAX_FORWARD).max(1)
         return torch.stack([part.gather(1, index[:, None])[:, 0] for part in (forward, yaw)], 1), value
 
     batch = len(x)
-    steps = [torch.arange(0.0, FASTEST + 0.1, COARSE[0]), torch.arange(-SHARPEST, SHARPEST + 0.01, COARSE[1])]
+    steps = [torch.arange(0.0, MAX_FORWARD + 0.1, COARSE[0]), torch.arange(-MAX_YAW, MAX_YAW + 0.01, COARSE[1])]
     grid = torch.cartesian_prod(*steps).to(x.device)
-    motion, _ = best(grid[:, 0].expand(batch, -1), grid[:, 1].expand(batch, -1), 2 * COARSE[0], FEW)
+    motion, _ = best(grid[:, 0].expand(batch, -1), grid[:, 1].expand(batch, -1), 2 * COARSE[0], COARSE_POINTS)
     near = torch.arange(-4.0, 5.0, device=x.device)
     offsets = torch.cartesian_prod(near * FINE[0], near * FINE[1])
     fine = motion[:, None] + offsets

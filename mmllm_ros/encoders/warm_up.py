@@ -1,6 +1,6 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""The first passes of an encoder, on a blank frame: they warm the device up, and tell what a frame costs on this machine."""
+"""The first passes of an encoder, on a synthetic frame: they warm up the device and measure the cost of a frame."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from .base import Encoder
 PASSES = 3
 
 
-def time_one_pass(encoder: Encoder, source: str) -> float:
-    """The shortest time [s] of a few passes on a blank frame of `source`, 0 for a modality that nobody has a frame of."""
-    frame = _blank(encoder.modality, source)
+def encoding_cost(encoder: Encoder, source: str) -> float:
+    """The shortest time [s] of a few passes on a synthetic frame of `source`, 0 for a modality without one."""
+    frame = _synthetic_frame(encoder.modality, source)
     if frame is None:
         return 0.0
     spent = []
@@ -27,7 +27,7 @@ def time_one_pass(encoder: Encoder, source: str) -> float:
     return min(spent)
 
 
-def _blank(modality: str, source: str) -> Frame | None:
+def _synthetic_frame(modality: str, source: str) -> Frame | None:
     if modality == "camera":
         return CameraFrame(1, source, np.full((90, 160, 3), 128, np.uint8))
     if modality == "lidar":
