@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 
 # `. ./env.sh` gives this shell ROS 2 (from apt where it is installed, else from the wheels in .venv), the built package
-# and the `mmllm` command. bash and zsh find the checkout by themselves, any other shell must stand in it.
+# and the `mmllm` command. bash and zsh find the checkout from the path of this file, other shells use the current folder.
+# It works under `set -eu` too: the setup files of ROS and colcon do not, so -e and -u are off while they run.
 
 if [ -n "${BASH_VERSION:-}" ]; then
   _mmllm_shell=bash
@@ -21,6 +22,8 @@ if [ ! -f "$_mmllm_root/.venv/bin/activate" ] || [ ! -f "$_mmllm_root/install/lo
   return 1
 fi
 
+_mmllm_options=$-
+set +eu
 if [ -z "${ROS_DISTRO:-}" ]; then
   for _mmllm_distro in jazzy kilted; do
     if [ -f "/opt/ros/$_mmllm_distro/setup.$_mmllm_shell" ]; then
@@ -36,4 +39,6 @@ if [ -z "${ROS_DISTRO:-}" ]; then
 fi
 COLCON_CURRENT_PREFIX="$_mmllm_root/install"
 . "$_mmllm_root/install/local_setup.$_mmllm_shell"
-unset _mmllm_shell _mmllm_root COLCON_CURRENT_PREFIX
+case $_mmllm_options in *e*) set -e ;; esac
+case $_mmllm_options in *u*) set -u ;; esac
+unset _mmllm_shell _mmllm_root _mmllm_options COLCON_CURRENT_PREFIX

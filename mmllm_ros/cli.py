@@ -11,18 +11,28 @@ from collections.abc import Sequence
 import typer
 from typer.main import get_command
 
-from .commands.adapting import adapt
+from .commands.adapt import adapt, adapt_scenario
+from .commands.ask import ask
+from .commands.compare_plans import compare_plans
+from .commands.context import context
 from .commands.depths import depths
 from .commands.doctor import doctor
-from .commands.learning import evaluate, simulate, train
-from .commands.live import ask, drive, replay
-from .commands.planning import context, plan
+from .commands.drive import drive
+from .commands.evaluate import evaluate, evaluate_recording
+from .commands.plan import plan
+from .commands.replay import replay
 from .commands.report import report
+from .commands.simulate import simulate
+from .commands.train import train
 from .datatypes import BadInput
 
 app = typer.Typer(add_completion=False, rich_markup_mode="markdown", help="Robots that answer questions about what they sense.")
-for command in (drive, ask, replay, simulate, train, adapt, evaluate, plan, context, depths, report, doctor):
-    app.command()(command)
+COMMANDS = (
+    drive, ask, replay, report, doctor, simulate, evaluate, evaluate_recording, train, adapt, adapt_scenario,
+    plan, compare_plans, context, depths,
+)  # fmt: skip
+for command in COMMANDS:
+    app.command(command.__name__.replace("_", "-"))(command)
 
 
 @app.callback(invoke_without_command=True)
@@ -43,7 +53,7 @@ def main(args: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
     except Exception as error:
-        if not hasattr(error, "format_message"):  # what typer raises for a bad option or argument
+        if not hasattr(error, "format_message"):  # typer raises it for a bad option or argument
             raise
         line = error.format_message()
     print(f"mmllm: {' '.join(line.split())}", file=sys.stderr)

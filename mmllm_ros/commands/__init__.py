@@ -1,3 +1,3 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""The commands of `mmllm`, a function each: its signature is its options."""
+"""The commands of `mmllm`, one function each; its parameters are the options."""

@@ -1,6 +1,6 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""A conversation with a robot: the answer grows as it comes, and below it stands what it rests on."""
+"""Asks a robot on the terminal: streams the answer, then shows its evidence as a table."""
 
 from __future__ import annotations
 
@@ -16,38 +16,38 @@ from rich.text import Text
 from ..datatypes import Answer, BadInput
 
 if TYPE_CHECKING:
-    from ..nodes.clients.ask_client import AskClient
+    from ..nodes.clients.ask_client import BlockingAskClient
 
-HINT = "Ask in plain language. An empty line ends the conversation, Ctrl-C gives up one question."
+HINT = "Type a question. An empty line ends the command, Ctrl-C cancels one question."
 
 
-def converse(console: Console, robot: AskClient, timeout: float) -> Iterator[Answer]:
-    """Question after question until an empty line or the end of the input. A refusal is told, and the talk goes on."""
+def ask_at_prompt(console: Console, robot: BlockingAskClient, timeout: float) -> Iterator[Answer]:
+    """Ask questions from the prompt until an empty line or the end of the input. A refusal is printed, and the prompt returns."""
     with suppress(ImportError):
         import readline  # noqa: F401  arrow keys and earlier questions at the prompt
     console.print(HINT, style="dim")
     while question := _next_question(console):
         try:
-            yield ask_aloud(console, robot, question, timeout)
+            yield ask_and_show(console, robot, question, timeout)
         except BadInput as error:
             console.print(Text(str(error), style="red"))
         except KeyboardInterrupt:
-            console.print("given up", style="dim")
+            console.print("cancelled", style="dim")
 
 
-def ask_aloud(console: Console, robot: AskClient, question: str, timeout: float) -> Answer:
-    """Ask, show the answer as it grows, then the whole with its evidence. Raises BadInput with the node's refusal."""
+def ask_and_show(console: Console, robot: BlockingAskClient, question: str, timeout: float) -> Answer:
+    """Ask, stream the answer, then show it with its evidence. Raises BadInput with the node's refusal."""
     with Live(Text("...", style="dim"), console=console, transient=True, auto_refresh=False) as line:
         answer = robot.ask(question, timeout, lambda text: line.update(Text(text, style="cyan"), refresh=True))
-    said = Text(answer.answer, style="bold cyan")
-    said.append(f"  {answer.confidence:.0%} sure, after {1000 * answer.latency:.0f} ms", style="not bold default")
-    console.print(said, soft_wrap=True)
+    text = Text(answer.answer, style="bold cyan")
+    text.append(f"  {answer.confidence:.0%} sure, after {1000 * answer.latency:.0f} ms", style="not bold default")
+    console.print(text, soft_wrap=True)
     console.print(evidence_table(answer))
     return answer
 
 
 def evidence_table(answer: Answer) -> Table:
-    """A row for every sensor that the answer rests on, and one for every modality that was out, with the reason."""
+    """One row per sensor in the evidence, and one per unplugged modality with the reason."""
     table = Table(box=None, padding=(0, 2, 0, 2), header_style="dim")
     for heading in ("sensor", "age", ""):
         table.add_column(heading, justify="right" if heading == "age" else "left")

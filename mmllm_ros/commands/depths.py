@@ -1,16 +1,15 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""mmllm depths: what each number of linked blocks costs and brings."""
+"""The command depths."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from ..resources import default_model
 from ..rig import load_rig
+from .load_model import load_model
 from .options import Context, Device, Json, ModelName, RigName, Seed, out, write_json
 
 
@@ -23,16 +22,13 @@ def depths(
     context: Context = "mixed",
     json_file: Json = None,
 ) -> None:
-    """What each number of linked blocks, and closing weak gates, costs and brings: accuracy, FLOPs, time, memory."""
-    from ..datasets.simulated import simulated
-    from ..encoders import load_encoder
+    """Measure accuracy, FLOPs, time and memory for each number of linked blocks, and with weak gates closed."""
+    from ..datasets.simulated import simulated_examples
     from ..evaluation.depth_sweep import measure, table
-    from ..model import Model
 
     layout = load_rig(rig)
-    folder = Path(model) if model else default_model()
-    loaded = Model.load(folder, device)
-    encoders = {name: load_encoder(folder / "encoders" / name, layout, device) for name in loaded.modalities}
-    report = {**measure(loaded, simulated(encoders, layout, "test", scenes, seed, context)), "rig": layout.name, "scenes": scenes}
+    loaded, encoders = load_model(model, layout, device)
+    measured = measure(loaded, simulated_examples(encoders, layout, "test", scenes, seed, context))
+    report = {**measured, "rig": layout.name, "scenes": scenes}
     out.print(table(report))
     write_json(json_file, report)

@@ -17,12 +17,12 @@ from .options import Json, ModelName, Namespace, RigName, out, write_json
 def doctor(
     rig: RigName = "front",
     model: ModelName = "",
-    listen: Annotated[float, typer.Option(help="look for live topics so long [s]", min=0.5, max=60.0)] = 2.0,
+    listen: Annotated[float, typer.Option(help="time to listen for live topics [s]", min=0.5, max=60.0)] = 2.0,
     namespace: Namespace = "",
     json_file: Json = None,
 ) -> None:
-    """What could keep the robot from answering, with the cure of each. Status 0 when nothing blocks."""
-    with out.status("looking"):
+    """Check what could keep the robot from answering, and print a cure for each fault. Status 0 without faults."""
+    with out.status("checking"):
         findings = list(examine(rig, model, listen, namespace))
     print_findings(out, findings)
     write_json(json_file, [asdict(finding) for finding in findings])

@@ -1,6 +1,6 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""What could keep a robot from answering, and the cure of each: interpreter, ROS, build, memory, torch, weights, rig."""
+"""Checks of the installation: interpreter, ROS, build, memory, torch, weights, rig, and the live topics."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from ..rig import load_rig
 from .doctor_findings import FAULT, NOTE, OK, Finding
 from .doctor_graph import live_findings
 
-ROOM = 2.0
-"""Memory [GiB] that a drive with the shipped model wants: 0.7 for one process, 2.3 for a process per node."""
+NEEDED_MEMORY = 2.0
+"""Memory [GiB] that the shipped model needs: 0.7 in one process, 2.3 with a process per node."""
 
 
 def examine(rig_name: str, model: str, listen: float, namespace: str = "") -> Iterator[Finding]:
-    """Every finding in turn, those about live topics after listening for `listen` seconds."""
+    """All findings; those about live topics come after listening for `listen` seconds."""
     yield _interpreter()
     yield from _ros()
     yield _bridge()
@@ -71,10 +71,10 @@ def _ros() -> Iterator[Finding]:
     from ..nodes.clients.build_info import rmw_name, stale_interfaces
 
     if stale := stale_interfaces(shared_folder()):
-        found = f"built with other fields than the files have: {', '.join(stale)}"
+        found = f"built from older interface files: {', '.join(stale)}"
         yield Finding("messages", FAULT, found, "`make build`, or `colcon build` and source install/setup.bash again")
     else:
-        yield Finding("messages", OK, f"as the interface files say, in {Path(find_spec('mmllm_ros.msg').origin).parent}")
+        yield Finding("messages", OK, f"match the interface files, in {Path(find_spec('mmllm_ros.msg').origin).parent}")
     yield Finding("middleware", OK, rmw_name())
 
 
@@ -92,8 +92,8 @@ def _bridge() -> Finding:
 def _memory() -> Finding:
     memory = psutil.virtual_memory()
     found = f"{memory.available / 2**30:.1f} of {memory.total / 2**30:.1f} GiB free"
-    if memory.available / 2**30 < ROOM:
-        return Finding("memory", NOTE, found, "one process for all nodes needs least: `mmllm drive`, or composed:=true")
+    if memory.available / 2**30 < NEEDED_MEMORY:
+        return Finding("memory", NOTE, found, "run all nodes in one process: `mmllm drive`, or composed:=true")
     return Finding("memory", OK, found)
 
 
@@ -108,7 +108,7 @@ def _torch() -> Iterator[Finding]:
         free, total = torch.cuda.mem_get_info()
         yield Finding("GPU", OK, f"{torch.cuda.get_device_name()}, {free / 2**30:.1f} of {total / 2**30:.1f} GiB free")
     else:
-        yield Finding("GPU", OK, "none that torch can use: everything runs on the CPU")
+        yield Finding("GPU", OK, "none available to torch: everything runs on the CPU")
 
 
 def _weights(model: str) -> Iterator[Finding]:

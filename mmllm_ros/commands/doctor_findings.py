@@ -1,6 +1,6 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""One thing that `mmllm doctor` looked at, and the table of all."""
+"""A finding of `mmllm doctor`, and the table of all findings."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _COLOURS = {OK: "green", NOTE: "yellow", FAULT: "red"}
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """`state` is ok, note (works, but look) or fault (blocks); `cure` is empty where all is well."""
+    """`state` is ok, note (works with a restriction) or fault (prevents answers); `cure` is empty for ok."""
 
     what: str
     state: str
@@ -26,8 +26,8 @@ class Finding:
 
 
 def print_findings(console: Console, findings: Sequence[Finding]) -> None:
-    """One row a finding, the cure below what was found, and how many faults there are."""
-    table = Table("", "looked at", "found", header_style="bold", box=None, padding=(0, 2, 0, 0))
+    """Print one row per finding with its cure, and the numbers of faults and notes."""
+    table = Table("", "checked", "found", header_style="bold", box=None, padding=(0, 2, 0, 0))
     for finding in findings:
         cure = f"\n[bold]cure:[/bold] {escape(finding.cure)}" if finding.cure else ""
         table.add_row(f"[{_COLOURS[finding.state]}]{finding.state}[/]", escape(finding.what), escape(finding.found) + cure)

@@ -1,6 +1,6 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""What `mmllm doctor` finds in the running graph: the rig's topics with their QoS, rate and stamps, our nodes, the clock."""
+"""Checks of the running ROS graph: QoS, rate and stamps of the rig's topics, the nodes of mmllm_ros, the clock."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from ..rig import Rig
 from .doctor_findings import FAULT, NOTE, OK, Finding
 
 if TYPE_CHECKING:
-    from ..nodes.clients.graph_probe import Graph, Seen
+    from ..nodes.clients.graph_probe import Graph, LiveTopic
 
 SKEW = 0.5
-"""A sensor stamped so far from now [s] is too old or too new to count, or soon will be."""
+"""A sensor message whose stamp differs more from now [s] is a fault: older data than max_age is not used."""
 
 LARGE_IMAGES = (
     "for raw images with Fast DDS set FASTRTPS_DEFAULT_PROFILES_FILE to config/fastdds.xml on both sides, or use /compressed"
@@ -30,38 +30,38 @@ def live_findings(rig: Rig, listen: float, namespace: str) -> Iterator[Finding]:
     for topic, seen in graph.sensors.items():
         if not seen:
             cure = "start the robot or `mmllm drive`; name another topic in the rig file; look at ROS_DOMAIN_ID and --namespace"
-            yield Finding(topic, NOTE, f"nobody publishes it ({graph.topics} other topics seen)", cure)
+            yield Finding(topic, NOTE, f"no publisher ({graph.topics} other topics seen)", cure)
         for live in seen:
             yield _topic(live, graph)
     if graph.nodes:
         yield Finding("nodes", OK, ", ".join(graph.nodes))
     elif any(graph.sensors.values()):
         cure = "`mmllm drive --source robot`, or `ros2 launch mmllm_ros drive.launch.py source:=robot`"
-        yield Finding("nodes", NOTE, "sensors are there, but no node of mmllm_ros runs", cure)
+        yield Finding("nodes", NOTE, "sensor topics are present, but no node of mmllm_ros runs", cure)
     yield _clock(graph)
 
 
-def _topic(live: Seen, graph: Graph) -> Finding:
+def _topic(live: LiveTopic, graph: Graph) -> Finding:
     offered = "; ".join(sorted(set(live.offers)))
-    said = f"{', '.join(live.kinds)} from {len(live.offers)} publisher{'s' * (len(live.offers) != 1)} ({offered})"
+    text = f"{', '.join(live.kinds)} from {len(live.offers)} publisher{'s' * (len(live.offers) != 1)} ({offered})"
     if not live.fits:
-        return Finding(live.name, FAULT, said, "this type is not read: name the topic that carries the sensor in the rig file")
+        return Finding(live.name, FAULT, text, "unsupported message type: name the topic of the sensor in the rig file")
     if live.skew is None:
-        return Finding(live.name, FAULT, f"{said}, but nothing arrives", f"is the driver running? {LARGE_IMAGES}")
-    said += f", {live.rate:.0f} Hz"
+        return Finding(live.name, FAULT, f"{text}, but no message arrives", f"is the driver running? {LARGE_IMAGES}")
+    text += f", {live.rate:.0f} Hz"
     if abs(live.skew) <= SKEW:
-        return Finding(live.name, OK, f"{said}, stamped {live.skew:+.2f} s ago")
+        return Finding(live.name, OK, f"{text}, stamped {live.skew:+.2f} s ago")
     when = f"{live.skew:.1f} s in the past" if live.skew > 0 else f"{-live.skew:.1f} s in the future"
     clock = "/clock" if graph.ticks else "the system's clock"
     cure = "synchronise the clocks (chrony, ptp), let the driver stamp with ROS time, or publish /clock with a recording"
-    return Finding(live.name, FAULT, f"{said}, but stamped {when} by {clock}: such readings do not count", cure)
+    return Finding(live.name, FAULT, f"{text}, but stamped {when} by {clock}: such messages are not used", cure)
 
 
 def _clock(graph: Graph) -> Finding:
     if graph.clocks > 1:
-        said = f"{graph.clocks} nodes publish /clock: time jumps"
-        return Finding("clock", FAULT, said, "stop all but one, or set clock:=false there")
+        text = f"{graph.clocks} nodes publish /clock: time jumps"
+        return Finding("clock", FAULT, text, "stop all but one, or set clock:=false there")
     if graph.clocks:
-        return Finding("clock", OK, f"/clock at {graph.clock_rate:.0f} Hz: nodes want use_sim_time:=true")
+        return Finding("clock", OK, f"/clock at {graph.clock_rate:.0f} Hz: start nodes with use_sim_time:=true")
     domain = os.environ.get("ROS_DOMAIN_ID", "0")
-    return Finding("clock", OK, f"no /clock in domain {domain}: nodes go by the system's time")
+    return Finding("clock", OK, f"no /clock in domain {domain}: nodes use the system time")

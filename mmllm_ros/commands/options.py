@@ -1,6 +1,6 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Options that several commands share, and what all of them write to."""
+"""Options that several commands share, the console, and JSON output."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from rich.console import Console
 
 from ..datatypes import BadInput
 
-# A table that goes to a file has all the room it needs.
+# Output to a file uses a fixed width, so that tables are not wrapped.
 out = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
 
 RigName = Annotated[str, typer.Option("--rig", help="sensor layout: a shipped name such as front or nuscenes, or a YAML file")]
 ModelName = Annotated[str, typer.Option("--model", help="model folder or hub name, empty = the shipped drive_tiny")]
 Device = Annotated[str, typer.Option(help="torch device: auto, cpu, cuda or cuda:N")]
 Namespace = Annotated[str, typer.Option(help="namespace of the robot")]
-Json = Annotated[Path | None, typer.Option("--json", help="write here what a program would read", dir_okay=False)]
+Json = Annotated[Path | None, typer.Option("--json", help="write the results to this JSON file", dir_okay=False)]
 Rerun = Annotated[
     Path | None, typer.Option("--rerun", help="write a rerun recording (.rrd) here; needs rerun-sdk", dir_okay=False)
 ]
@@ -30,7 +30,7 @@ Seed = Annotated[int, typer.Option(help="seed of the world", min=0)]
 
 
 def write_json(path: Path | None, content: Any) -> None:
-    """Write `content` to `path`, if there is one. Raises BadInput."""
+    """Write `content` as JSON to `path`, if given. Raises BadInput."""
     if path is None:
         return
     try:

@@ -14,10 +14,10 @@ from .options import out
 
 
 def report(
-    folder: Annotated[Path, typer.Argument(help="what drive, replay, evaluate or adapt left there with --out or --json")],
+    folder: Annotated[Path, typer.Argument(help="folder with results that other commands wrote with --out or --json")],
     file: Annotated[Path | None, typer.Option("--out", help="the page, FOLDER/report.html without it", dir_okay=False)] = None,
 ) -> None:
-    """One HTML page of a run, for a browser without a network: pictures, accuracies, mistakes, context, cost."""
+    """Write one HTML page about a run: pictures, accuracy, mistakes, context, cost. It needs no network."""
     from ..visualization.report_page.build import build_page
 
     page, target = build_page(folder), file or folder / "report.html"

@@ -1,6 +1,6 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""An answer told: to a program as one JSON record, to a person as a few lines with the evidence."""
+"""An answer as one JSON record for programs and as a few lines of text with the evidence for people."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .drawing import evidence_text
 
 
 def record(answer: Answer, truth: str | None = None) -> dict[str, Any]:
-    """What a program reads of one answer. `truth` is the true answer, None where nobody knows it."""
+    """One answer as a JSON-serializable record. `truth` is the true answer, None where it is unknown."""
     return {
         "question": answer.question,
         "answer": answer.answer,
@@ -34,7 +34,7 @@ def record(answer: Answer, truth: str | None = None) -> dict[str, Any]:
 
 
 def write_records(path: Path, records: Iterable[dict[str, Any]]) -> None:
-    """One record a line; missing folders are made. Raises BadInput where `path` cannot be written."""
+    """Write one JSON record per line and create missing folders. Raises BadInput where `path` cannot be written."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("".join(json.dumps(item) + "\n" for item in records))
@@ -43,7 +43,7 @@ def write_records(path: Path, records: Iterable[dict[str, Any]]) -> None:
 
 
 def answer_text(answer: Answer, truth: str = "", heading: str = "") -> Text:
-    """For people: the question after `heading`, then answer, verdict, evidence with ages, and why other sensors were out."""
+    """Question, answer, whether it is right (with `truth`), evidence with ages, and the reason of each unplugged modality."""
     margin = "\n" + " " * (len(heading) + 2 if heading else 2)
     text = Text(f"{heading}  " if heading else "", style="dim")
     text.append(answer.question, style="bold not dim")

@@ -1,6 +1,6 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Pictures for people: what the robot saw at a moment, what it was asked, what it said and what that rests on."""
+"""Draws an answer with the camera images and the lidar sweep at that time, its evidence and whether it was right."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ CARD = (400, 720)
 """Height and width of one card [pixels]."""
 
 FEW = 2
-"""More sources of one modality than this are told as a number and a range of ages."""
+"""More sources of one modality than this are summarized as a number and a range of ages."""
 
 _VIEW = 240
 _INK, _PALE, _GOOD, _BAD, _PAPER = (30, 34, 40), (110, 118, 128), (24, 128, 72), (196, 48, 40), (250, 250, 247)
@@ -27,11 +27,11 @@ _HEIGHTS = cv2.applyColorMap(np.arange(256, dtype=np.uint8), cv2.COLORMAP_TURBO)
 
 
 @dataclass(frozen=True, slots=True)
-class Moment:
-    """What the sensors showed when an answer was given.
+class AnswerSnapshot:
+    """An answer with the camera images and the lidar sweep at that time.
 
-    `images` maps a camera's name to uint8 [h, w, 3] RGB; `points` is float32 [n, 4] as in LidarScan, None where no lidar
-    is; `truth` is the true answer, empty where nobody knows it.
+    `images` maps a camera's name to uint8 [h, w, 3] RGB; `points` is float32 [n, 4] as in LidarScan, None without a lidar;
+    `truth` is the true answer, empty where it is unknown.
     """
 
     images: Mapping[str, np.ndarray]
@@ -42,54 +42,54 @@ class Moment:
 
 
 def evidence_text(answer: Answer) -> str:
-    """What an answer rests on, with ages, for example `camera front 0.21 s, imu 0.03 s` or `6 cameras 0.10 to 0.31 s`."""
+    """The evidence of an answer with ages, for example `camera front 0.21 s, imu 0.03 s` or `6 cameras 0.10 to 0.31 s`."""
     groups: dict[str, list[Evidence]] = {}
     for item in answer.evidence:
         groups.setdefault(item.modality, []).append(item)
-    return ", ".join(text for group in groups.values() for text in _told(group)) or "no sensor"
+    return ", ".join(text for group in groups.values() for text in _group_text(group)) or "no sensor"
 
 
-def _told(group: list[Evidence]) -> list[str]:
+def _group_text(group: list[Evidence]) -> list[str]:
     if len(group) <= FEW:
         return [f"{item.modality}{'' if item.source == item.modality else ' ' + item.source} {item.age:.2f} s" for item in group]
     ages = [item.age for item in group]
     return [f"{len(group)} {group[0].modality}s {min(ages):.2f} to {max(ages):.2f} s"]
 
 
-def draw_card(moment: Moment) -> np.ndarray:
-    """One moment as uint8 [400, 720, 3] RGB: the cameras, the lidar from above (forward is up), question and answer."""
+def draw_card(snapshot: AnswerSnapshot) -> np.ndarray:
+    """One answer as uint8 [400, 720, 3] RGB: the cameras, the lidar from above (forward is up), question and answer."""
     canvas = np.full((*CARD, 3), _PAPER, np.uint8)
-    canvas[:_VIEW, : CARD[1] - _VIEW] = draw_cameras(moment.images, (_VIEW, CARD[1] - _VIEW))
-    canvas[:_VIEW, CARD[1] - _VIEW :] = draw_from_above(moment.points, _VIEW)
-    answer = moment.answer
-    room = CARD[1] - 28
-    y = write_block(canvas, answer.question, 14, _VIEW + 26, 18, _INK, room, lines=2)
-    known = bool(moment.truth)
-    right = answer.answer == moment.truth
-    said = f"{answer.answer} ({100 * answer.confidence:.0f}% sure)"
+    canvas[:_VIEW, : CARD[1] - _VIEW] = draw_cameras(snapshot.images, (_VIEW, CARD[1] - _VIEW))
+    canvas[:_VIEW, CARD[1] - _VIEW :] = draw_from_above(snapshot.points, _VIEW)
+    answer = snapshot.answer
+    width = CARD[1] - 28
+    y = write_block(canvas, answer.question, 14, _VIEW + 26, 18, _INK, width, lines=2)
+    known = bool(snapshot.truth)
+    right = answer.answer == snapshot.truth
+    text = f"{answer.answer} ({100 * answer.confidence:.0f}% sure)"
     if known:
-        said += ": right" if right else f": wrong, the truth is {moment.truth}"
-    y = write_block(canvas, said, 14, y + 4, 20, (_GOOD if right else _BAD) if known else _INK, room)
-    y = write_block(canvas, f"rests on: {evidence_text(answer)}", 14, y, 14, _PALE, room, lines=2)
+        text += ": right" if right else f": wrong, the truth is {snapshot.truth}"
+    y = write_block(canvas, text, 14, y + 4, 20, (_GOOD if right else _BAD) if known else _INK, width)
+    y = write_block(canvas, f"rests on: {evidence_text(answer)}", 14, y, 14, _PALE, width, lines=2)
     for modality, reason in answer.unplugged.items():
-        y = write_block(canvas, f"without {modality}: {reason}", 14, y, 14, _PALE, room)
-    if moment.context:
-        cv2.rectangle(canvas, (3, 4), (9 + text_width(moment.context, 14), 25), (16, 18, 24), -1)
-        write(canvas, moment.context, 6, 20, 14, (255, 255, 255))
+        y = write_block(canvas, f"without {modality}: {reason}", 14, y, 14, _PALE, width)
+    if snapshot.context:
+        cv2.rectangle(canvas, (3, 4), (9 + text_width(snapshot.context, 14), 25), (16, 18, 24), -1)
+        write(canvas, snapshot.context, 6, 20, 14, (255, 255, 255))
     return canvas
 
 
-def draw_sheet(moments: Sequence[Moment], title: str, columns: int = 2) -> np.ndarray:
-    """Several moments under one title, uint8 [h, w, 3] RGB."""
+def draw_sheet(snapshots: Sequence[AnswerSnapshot], title: str, columns: int = 2) -> np.ndarray:
+    """Several answers under one title, uint8 [h, w, 3] RGB."""
     gap, header = 12, 56
-    rows = math.ceil(len(moments) / columns)
+    rows = math.ceil(len(snapshots) / columns)
     shape = (header + rows * (CARD[0] + gap), gap + columns * (CARD[1] + gap), 3)
     sheet = np.full(shape, (226, 228, 230), np.uint8)
     write_block(sheet, title, gap, 36, 22, _INK, sheet.shape[1] - 2 * gap)
-    for index, moment in enumerate(moments):
+    for index, snapshot in enumerate(snapshots):
         y = header + index // columns * (CARD[0] + gap)
         x = gap + index % columns * (CARD[1] + gap)
-        sheet[y : y + CARD[0], x : x + CARD[1]] = draw_card(moment)
+        sheet[y : y + CARD[0], x : x + CARD[1]] = draw_card(snapshot)
     return sheet
 
 
@@ -107,13 +107,13 @@ def draw_from_above(points: np.ndarray | None, size: int, reach: float = 40.0, g
     if points is None:
         write(canvas, "no lidar", middle - text_width("no lidar", 13) // 2, middle + 26, 13, _RING_INK)
     else:
-        # From the road surface to well above a car; the low ones first, the road in grey.
+        # Colours span the road surface to well above a car. Low points are drawn first, the road in grey.
         order = points[np.argsort(points[:, 2])]
         column = (middle - order[:, 1] * scale).astype(int)
         row = (middle - order[:, 0] * scale).astype(int)
         inside = (column >= 0) & (column < size - 1) & (row >= 0) & (row < size - 1)
         row, column, height = row[inside], column[inside], np.clip((order[inside, 2] - ground) / 4.0, 0.0, 1.0)
-        colours = _HEIGHTS[(225 * height).astype(np.uint8)]  # the darkest red is lost on a dark ground
+        colours = _HEIGHTS[(225 * height).astype(np.uint8)]  # the darkest red is invisible on the dark background
         road = height < 0.12
         canvas[row[road], column[road]] = (66, 72, 84)
         for y, x in ((0, 0), (0, 1), (1, 0), (1, 1)):
@@ -124,13 +124,13 @@ def draw_from_above(points: np.ndarray | None, size: int, reach: float = 40.0, g
 
 
 def camera_grid(count: int) -> tuple[int, int]:
-    """Rows and columns in which so many cameras, at least one, are drawn."""
+    """Rows and columns of a grid for `count` cameras, at least one."""
     columns = math.ceil(math.sqrt(count))
     return math.ceil(count / columns), columns
 
 
 def draw_cameras(images: Mapping[str, np.ndarray], shape: tuple[int, int]) -> np.ndarray:
-    """All cameras in a grid of `shape`, each with its name; one camera fills it."""
+    """All cameras in a grid of `shape`, each with its name; a single camera fills it."""
     canvas = np.full((*shape, 3), (16, 18, 24), np.uint8)
     if not images:
         write(canvas, "no camera", (shape[1] - text_width("no camera", 13)) // 2, shape[0] // 2, 13, _RING_INK)

@@ -1,6 +1,6 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Small pictures of a moment, kept beside the answers about it: FOLDER/moments/NAME.camera.jpg and NAME.lidar.jpg."""
+"""Thumbnails of sensor data beside the answers: FOLDER/moments/NAME.camera.jpg and NAME.lidar.jpg."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from ..datatypes import BadInput, CameraFrame, Frame, LidarScan
 from .drawing import camera_grid, draw_cameras, draw_from_above
 
 SIZE = 320
-"""Height and width of the lidar's picture [pixels]; the cameras share one twice as wide, as high as they need."""
+"""Height and width of the lidar picture [pixels]; the cameras share one picture of twice that width."""
 
 FOLDER = "moments"
 _QUALITY = [cv2.IMWRITE_JPEG_QUALITY, 80]
 
 
-def snap(images: Mapping[str, np.ndarray], points: np.ndarray | None) -> dict[str, bytes]:
-    """JPEG by kind, "camera" and "lidar", of what is there.
+def draw_thumbnails(images: Mapping[str, np.ndarray], points: np.ndarray | None) -> dict[str, bytes]:
+    """JPEG files by kind, "camera" and "lidar", of the sensors that are present.
 
     Args:
         images: uint8 [h, w, 3] RGB by camera.
-        points: float32 [n, 4] as in LidarScan, None where no lidar is.
+        points: float32 [n, 4] as in LidarScan, None without a lidar.
     """
     drawn = {"camera": _cameras(images)} if images else {}
     if points is not None:
@@ -40,14 +40,16 @@ def _cameras(images: Mapping[str, np.ndarray]) -> np.ndarray:
     return draw_cameras(images, (min(max(needed, SIZE // 4), 2 * SIZE), 2 * SIZE))
 
 
-def snap_frames(frames: Sequence[Frame]) -> dict[str, bytes]:
-    """The same of simultaneous frames."""
+def frame_thumbnails(frames: Sequence[Frame]) -> dict[str, bytes]:
+    """`draw_thumbnails` for simultaneous frames."""
     points = [frame.points for frame in frames if isinstance(frame, LidarScan)]
-    return snap({frame.source: frame.image for frame in frames if isinstance(frame, CameraFrame)}, points[0] if points else None)
+    return draw_thumbnails(
+        {frame.source: frame.image for frame in frames if isinstance(frame, CameraFrame)}, points[0] if points else None
+    )
 
 
-def keep(folder: Path, name: str, pictures: Mapping[str, bytes]) -> None:
-    """Write the pictures of the moment called `name`. Raises BadInput where that cannot be."""
+def save_thumbnails(folder: Path, name: str, pictures: Mapping[str, bytes]) -> None:
+    """Write `pictures` under `name`. Raises BadInput where the folder cannot be written."""
     try:
         (folder / FOLDER).mkdir(parents=True, exist_ok=True)
         for kind, content in pictures.items():
@@ -56,7 +58,7 @@ def keep(folder: Path, name: str, pictures: Mapping[str, bytes]) -> None:
         raise BadInput(f"{folder / FOLDER} cannot be written: {error.strerror}") from error
 
 
-def clear(folder: Path) -> None:
+def remove_thumbnails(folder: Path) -> None:
     """Remove the pictures of an earlier run."""
     for path in (folder / FOLDER).glob("*.jpg"):
         path.unlink()

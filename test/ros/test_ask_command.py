@@ -35,7 +35,7 @@ def test_one_question_gets_its_answer_with_its_evidence_and_as_json(robot, tmp_p
     assert all(f"{modality}" in done.stdout for modality in ("camera", "lidar", "imu")) and "never seen" in done.stdout
 
 
-def test_a_conversation_goes_on_after_a_refused_question_and_ends_with_an_empty_line(robot, tmp_path):
+def test_the_prompt_returns_after_a_refused_question_and_ends_with_an_empty_line(robot, tmp_path):
     typed = "\n".join(["Are there any cars?", "x" * 2001, "Am I moving?", "", "never asked"])
     done = mmllm_ask("--json", tmp_path / "answers.jsonl", typed=typed)
     assert done.returncode == 0, done.stderr

@@ -65,7 +65,7 @@ def test_another_robot_is_looked_at_by_its_namespace(ros, tiny_model, tmp_path):
     publish(ros, Imu, "/robot1/imu/data")
     _, findings = doctor(tmp_path, tiny_model, "--namespace", "robot1")
     assert findings["/robot1/imu/data"]["state"] == "ok"
-    assert "nobody publishes it" in findings["lidar/points"]["found"]
+    assert "no publisher" in findings["lidar/points"]["found"]
 
 
 def test_messages_built_from_other_files_are_stale(tmp_path):

@@ -122,7 +122,7 @@ def test_a_command_runs(workplace, command) -> None:
     if command.startswith("make "):
         command += " -n"
     function = f'mmllm() {{ {shlex.join(MMLLM)} "$@"; }}'
-    run(folder, ["bash", "-ec", f"{function}\n{shortened(command)}"])
+    run(folder, ["bash", "-euc", f"{function}\n{shortened(command)}"])
 
 
 @pytest.mark.slow
@@ -145,7 +145,7 @@ def test_a_command_runs_beside_a_robot(robot, ros, command) -> None:
         accepted = client.send_goal_async(kind.Goal(**yaml.safe_load(words[6])))
         result = ros.until(accepted.done) and accepted.result().get_result_async()
         ros.until(result.done)
-        assert result.result().result.message  # one lesson is too few, and the node says so
+        assert result.result().result.message  # one sample is too few, and the node says so
     elif "pub" in words:
         package, _, name = words[5].split("/")
         answers = ros.collect(import_module("mmllm_ros.msg").Answer, "/mmllm/answers")

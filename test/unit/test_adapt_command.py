@@ -8,11 +8,11 @@ import json
 from pathlib import Path
 
 import pytest
-from lidar_samples import ASKED, lessons
+from lidar_samples import ASKED, labelled_samples
 from tiny_model import make_tiny_model
 
 from mmllm_ros.adaptation.scenarios import SCENARIOS, half_view, sixteen_rings
-from mmllm_ros.adaptation.state import State
+from mmllm_ros.adaptation.state import AdaptationState
 from mmllm_ros.cli import main
 from mmllm_ros.datatypes import Question
 from mmllm_ros.io.question_files import read_questions, write_questions
@@ -37,25 +37,26 @@ def test_a_labelled_recording_teaches_and_the_better_weights_serve(model, tmp_pa
     result = json.loads((tmp_path / "out.json").read_text())
     printed = capsys.readouterr().out
     assert "planned: connector, last 3 blocks" in printed and result["message"].split(":")[0] in printed
-    assert result["success"] and result["accuracy_after"] == 1.0 and result["lessons"] == len(asked)
+    assert result["success"] and result["accuracy_after"] == 1.0 and result["samples"] == len(asked)
     assert result["curve"][0]["step"] == 0 and result["curve"][-1]["step"] == result["estimate"]["steps"]
-    serving = State(tmp_path / "state", model).serving()
+    serving = AdaptationState(tmp_path / "state", model).serving()
     assert str(serving) == result["serving"] and Model.load(serving, "cpu").revision == result["revision"]
 
 
-def test_the_lessons_kept_by_the_robot_teach_as_well(model, tmp_path):
-    state = State(tmp_path, model)
-    for lesson in lessons(Model.load(model, "cpu")):
-        state.lessons.add(lesson)
+def test_the_samples_kept_by_the_robot_can_be_trained_on(model, tmp_path):
+    state = AdaptationState(tmp_path, model)
+    for sample in labelled_samples(Model.load(model, "cpu")):
+        state.replay_buffer.add(sample)
     out = tmp_path / "out.json"
+    (tmp_path / "limits.yaml").write_text("flops: 1e12")
     where = ["--model", str(model), "--state", str(tmp_path), "--json", str(out)]
-    assert main(["adapt", "--modality", "lidar", "--flops", "1e12", *where]) == 0
+    assert main(["adapt", "--modality", "lidar", "--settings", str(tmp_path / "limits.yaml"), *where]) == 0
     assert json.loads(out.read_text())["success"]
 
 
 def test_a_scenario_writes_its_figures_and_its_curve(tmp_path):
     out = tmp_path / "add_lidar.json"
-    assert main(["adapt", "--scenario", "add_lidar", "--questions", "16", "--scenes", "2", "--json", str(out)]) == 0
+    assert main(["adapt-scenario", "add_lidar", "--questions", "16", "--scenes", "2", "--json", str(out)]) == 0
     figures = json.loads(out.read_text())
     promised = ("gain_fraction", "seconds", "flops", "peak_memory_mb")
     promised += ("accuracy_before", "accuracy_after", "accuracy_full", "blind")
@@ -69,15 +70,16 @@ def test_a_scenario_writes_its_figures_and_its_curve(tmp_path):
     ("arguments", "complaint"),
     [
         ([], "modalities is empty"),
-        (["--modality", "lidar"], "0 usable lessons"),
+        (["--modality", "lidar"], "0 usable samples"),
         (["--modality", "lidar", "--recording", "/nowhere"], "/nowhere"),
-        (["--modality", "lidar", "--margin", "7"], "margin"),
-        (["--scenario", "add_lidar", "--modality", "lidar"], "leave out --modality"),
+        (["--modality", "lidar", "--settings", "{margin}"], "margin is 7.0, not between 0.0 and 1.0"),
     ],
 )
-def test_what_cannot_be_is_one_line_and_status_2(model, tmp_path, capsys, arguments, complaint):
-    state = [] if "--scenario" in arguments else ["--state", str(tmp_path)]
-    assert main(["adapt", "--model", str(model), *state, *arguments]) == 2
+def test_bad_input_is_one_line_and_status_2(model, tmp_path, capsys, arguments, complaint):
+    margin = tmp_path / "margin.yaml"
+    margin.write_text("margin: 7")
+    arguments = [argument.format(margin=margin) for argument in arguments]
+    assert main(["adapt", "--model", str(model), "--state", str(tmp_path / "state"), *arguments]) == 2
     error = capsys.readouterr().err
     assert complaint in error and error.count("\n") == 1
 

@@ -1,6 +1,6 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""The command line: what is printed, what is written, and one line with status 2 for bad input."""
+"""The command line: printed text, written files, and one line with status 2 for bad input."""
 
 from __future__ import annotations
 
@@ -11,8 +11,12 @@ import sys
 import numpy as np
 import pytest
 from tiny_model import make_tiny_model
+from typer.main import get_command
 
-from mmllm_ros.cli import main
+from mmllm_ros.cli import app, main
+from mmllm_ros.commands.adapt import AdaptSettings
+from mmllm_ros.commands.drive import _source
+from mmllm_ros.commands.settings_file import read_settings
 from mmllm_ros.datatypes import NANOSECONDS
 from mmllm_ros.io.question_files import read_questions
 from mmllm_ros.io.rosbag import Recorder, Recording
@@ -55,7 +59,7 @@ def test_replay_offline_answers_with_evidence_of_all_recorded_modalities(bag, mo
         assert record["unplugged"] == [] and record["model"] == "tiny" and 0.0 <= record["confidence"] <= 1.0
 
 
-def test_replay_leaves_answers_and_pictures_of_recorded_moments_for_the_report(bag, model, tmp_path):
+def test_replay_writes_answers_and_pictures_of_recorded_frames_for_the_report(bag, model, tmp_path):
     questions = ["--ask", "Are there any cars?", "--ask", "Am I moving?"]
     assert main(["replay", str(bag), "--offline", *questions, "--model", str(model), "--out", str(tmp_path)]) == 0
     records = [json.loads(line) for line in (tmp_path / "drive.jsonl").read_text().splitlines()]
@@ -64,7 +68,7 @@ def test_replay_leaves_answers_and_pictures_of_recorded_moments_for_the_report(b
     assert {path.name for path in (tmp_path / "moments").iterdir()} == {f"{n}.{k}.jpg" for n in "12" for k in ("camera", "lidar")}
 
 
-def test_more_questions_than_the_recording_has_moments_start_it_again(bag, model, tmp_path):
+def test_more_questions_than_the_recording_has_frames_start_it_again(bag, model, tmp_path):
     file = tmp_path / "answers.jsonl"
     questions = ["--ask", "Am I moving?"] * 12
     assert main(["replay", str(bag), "--offline", *questions, "--model", str(model), "--json", str(file)]) == 0
@@ -126,7 +130,7 @@ def test_the_same_seed_simulates_the_same_questions(tmp_path):
         (["replay", "{bag}", "--offline"], "--ask"),
         (["replay", "{bag}", "--offline", "--ask", " "], "empty"),
         (["replay", "{bag}", "--ask", "x" * 100_000], "100000"),
-        (["replay", "{bag}", "--rate", "0", "--ask", "Am I moving?"], "rate"),
+        (["replay", "{bag}", "--settings", "{rate}", "--ask", "Am I moving?"], "rate is 0.0, not between"),
         (["replay", "{bag}", "--offline", "--ask", "Am I moving?", "--rig", "tank"], "tank"),
         (["replay", "{bag}", "--offline", "--ask", "Am I moving?", "--rig", "imu_stationary"], "ins/imu"),
         (["replay", "{bag}", "--offline", "--ask", "Am I moving?", "--model", "no/such/folder"], "no/such/folder"),
@@ -135,13 +139,15 @@ def test_the_same_seed_simulates_the_same_questions(tmp_path):
         (["simulate", "--frames", "1", "--out", "{bag}"], "not empty"),
         (["simulate", "--frames", "1", "--out", "x", "--context", "blizzard"], "blizzard"),
         (["train", "--config", "none.yaml", "--out", "x", "--work", "y"], "none.yaml"),
-        (["evaluate", "--nuscenes", "x"], "--questions"),
+        (["evaluate-recording", "x"], "--questions"),
         (["drive", "--duration", "-1"], "duration"),
         (["drive", "--source", "moon"], "moon"),
     ],
 )
-def test_bad_input_is_one_line_that_names_it_and_status_2(arguments, named, bag, model, capsys):
-    assert main([argument.format(bag=bag, model=model) for argument in arguments]) == 2
+def test_bad_input_is_one_line_that_names_it_and_status_2(arguments, named, bag, model, tmp_path, capsys):
+    rate = tmp_path / "rate.yaml"
+    rate.write_text("rate: 0")
+    assert main([argument.format(bag=bag, model=model, rate=rate) for argument in arguments]) == 2
     printed = capsys.readouterr()
     (line,) = printed.err.strip().splitlines()
     assert line.startswith("mmllm: ") and named in line
@@ -166,9 +172,43 @@ def test_doctor_finds_a_missing_model_and_gives_the_cure(tmp_path, capsys):
 def test_help_lists_the_commands(capsys):
     assert main([]) == 0
     listed = capsys.readouterr().out
-    assert all(
-        command in listed for command in ("drive", "ask", "replay", "simulate", "train", "adapt", "evaluate", "report", "doctor")
-    )
+    assert all(f" {command} " in listed for command in get_command(app).commands)
+
+
+def test_no_command_has_more_than_nine_options_and_each_has_a_help_text():
+    for name, command in get_command(app).commands.items():
+        options = [parameter for parameter in command.params if parameter.opts[0].startswith("-")]
+        assert len(options) <= 9, name
+        assert command.help and all(option.help for option in options), name
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("speed: 3", "unknown entry 'speed', use interval, seed, device, threads, clock"),
+        ("interval: often", "interval is 'often', not a float"),
+        ("seed: -1", "seed is -1"),
+        ("[1, 2]", "not a mapping"),
+        ("{", "settings"),
+    ],
+)
+def test_a_wrong_settings_file_is_refused_in_one_line(text, named, tmp_path, capsys):
+    file = tmp_path / "settings.yaml"
+    file.write_text(text)
+    assert main(["drive", "--settings", str(file)]) == 2
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert named in line and str(file) in line
+
+
+def test_settings_are_read_with_numbers_in_exponent_form(tmp_path):
+    file = tmp_path / "settings.yaml"
+    file.write_text("flops: 1e12")
+    assert read_settings(file, AdaptSettings) == {"flops": 1e12}
+    assert read_settings(None, AdaptSettings) == {}
+
+
+def test_a_drive_takes_a_recording_as_its_source(bag):
+    assert _source("robot") == {"source": "robot"} and _source(str(bag)) == {"source": "bag", "bag": str(bag)}
 
 
 def test_help_keeps_the_units(capsys):

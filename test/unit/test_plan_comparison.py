@@ -36,7 +36,7 @@ def test_the_table_holds_every_set_and_depth_with_its_cost(model):
 def test_a_scenario_compares_every_plan_and_draws(model, tmp_path):
     file = tmp_path / "f.json"
     common = ["--duration", "4", "--model", str(model), "--device", "cpu", "--out", str(tmp_path), "--json", str(file)]
-    assert main(["drive", "--scenario", "day_to_night_fog", *common]) == 0
+    assert main(["compare-plans", "day_to_night_fog", *common]) == 0
     report = json.loads(file.read_text())
     assert set(ORDER) <= set(report)
     assert all({"accuracy", "flops", "cpu_s"} <= set(report[plan]) for plan in ORDER)
@@ -71,5 +71,5 @@ def test_switches_near_a_true_change_are_no_stray_ones():
 def test_bad_options_are_refused_by_name(model, tmp_path, capsys):
     assert main(["plan", "--scenes", "1", "--depths", "9", "--model", str(model)]) == 2
     assert "not numbers between 1 and 3" in capsys.readouterr().err
-    assert main(["drive", "--json", str(tmp_path / "a.json")]) == 2
-    assert "--json is for --scenario" in capsys.readouterr().err
+    assert main(["compare-plans", "sunshine"]) == 2
+    assert "sunshine" in capsys.readouterr().err

@@ -1,6 +1,6 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""The page of a run: what it shows, what it refuses, and how it looks in a real browser, on a phone too, without a network."""
+"""The report page: content, refused input, and layout in a real browser at several widths, without a network."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from rich.console import Console
 
 from mmllm_ros.cli import main
 from mmllm_ros.datatypes import Answer, BadInput, Evidence
-from mmllm_ros.visualization.drawing import Moment
+from mmllm_ros.visualization.drawing import AnswerSnapshot
 from mmllm_ros.visualization.report_page.build import build_page
 from mmllm_ros.visualization.run_log import RunLog
 
@@ -32,14 +32,14 @@ def answer(question: str, said: str, sure: float, modalities: tuple[str, ...]) -
 
 
 def drive(folder: Path) -> Path:
-    """Eight answers of a real logbook: half of them right, the camera out from the fifth on, night from the third."""
-    book = RunLog(folder, Console(file=io.StringIO()))
+    """Eight answers of a real run log: half of them right, the camera out from the fifth on, night from the third."""
+    run_log = RunLog(folder, Console(file=io.StringIO()))
     image, points = np.full((80, 160, 3), 90, np.uint8), np.ones((50, 4), np.float32)
     for number in range(8):
         said = answer(f"{NASTY} {number}?", "yes", 0.1 + number / 10, ("camera", "lidar") if number < 4 else ("lidar",))
         context = "day" if number < 2 else "night"
-        book.add(Moment({"front": image}, points, said, "yes" if number % 2 else "no", context), 2.0 * number)
-    book.close()
+        run_log.add(AnswerSnapshot({"front": image}, points, said, "yes" if number % 2 else "no", context), 2.0 * number)
+    run_log.close()
     return folder
 
 
@@ -64,7 +64,7 @@ def evaluation(folder: Path) -> Path:
     return folder
 
 
-def test_the_page_of_a_drive_tells_what_was_right_and_what_was_plugged(tmp_path):
+def test_the_page_of_a_drive_shows_correctness_and_plugged_modalities(tmp_path):
     page = build_page(drive(tmp_path))
     assert "8 questions asked, 4 of 8 answered right: 50\xa0% (95 % interval 22 to 78\xa0%)" in page
     assert "camera + lidar" in page and "By context" in page and "night" in page and "camera: black picture" in page
@@ -80,7 +80,7 @@ def adaptation(folder: Path) -> Path:
     report = {
         "scenario": "add_lidar", "gain_fraction": 0.8, "seconds": 10.0, "flops": 2e12, "peak_memory_mb": 700.0,
         "accuracy_before": 0.45, "accuracy_after": 0.55, "accuracy_full": 0.6, "blind": 0.4, "test_questions": 500,
-        "lessons": 600, "message": "the new weights are better", "curve": curve,
+        "samples": 600, "message": "the new weights are better", "curve": curve,
     }  # fmt: skip
     (folder / "adapt.json").write_text(json.dumps(report))
     return folder
@@ -88,7 +88,7 @@ def adaptation(folder: Path) -> Path:
 
 def test_the_page_of_an_adaptation_compares_before_and_after_with_blind_and_full(tmp_path):
     page = build_page(adaptation(tmp_path))
-    assert "What was learned: add lidar" in page and "Right answers while it learned" in page
+    assert "Adaptation scenario: add lidar" in page and "Right answers during training" in page
     assert "45\xa0% of the answers were right before, 55\xa0% after" in page
     assert all(part in page for part in ("the best guess without sensors", "trained in full", "80\xa0%", "2,000 GFLOP", "700 MB"))
     assert "41 to 49\xa0%" in page  # Wilson: 225 of 500 right
@@ -96,12 +96,12 @@ def test_the_page_of_an_adaptation_compares_before_and_after_with_blind_and_full
     assert [f">{tick}</text>" in page for tick in (20, 30, 40, 50, 60, 70, 80)] == [False, True, True, True, True, True, False]
 
 
-def test_an_adaptation_on_a_robot_is_told_in_its_own_words(tmp_path):
+def test_an_adaptation_on_a_robot_shows_its_own_message(tmp_path):
     report = json.loads((adaptation(tmp_path) / "adapt.json").read_text())
     del report["scenario"]
     (tmp_path / "adapt.json").write_text(json.dumps({**report, "curve": []}))
     page = build_page(tmp_path)
-    assert "What was learned on the robot" in page and "the new weights are better." in page and "while it learned" not in page
+    assert "Adaptation on the robot" in page and "the new weights are better." in page and "during training" not in page
 
 
 def test_the_page_of_a_scenario_compares_plans(tmp_path):
@@ -130,27 +130,28 @@ def test_nothing_in_the_page_lies_elsewhere(tmp_path):
     assert "default-src 'none'" in page
 
 
-def test_answers_whose_truth_nobody_knows_are_shown_without_a_verdict(tmp_path):
-    book = RunLog(tmp_path, Console(file=io.StringIO()))
-    book.add(Moment({}, None, answer("Am I moving?", "yes", 0.7, ("lidar",))), 1.0)
-    book.close()
+def test_answers_without_a_known_truth_are_shown_ungraded(tmp_path):
+    run_log = RunLog(tmp_path, Console(file=io.StringIO()))
+    run_log.add(AnswerSnapshot({}, None, answer("Am I moving?", "yes", 0.7, ("lidar",))), 1.0)
+    run_log.close()
     page = build_page(tmp_path)
-    assert "nothing is judged" in page and "Does confidence keep its word?" not in page and "The surest mistakes" not in page
+    assert "accuracy is not measured" in page and "Is the confidence calibrated?" not in page
+    assert "Mistakes with the highest confidence" not in page
 
 
 def test_the_command_writes_one_file_beside_the_run(tmp_path, capsys):
     assert main(["report", str(evaluation(tmp_path / "out"))]) == 0
     page = (tmp_path / "out" / "report.html").read_text()
-    assert "How often the answers are right" in page and "sim-7" in page
+    assert "<h1>Accuracy</h1>" in page and "sim-7" in page
     assert "report.html" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
     ("files", "named"),
     [
-        ({}, "holds nothing"),
-        ({"drive.jsonl": ""}, "holds nothing"),
-        ({"other.json": '{"a": 1}'}, "holds nothing"),
+        ({}, "holds no results"),
+        ({"drive.jsonl": ""}, "holds no results"),
+        ({"other.json": '{"a": 1}'}, "holds no results"),
         ({"drive.jsonl": "{"}, "drive.jsonl cannot be read"),
         ({"drive.jsonl": '{"evidence": []}'}, "drive.jsonl cannot be shown: KeyError"),
         ({"evaluation.json": '{"sets": {}}'}, "evaluation.json cannot be shown"),
@@ -208,7 +209,7 @@ def shown(tmp_path_factory):
 
 
 @pytest.mark.parametrize(("width", "dark"), [(1100, False), (390, False), (320, True)])
-def test_a_browser_shows_the_page_at_any_width_without_a_complaint_or_a_request(shown, tmp_path, width, dark):
+def test_a_browser_shows_the_page_at_any_width_without_a_warning_or_a_request(shown, tmp_path, width, dark):
     page, address = shown
     page.open(address, width, dark=dark)
     assert page.value("document.documentElement.scrollWidth") <= width, "the page is wider than the window"
@@ -218,8 +219,8 @@ def test_a_browser_shows_the_page_at_any_width_without_a_complaint_or_a_request(
         "[...document.querySelectorAll('.bar, .card, .lane i, svg circle')].every(item => item.getBoundingClientRect().width > 0)"
     )
     assert page.value(bars)
-    looks = "[...document.querySelectorAll('.key i')].map(item => getComputedStyle(item).backgroundColor)"
-    assert len(set(page.value(looks))) == 5, "each thing in the key has a colour of its own"
+    styles = "[...document.querySelectorAll('.key i')].map(item => getComputedStyle(item).backgroundColor)"
+    assert len(set(page.value(styles))) == 5, "each thing in the key has a colour of its own"
     # the smallest text that a reader meets, in pixels
     assert (
         page.value(

@@ -1,6 +1,6 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""The answers of a drive or a replay -> what a page shows of them."""
+"""Report section of the answers of a drive or a replay."""
 
 from __future__ import annotations
 
@@ -15,21 +15,24 @@ from ...metrics.statistics import calibration_error, reliability, wilson
 from .parts import Bar, Bars, Card, Grid, Part, Reliability, Span, Timeline, percent, spread
 
 WORST = 6
-"""So many mistakes are shown."""
+"""Number of mistakes shown."""
 
 Record = Mapping[str, Any]
 Pictures = Callable[[str], Mapping[str, str]]
 
 
 def answers_part(records: Sequence[Record], source: str, pictures: Pictures) -> Part:
-    """`records` are lines that report.record made; `pictures` gives those of a line by its number. Raises as bad records do."""
+    """`records` are made by answer_text.record; `pictures` gives the thumbnails of a line by its number.
+
+    Raises KeyError, TypeError or ValueError on malformed records.
+    """
     cards = [_card(record, pictures(str(line))) for line, record in enumerate(records, 1)]
     known = [record for record in records if record["truth"] is not None]
     hits = [float(_right(record)) for record in known]
     wrong = sorted((card for card in cards if card.right is False), key=lambda card: -card.confidence)[:WORST]
     bins = reliability([record["confidence"] for record in known], hits) if known else []
     return Part(
-        title="What the robot was asked, and what it said",
+        title="Questions and answers",
         summary=_summary(records, hits),
         source=source,
         facts=_facts(records),
@@ -54,8 +57,8 @@ def _card(record: Record, pictures: Mapping[str, str]) -> Card:
     ages = defaultdict(list)
     for item in record["evidence"]:
         ages[item["modality"]].append(float(item["age"]))
-    rests = ", ".join(f"{name} {max(*seconds, 0.0):.2f} s old" for name, seconds in sorted(ages.items())) or "no sensor"
-    notes = [f"rests on {rests}; took {1000 * record['latency']:.0f} ms"]
+    ages_text = ", ".join(f"{name} {max(*seconds, 0.0):.2f} s old" for name, seconds in sorted(ages.items())) or "no sensor"
+    notes = [f"evidence: {ages_text}; took {1000 * record['latency']:.0f} ms"]
     notes += [f"without {item['modality']}: {item['reason']}" for item in record["unplugged"]]
     where = ", ".join(word for word in (f"{record['time']:.1f} s" if "time" in record else "", record.get("context", "")) if word)
     return Card(record["question"], record["answer"], record["truth"], float(record["confidence"]), where, notes, pictures)
@@ -64,7 +67,7 @@ def _card(record: Record, pictures: Mapping[str, str]) -> Card:
 def _summary(records: Sequence[Record], hits: Sequence[float]) -> str:
     asked = f"{len(records)} question{'s' * (len(records) != 1)} asked"
     if not hits:
-        return f"{asked}. Nobody knows the true answers here, so nothing is judged."
+        return f"{asked}. The true answers are unknown, so accuracy is not measured."
     right = int(sum(hits))
     span = spread(*wilson(right, len(hits)))
     return f"{asked}, {right} of {len(hits)} answered right: {percent(right / len(hits))} (95 % interval {span})."
@@ -79,9 +82,11 @@ def _facts(records: Sequence[Record]) -> list[tuple[str, str]]:
 
 
 def _bars(known: Sequence[Record]) -> list[Bars]:
-    """Shares by what was plugged and by context, each where there is more than one."""
-    note = "Right answers with their 95 % interval (Wilson). Questions of one drive resemble each other: take it as a hint."
-    by = (("By what was plugged in", _plugged), ("By context", lambda record: record.get("context") or "unknown"))
+    """Accuracy by plugged modalities and by context, each where there is more than one."""
+    note = (
+        "Right answers with their 95 % interval (Wilson). Questions of one drive are correlated, so it is too narrow."
+    )
+    by = (("By plugged modalities", _plugged), ("By context", lambda record: record.get("context") or "unknown"))
     return [Bars(title, note, rows) for title, key in by if len(rows := _rows(known, key)) > 1]
 
 
@@ -93,7 +98,7 @@ def _rows(known: Sequence[Record], key: Callable[[Record], str]) -> list[Bar]:
 
 
 def _timeline(records: Sequence[Record]) -> Timeline | None:
-    """Context, each modality and each answer over the drive; what an answer found is taken to hold until the next one."""
+    """Context, modalities and answers over time; the state at an answer is drawn until the next answer."""
     if len(records) < 2 or records[-1]["time"] <= records[0]["time"]:
         return None
     records = sorted(records, key=lambda record: record["time"])
@@ -101,9 +106,9 @@ def _timeline(records: Sequence[Record]) -> Timeline | None:
     length = (records[-1]["time"] - first) * (1 + 1 / (len(records) - 1))
     starts = [100 * (record["time"] - first) / length for record in records] + [100.0]
 
-    def lane(look: Callable[[Record], tuple[str, str]]) -> list[Span]:
+    def lane(describe: Callable[[Record], tuple[str, str]]) -> list[Span]:
         spans, begin = [], 0
-        for (kind, text), same in groupby(records, look):
+        for (kind, text), same in groupby(records, describe):
             end = begin + len(list(same))
             spans.append(Span(starts[begin], starts[end] - starts[begin], kind, text))
             begin = end
@@ -112,7 +117,9 @@ def _timeline(records: Sequence[Record]) -> Timeline | None:
     modalities = {item["modality"].split("/")[0] for record in records for item in (*record["evidence"], *record["unplugged"])}
     lanes = {"context": lane(lambda record: ("context", record.get("context") or "unknown"))}
     lanes |= {name: lane(lambda record, name=name: _state(record, name)) for name in sorted(modalities)}
-    lanes["answers"] = [Span(start, 0.0, _verdict(record), _told(record)) for start, record in zip(starts, records, strict=False)]
+    lanes["answers"] = [
+        Span(start, 0.0, _correctness(record), _tooltip(record)) for start, record in zip(starts, records, strict=False)
+    ]
     step = next((step for step in (1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1800, 3600) if length / step <= 6), length / 5)
     ticks = [(100 * k * step / length, f"{first + k * step:.0f} s") for k in range(int(0.93 * length / step) + 1)]
     return Timeline(lanes, ticks)
@@ -124,12 +131,12 @@ def _state(record: Record, modality: str) -> tuple[str, str]:
     return "off", next((f"{modality}: {item['reason']}" for item in record["unplugged"] if item["modality"] == modality), "")
 
 
-def _verdict(record: Record) -> str:
-    return "said" if record["truth"] is None else "right" if _right(record) else "wrong"
+def _correctness(record: Record) -> str:
+    return "ungraded" if record["truth"] is None else "right" if _right(record) else "wrong"
 
 
-def _told(record: Record) -> str:
-    return f"{record['time']:.1f} s: {record['question']} {record['answer']} ({_verdict(record)})"
+def _tooltip(record: Record) -> str:
+    return f"{record['time']:.1f} s: {record['question']} {record['answer']} ({_correctness(record)})"
 
 
 def _costs(records: Sequence[Record]) -> Grid:
@@ -142,11 +149,16 @@ def _costs(records: Sequence[Record]) -> Grid:
         ages = [item["age"] for record in chosen for item in record["evidence"]]
         rows.append((name, str(len(chosen)), f"{middle:.0f}", f"{late:.0f}", f"{np.median(ages):.2f}" if ages else ""))
     heads = ("plugged in", "answers", "ms, median", "ms, 95 %", "age of evidence [s]")
-    return Grid("What an answer cost", "Time from taking up the question to its answer, on the machine of this run.", heads, rows)
+    return Grid(
+        "Cost of an answer",
+        "Time from taking a question to its answer, on the machine of this run.",
+        heads,
+        rows,
+    )
 
 
 def _reasons(records: Sequence[Record]) -> Grid:
-    """Why sensors were out, and how often."""
+    """Reasons for unplugged modalities, and how often."""
     counted: dict[tuple[str, str], int] = defaultdict(int)
     for record in records:
         for item in record["unplugged"]:
@@ -154,4 +166,4 @@ def _reasons(records: Sequence[Record]) -> Grid:
     rows = [
         (modality, reason, str(count)) for (modality, reason), count in sorted(counted.items(), key=lambda item: -item[1])[:20]
     ]
-    return Grid("Why sensors were out", "As told with each answer.", ("modality", "reason", "answers"), rows)
+    return Grid("Unplugged modalities", "Reasons given with the answers.", ("modality", "reason", "answers"), rows)

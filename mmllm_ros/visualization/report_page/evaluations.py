@@ -1,6 +1,6 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""What `mmllm evaluate` wrote -> what a page shows of it."""
+"""Report section of `mmllm evaluate`."""
 
 from __future__ import annotations
 
@@ -15,12 +15,15 @@ Pictures = Callable[[str], Mapping[str, str]]
 
 
 def evaluation_part(report: Mapping[str, Any], source: str, pictures: Pictures) -> Part:
-    """`report` as evaluation.evaluate returns it; `pictures` gives those of a moment. Raises as a bad report does."""
+    """`report` as accuracy.evaluate returns it; `pictures` gives the thumbnails of a frame.
+
+    Raises KeyError, TypeError or ValueError on a malformed report.
+    """
     full = max(report["sets"], key=lambda name: (name != "none", name.count("+")))
     best = report["sets"][full]
     gain = report["gain_over_blind"]
     return Part(
-        title="How often the answers are right",
+        title="Accuracy",
         summary=(
             f"{report['n']} questions about {report['scenes']} scenes never trained on. With everything plugged in "
             f"{percent(best['overall'])} are answered right (95 % interval {spread(best['low'], best['high'])}), "
@@ -54,10 +57,10 @@ def _by_set(report: Mapping[str, Any]) -> Bars:
     ]  # fmt: skip
     swapped = Bar("all, of another scene", report["wrong_frame"], blind=True)
     note = (
-        "95 % intervals by bootstrap over scenes. The grey rows are floors: guesses without a sensor, and with the sensors "
-        "of another scene, where the model should be no better than they are."
+        "95 % intervals by bootstrap over scenes. The grey rows are baselines: guesses without a sensor, and with the sensors "
+        "of another scene, where the model should be no better than a guess."
     )
-    return Bars("By what was plugged in", note, [*blind, *rows, swapped])
+    return Bars("By plugged modalities", note, [*blind, *rows, swapped])
 
 
 def _by_type(report: Mapping[str, Any], best: Mapping[str, Any]) -> Bars:
@@ -73,7 +76,7 @@ def _costs(report: Mapping[str, Any]) -> Grid:
         for name, row in report["sets"].items()
     ]  # fmt: skip
     heads = ("plugged in", "tokens", "ms, median", "ms, 95 %", "right [%]")
-    return Grid("What an answer costs", "From the tokens of a new frame to the answer, on the machine of this run.", heads, rows)
+    return Grid("Cost of an answer", "From the tokens of a new frame to the answer, on the machine of this run.", heads, rows)
 
 
 def _everything(report: Mapping[str, Any]) -> Grid:

@@ -1,6 +1,6 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""What a page shows, whatever the run was: config/report_page/report.html.jinja draws each part that is there."""
+"""Content of a report page. config/report_page/report.html.jinja renders each part that is present."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ UNBROKEN = "\N{NO-BREAK SPACE}"
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """A share between 0 and 1 with its 95 % interval; `mark` is a second share to compare with, `blind` what sees no sensor."""
+    """A share from 0 to 1 with its 95 % interval; `mark` is a share to compare with, `blind` marks a baseline without sensors."""
 
     name: str
     share: float
@@ -34,7 +34,7 @@ class Bars:
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """A question and its answer. `pictures` maps "camera" and "lidar" to data URIs; `right` is None where nobody knows."""
+    """A question and its answer. `pictures` maps "camera" and "lidar" to data URIs; `right` is None for an unknown truth."""
 
     question: str
     answer: str
@@ -51,7 +51,7 @@ class Card:
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A stretch of a lane, in percent of the timeline. `kind` is its looks: context, on, off, right, wrong or said."""
+    """A part of a lane, in percent of the timeline. `kind` is its style: context, on, off, right, wrong or ungraded."""
 
     start: float
     width: float
@@ -79,7 +79,7 @@ class Grid:
 
 @dataclass(frozen=True, slots=True)
 class Reliability:
-    """Bins as statistics.reliability makes them."""
+    """Bins as returned by statistics.reliability."""
 
     bins: Sequence[Mapping[str, float]]
     error: float
@@ -88,9 +88,9 @@ class Reliability:
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """Shares (x, y) over time, both between 0 and 1; `levels` are (name, share), `ends` what the ends of the time axis are.
+    """Shares (x, y) over time, both between 0 and 1; `levels` are (name, share), `ends` the labels of the time axis.
 
-    `ticks` are of the upright axis, in percent, the first and last one its ends.
+    `ticks` are those of the vertical axis [%], including both ends.
     """
 
     title: str
@@ -120,7 +120,7 @@ class Part:
 
 
 def percent(share: float) -> str:
-    """0.714 as `71 %`, never broken at the end of a line."""
+    """0.714 as `71 %`, with a no-break space."""
     return f"{100 * share:.0f}{UNBROKEN}%"
 
 

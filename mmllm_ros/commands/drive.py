@@ -1,0 +1,56 @@
+# Copyright 2026 The mmllm_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""The command drive."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..config import DriveConfig
+from ..datatypes import BadInput
+from .options import Context, ModelName, Namespace, Rerun, RigName
+from .settings_file import read_settings, settings_option
+
+SETTINGS = ("interval", "seed", "device", "threads", "clock")
+"""Entries of the settings file, fields of DriveConfig."""
+
+
+def drive(
+    source: Annotated[
+        str, typer.Option(help="simulator, robot (its topics), or a recording: rosbag2 folder or mcap file")
+    ] = DriveConfig().source,
+    duration: Annotated[float, typer.Option(help="length of the drive [s], 0 = until Ctrl-C")] = DriveConfig().duration,
+    folder: Annotated[Path, typer.Option("--out", help="folder for drive.jsonl and drive.png")] = Path("out"),
+    context: Context = "mixed",
+    rig: RigName = "front",
+    model: ModelName = "",
+    namespace: Namespace = "",
+    rerun: Rerun = None,
+    settings: Annotated[Path | None, settings_option(DriveConfig, SETTINGS)] = None,
+) -> None:
+    """Run all nodes in one process, ask questions on the way, and print answers with their evidence."""
+    config = DriveConfig(
+        rig=rig,
+        model=model,
+        **_source(source),
+        context=context,
+        duration=duration,
+        out=str(folder),
+        rerun=str(rerun or ""),
+        **read_settings(settings, DriveConfig, SETTINGS),
+    )
+    from ..nodes.drive import run
+
+    raise typer.Exit(run(config, namespace or None))
+
+
+def _source(source: str) -> dict[str, str]:
+    """The parameters `source` and `bag` of the drive node. Raises BadInput."""
+    if source in ("simulator", "robot"):
+        return {"source": source}
+    if not Path(source).exists():
+        raise BadInput(f"source is {source!r}: give simulator, robot, or the path of a recording")
+    return {"source": "bag", "bag": source}

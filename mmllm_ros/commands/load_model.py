@@ -1,0 +1,31 @@
+# Copyright 2026 The mmllm_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Loads what an offline command needs: the model with its encoders, for one rig."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..rig import Rig
+
+if TYPE_CHECKING:
+    from ..encoders import Encoder
+    from ..model import Model
+
+
+def model_folder(name: str) -> Path:
+    """The folder that `--model NAME` means; empty = the shipped one."""
+    from ..resources import default_model
+
+    return Path(name) if name else default_model()
+
+
+def load_model(name: str, rig: Rig, device: str) -> tuple[Model, dict[str, Encoder]]:
+    """The model and its encoders by modality. Raises BadInput."""
+    from ..encoders import load_encoder
+    from ..model import Model
+
+    folder = model_folder(name)
+    model = Model.load(folder, device)
+    return model, {modality: load_encoder(folder / "encoders" / modality, rig, device) for modality in model.modalities}
