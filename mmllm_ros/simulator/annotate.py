@@ -1,6 +1,6 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""From actors to what rays meet (meshes with lit lamps), and from what rays met back to the truth of a scene."""
+"""Builds the meshes of actors and traffic lights for ray casting, and the truth of a scene from the owners of the hits."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from .truth import EgoMotion, SceneObject, TrafficLight, Weather
 from .world.actor import Actor
 from .world.ego_vehicle import Ego
 from .world.mesh import Colour, Surface
-from .world.ray_scene import SCENERY, Prop
+from .world.ray_scene import SCENERY, SceneMesh
 from .world.town import SIGNAL, SIGNAL_HEAD, SIGNAL_POST, STOP_LINE, Town
 from .world.weather import headlights_on
 
 SIGNAL_OWNER = 0
-"""The number of the traffic light that governs the ego lane; actors count from 1."""
+"""The owner number of the traffic light that governs the ego lane; actors have numbers from 1."""
 
 _REACH = 60.0
 _SIGNAL_COLOUR = {"red": (6.0, 0.1, 0.05), "yellow": (6.0, 2.9, 0.05), "green": (0.12, 5.5, 1.5)}
@@ -39,25 +39,25 @@ class Counts:
 
 
 def _dimmed(colour: Colour, weather: Weather) -> Colour:
-    """Lamps are dimmer at night in the units of shading, where the exposure is long."""
+    """The colour of a lamp: dimmer at night in the units of shading, where the exposure is longer."""
     level = 0.2 + 0.8 * weather.light
     return (colour[0] * level, colour[1] * level, colour[2] * level)
 
 
 def street_lamp(town: Town, weather: Weather) -> Colour:
-    """Light of the street lamps' glass."""
+    """Emission of the street lamps."""
     on = town.street_light if weather.light < 0.5 else 0.0
     return (1.6 * on, 1.25 * on, 0.8 * on)
 
 
-def props(
+def scene_meshes(
     town: Town, ego: Ego, actors: Sequence[Actor], weather: Weather, signal: tuple[int, int, int, int] | None
-) -> list[Prop]:
-    """Actors and traffic lights near the ego, with the lamps that are lit."""
+) -> list[SceneMesh]:
+    """Meshes of actors and traffic lights near the ego, with the emission of their lit lamps."""
     shown = []
     for actor in actors:
         lit = _vehicle_lamps(actor, weather)
-        shown.append(Prop(actor.mesh(), actor.identifier, lit))
+        shown.append(SceneMesh(actor.mesh(), actor.identifier, lit))
     for axis in (0, 1):
         place = (ego.x, ego.y)
         first, second = (math.floor(place[i] / town.pitch[i]) for i in (axis, 1 - axis))
@@ -73,14 +73,14 @@ def _vehicle_lamps(actor: Actor, weather: Weather) -> dict[int, Colour]:
     dark = headlights_on(weather)
     lit = {int(Surface.HEAD): _dimmed((4.0, 3.7, 3.0) if dark else (0.9, 0.9, 0.85), weather)}
     if actor.braking:
-        # Brake lights must show on a body that the own head lights flood.
+        # Brake lights must be visible on a body that the ego's head lights illuminate.
         lit[int(Surface.TAIL)] = (2.5 + 3.5 * weather.light, 0.02, 0.01)
     elif dark:
         lit[int(Surface.TAIL)] = _dimmed((1.2, 0.01, 0.005), weather)
     return lit
 
 
-def _signals(town: Town, ego: Ego, axis: int, street: int, crossing: int, weather: Weather, mine) -> list[Prop]:
+def _signals(town: Town, ego: Ego, axis: int, street: int, crossing: int, weather: Weather, mine) -> list[SceneMesh]:
     state = town.signal(axis, street, crossing, ego.time)
     if state is None:
         return []
@@ -90,13 +90,13 @@ def _signals(town: Town, ego: Ego, axis: int, street: int, crossing: int, weathe
         if math.hypot(x - ego.x, y - ego.y) < _REACH + 10:
             owner = SIGNAL_OWNER if (axis, street, crossing, heading) == mine else SCENERY
             colour = _dimmed(_SIGNAL_COLOUR[state], weather)
-            heads.append(Prop(SIGNAL_POST.placed(x, y, yaw), SCENERY, {}))
-            heads.append(Prop(SIGNAL.placed(x, y, yaw), owner, {int(_SIGNAL_SURFACE[state]): colour}))
+            heads.append(SceneMesh(SIGNAL_POST.placed(x, y, yaw), SCENERY, {}))
+            heads.append(SceneMesh(SIGNAL.placed(x, y, yaw), owner, {int(_SIGNAL_SURFACE[state]): colour}))
     return heads
 
 
 def governing_signal(town: Town, ego: Ego) -> tuple[int, int, int, int] | None:
-    """(axis, street, crossing, heading) of the light that the ego drives towards, None where none is near."""
+    """(axis, street, crossing, heading) of the traffic light ahead of the ego, None where none is near."""
     for line, *place in ego.route.stops[-3:]:
         ahead = line + STOP_LINE - 0.4 - ego.distance
         if 3.0 < ahead < 50.0 and town.signal(*place[:3], ego.time) is not None:
@@ -111,8 +111,8 @@ def _local(ego: Ego, x: float, y: float) -> tuple[float, float]:
     return c * dx + s * dy, -s * dx + c * dy
 
 
-def counted(names: Sequence[str], views: Sequence[View], sweep: Sweep | None) -> Counts:
-    """Count pixels and returns by owner. The light's owner is 0, so scenery is left out first."""
+def count_by_owner(names: Sequence[str], views: Sequence[View], sweep: Sweep | None) -> Counts:
+    """Count pixels and returns by owner; scenery is excluded."""
     pixels, clear = {}, {}
     for name, view in zip(names, views, strict=True):
         pixels[name] = np.bincount(view.owner[view.owner != SCENERY])
@@ -159,7 +159,7 @@ def scene_objects(ego: Ego, actors: Sequence[Actor], counts: Counts) -> tuple[Sc
 
 
 def traffic_light(town: Town, ego: Ego, counts: Counts) -> TrafficLight | None:
-    """The light that governs the ego lane, at the middle of its lamps."""
+    """The traffic light that governs the ego lane, at the centre of its lamps."""
     place = governing_signal(town, ego)
     if place is None:
         return None

@@ -16,14 +16,14 @@ from .sensors.camera import Camera, Lens, View
 from .sensors.faults import Fault, Faults, Snapshot
 from .sensors.imu import Imu
 from .sensors.lidar import Lidar, Sweep
-from .sensors.shading import Scene
+from .sensors.shading import LightingScene
 from .truth import SceneTruth, Weather
 from .world.ego_vehicle import MANOEUVRES, STEP, Ego
-from .world.ray_scene import Scenery, Stage
+from .world.ray_scene import RayScene, Scenery
 from .world.town import Town
 from .world.traffic import STEP as TRAFFIC_STEP
 from .world.traffic import Traffic
-from .world.weather import Climate, climate
+from .world.weather import WeatherSchedule, weather_schedule
 
 START = 1_700_000_000 * NANOSECONDS
 """The stamp at which every drive starts [ns]."""
@@ -32,10 +32,10 @@ _LENS_SECONDS = 3.0
 
 
 class Drive:
-    """A drive with everything drawn from `seed`: the same seed, rig and calls give the same bytes.
+    """A simulated drive, drawn from `seed`: the same seed, rig and calls give the same bytes.
 
     `context` is a name of weather.CONTEXTS, a Weather, or a function seconds -> Weather. `camera_size` is (height, width)
-    in pixels. `faults` spoil frames; `sweep_motion` lets the lidar move during its sweep. Raises BadInput.
+    in pixels. `faults` corrupt frames; with `sweep_motion` the lidar moves during its sweep. Raises BadInput.
 
         drive = Drive(7, load_rig("nuscenes"), "night")
         drive.advance(0.5)
@@ -46,7 +46,7 @@ class Drive:
         self,
         seed: int,
         rig: Rig,
-        context: str | Weather | Climate = "mixed",
+        context: str | Weather | WeatherSchedule = "mixed",
         camera_size: tuple[int, int] = (80, 160),
         faults: Sequence[Fault] = (),
         sweep_motion: bool = False,
@@ -58,8 +58,8 @@ class Drive:
             raise BadInput(f"camera_size is {tuple(camera_size)}, not (height 8 to 2160, width 8 to 3840)")
         self.seed, self.rig, self.name = int(seed), rig, f"sim-{int(seed)}"
         rng = np.random.default_rng([self.seed, 0])
-        # Its own generator, so that a seed is the same drive in every weather.
-        self._climate = climate(context, np.random.default_rng([self.seed, 7]))
+        # A separate generator, so that a seed gives the same drive in every weather.
+        self._weather_at = weather_schedule(context, np.random.default_rng([self.seed, 7]))
         self._town = Town.from_seed(self.seed)
         self._ego = Ego(self._town, np.random.default_rng([self.seed, 4]), str(rng.choice(MANOEUVRES)))
         self._low_sun = (self._ego.yaw + float(rng.normal(0, 0.3)), float(rng.uniform(0.08, 0.2)))
@@ -73,7 +73,7 @@ class Drive:
         sources = [mount.name for mount in rig.cameras] + ["lidar"] * bool(rig.lidar) + ["imu"] * bool(rig.imu)
         self._faults = Faults(faults, sources)
         self._step, self._left_over, self._gap = 0, 0.0, math.inf
-        # The IMU looks back one second, so the drive has gone on for one second before it starts.
+        # The IMU window covers the last second, so one second is simulated before the start.
         self._run(100)
         self._origin = self._step
 
@@ -85,10 +85,10 @@ class Drive:
     @property
     def weather(self) -> Weather:
         """Light and weather now."""
-        return self._climate(self.seconds)
+        return self._weather_at(self.seconds)
 
     def advance(self, seconds: float) -> None:
-        """Let the world go on. Whole steps of 10 ms are taken, the rest is kept for the next call. Raises BadInput."""
+        """Simulate `seconds` more. Whole steps of 10 ms are taken; the remainder is added to the next call. Raises BadInput."""
         if not 0.0 <= seconds <= 3600.0:
             raise BadInput(f"seconds is {seconds}, not between 0 and 3600")
         total = self._left_over + seconds
@@ -106,15 +106,15 @@ class Drive:
             self._step += 1
 
     def capture(self) -> Snapshot:
-        """What the sensors give now. Without a lidar or an IMU in the rig its field is None; calling it changes nothing."""
+        """The frames of all sensors now. Without a lidar or an IMU in the rig its field is None. Does not change the state."""
         weather, ego = self.weather, self._ego
         stamp = START + round(self.seconds * 100) * (NANOSECONDS // 100)
-        scene = Scene(self._town, weather, self._sun(weather), (ego.x, ego.y, ego.yaw))
+        scene = LightingScene(self._town, weather, self._sun(weather), (ego.x, ego.y, ego.yaw))
         signal = annotate.governing_signal(self._town, ego)
-        props = annotate.props(self._town, ego, self._traffic.actors, weather, signal)
-        stage = Stage(self._scenery.around(ego.x, ego.y), props, annotate.street_lamp(self._town, weather))
-        views = [self._view(number, scene, stage) for number in range(len(self._cameras))]
-        sweep = self._sweep(stage, weather)
+        meshes = annotate.scene_meshes(self._town, ego, self._traffic.actors, weather, signal)
+        ray_scene = RayScene(self._scenery.around(ego.x, ego.y), meshes, annotate.street_lamp(self._town, weather))
+        views = [self._view(number, scene, ray_scene) for number in range(len(self._cameras))]
+        sweep = self._sweep(ray_scene, weather)
         truth = self._truth(stamp, weather, views, sweep)
         names = [camera.mount.name for camera in self._cameras]
         frames = tuple(CameraFrame(stamp, name, view.image) for name, view in zip(names, views, strict=True))
@@ -130,18 +130,18 @@ class Drive:
         c = math.cos(height)
         return np.array([c * math.cos(bearing), c * math.sin(bearing), math.sin(height)], np.float32)
 
-    def _view(self, number: int, scene: Scene, stage: Stage) -> View:
+    def _view(self, number: int, scene: LightingScene, ray_scene: RayScene) -> View:
         epoch = int(self.seconds / _LENS_SECONDS)
         drops = np.random.default_rng([self.seed, 8, number, epoch])
         lens = Lens(drops, np.random.default_rng([self.seed, 9, number]), scene.weather)
-        return self._cameras[number].capture(scene, stage, self._ego.yaw_rate, self._rng(0, number), lens)
+        return self._cameras[number].capture(scene, ray_scene, self._ego.yaw_rate, self._rng(0, number), lens)
 
-    def _sweep(self, stage: Stage, weather: Weather) -> Sweep | None:
+    def _sweep(self, ray_scene: RayScene, weather: Weather) -> Sweep | None:
         if self._lidar is None:
             return None
         ego = self._ego
         motion = (ego.speed, ego.yaw_rate) if self._sweep_motion else (0.0, 0.0)
-        return self._lidar.capture(self._town, stage, weather, (ego.x, ego.y, ego.yaw), self._rng(1), motion)
+        return self._lidar.capture(self._town, ray_scene, weather, (ego.x, ego.y, ego.yaw), self._rng(1), motion)
 
     def _window(self, stamp: int) -> ImuWindow | None:
         if self._imu is None:
@@ -152,7 +152,7 @@ class Drive:
 
     def _truth(self, stamp: int, weather: Weather, views: Sequence[View], sweep: Sweep | None) -> SceneTruth:
         ego = self._ego
-        counts = annotate.counted([camera.mount.name for camera in self._cameras], views, sweep)
+        counts = annotate.count_by_owner([camera.mount.name for camera in self._cameras], views, sweep)
         return SceneTruth(
             stamp=stamp,
             scene=self.name,

@@ -1,6 +1,6 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Pictures for people: one sheet with a row for each weather (cameras, lidar from above, range image).
+"""Renders an overview picture with one row for each weather: cameras, lidar from above, range image.
 
 python -m mmllm_ros.simulator.render --out docs/simulator.png
 """
@@ -31,10 +31,10 @@ ROWS = {
     "rain": Weather(light=0.45, rain=0.8, wet_lens=0.7),
     "glare": Weather(light=0.7, glare=0.9),
 }
-"""One row of the sheet each."""
+"""The weather of each row of the overview."""
 
 SEED = 490
-"""A drive with much to see."""
+"""A drive with many objects near the vehicle."""
 
 _CELL = (180, 320)
 _AROUND = ("front_left", "front", "front_right", "back_left", "back", "back_right")
@@ -97,8 +97,8 @@ def row(snapshot: Snapshot, mount: LidarMount, title: str) -> np.ndarray:
     return np.vstack([band, upper, lower])
 
 
-def sheet(seed: int, seconds: float, size: tuple[int, int] = (360, 640)) -> np.ndarray:
-    """The whole sheet: the same moment of the same drive in every weather; uint8 RGB. Raises BadInput."""
+def overview(seed: int, seconds: float, size: tuple[int, int] = (360, 640)) -> np.ndarray:
+    """The overview: the same moment of the same drive in every weather; uint8 RGB. Raises BadInput."""
     rig = load_rig("nuscenes")
     rows = []
     for name, weather in ROWS.items():
@@ -110,7 +110,7 @@ def sheet(seed: int, seconds: float, size: tuple[int, int] = (360, 640)) -> np.n
 
 
 def write(picture: np.ndarray, path: Path) -> None:
-    """Write a PNG with a palette of 256 colours, which keeps a sheet small. Raises BadInput."""
+    """Write a PNG with a palette of 256 colours, which keeps the file small. Raises BadInput."""
     if path.suffix.lower() != ".png" or not path.parent.is_dir():
         raise BadInput(f"out is {str(path)!r}, not a .png file in a folder that exists")
     Image.fromarray(picture).quantize(256, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE).save(path, optimize=True)
@@ -124,7 +124,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seconds", type=float, default=0.0, help="moment of the drive")
     options = parser.parse_args(arguments)
     try:
-        write(sheet(options.seed, options.seconds), options.out)
+        write(overview(options.seed, options.seconds), options.out)
     except BadInput as error:
         print(error, file=sys.stderr)
         return 2

@@ -1,6 +1,6 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Which seeds belong to which split: by scene, never by frame, and without overlap whoever generates them."""
+"""The seeds of each split. Splits are by scene, not by frame, and their ranges of seeds do not overlap."""
 
 from __future__ import annotations
 

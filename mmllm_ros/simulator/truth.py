@@ -1,6 +1,6 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""What is true at one moment of a drive: the scene graph that questions are executed over, and that encoders learn from."""
+"""Ground truth of one moment of a drive. Questions are executed over it and encoders are trained on it."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Weather:
 
 @dataclass(frozen=True, slots=True)
 class SceneObject:
-    """One road user or obstacle, in the base frame of the ego vehicle at the moment of the truth.
+    """One road user or obstacle, in the base frame of the ego vehicle at the stamp of the truth.
 
     `position` is the centre of its box [m], `yaw` [rad], `size` length, width, height [m], `velocity` over ground in base
     axes [m/s]. `pixels` counts, per camera, the pixels that show it (occlusion counted, weather not); `clear_pixels` those
@@ -80,7 +80,7 @@ class EgoMotion:
 
 @dataclass(frozen=True, slots=True)
 class SceneTruth:
-    """Everything that is true at `stamp` [ns]. `scene` names the drive, `token` this moment of it."""
+    """Ground truth at `stamp` [ns]. `scene` is the name of the drive, `token` the identifier of this moment."""
 
     stamp: int
     scene: str

@@ -1,6 +1,6 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""A whole drive: the same bytes for the same seed, truth that agrees with the sensors, faults, and what is refused."""
+"""A whole drive: reproducible bytes, truth that agrees with the sensors, faults, and refused parameters."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ def test_every_class_has_shapes_of_a_realistic_size():
         ("stand", lambda speed, turning, along: speed == 0),
     ],
 )
-def test_the_ego_does_what_its_manoeuvre_says(manoeuvre, check):
+def test_the_ego_performs_its_manoeuvre(manoeuvre, check):
     good = 0
     for seed in range(20):
         ego = Ego(Town.from_seed(seed), np.random.default_rng(seed), manoeuvre)
@@ -155,7 +155,7 @@ def test_a_long_drive_stays_on_its_way_and_stops_for_red():
     assert ego.distance > 300 and stood > 500
 
 
-def test_traffic_goes_on_around_a_long_drive():
+def test_traffic_is_replaced_during_a_long_drive():
     drive = Drive(12, dataclasses.replace(FRONT, cameras=(), lidar=None), "day")
     counts = []
     for _ in range(9):
@@ -211,7 +211,7 @@ def test_a_shifted_sensor_has_old_stamps():
     assert np.array_equal(good.imu.times - NANOSECONDS // 4, bad.imu.times)
 
 
-def test_a_half_covered_sensor_sees_nothing_on_its_left():
+def test_a_half_covered_sensor_has_no_data_on_its_left():
     good, bad = faulty("half_covered", "front")
     assert bad.cameras[0].image[:, :80].max() == 0
     assert np.array_equal(bad.cameras[0].image[:, 80:], good.cameras[0].image[:, 80:])

@@ -96,12 +96,12 @@ class SceneGraph:
         self.light_clear = _light_pixels(truth.traffic_light, cameras, "clear_pixels")
         self.sees = {
             "camera": bool(rig.cameras)
-            and self._half(self.in_camera, self.seen["camera"], truth.weather.name in ("day", "dusk")),
-            "lidar": rig.lidar is not None and self._half(raw_returns, self.seen["lidar"], truth.weather.fog <= 0.3),
+            and self._mostly(self.in_camera, self.seen["camera"], truth.weather.name in ("day", "dusk")),
+            "lidar": rig.lidar is not None and self._mostly(raw_returns, self.seen["lidar"], truth.weather.fog <= 0.3),
         }
 
     @staticmethod
-    def _half(visible: int, clear: int, otherwise: bool) -> bool:
+    def _mostly(visible: int, clear: int, otherwise: bool) -> bool:
         """Whether at least half of the visible objects are clear; `otherwise` where none is visible."""
         return 2 * (visible & clear).bit_count() >= visible.bit_count() if visible else otherwise
 

@@ -1,6 +1,6 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Cameras: rays of a pinhole, and what a lens and a chip make of the light: drops, dirt, exposure, blur, noise."""
+"""Simulated cameras: pinhole rays, drops and dirt on the lens, exposure, motion blur, noise."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ import numpy as np
 
 from ...rig import CameraMount
 from ..truth import Weather
-from ..world.ray_scene import SCENERY, Hits, Stage
-from .shading import Radiance, Scene, shade
+from ..world.ray_scene import SCENERY, Hits, RayScene
+from .shading import LightingScene, Radiance, shade
 
 _MAX_GAIN = 9.0
 
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """One picture: `image` uint8 [h, w, 3], `owner` int32 [h, w] who is seen, `clear` bool [h, w] where contrast survives."""
+    """One image: `image` uint8 [h, w, 3], `owner` int32 [h, w] the owner seen, `clear` bool [h, w] enough contrast."""
 
     image: np.ndarray
     owner: np.ndarray
@@ -60,24 +60,24 @@ class Camera:
         rays[:, :3], rays[:, 3:] = origin, directions @ turn.T
         return rays
 
-    def capture(self, scene: Scene, stage: Stage, turning: float, rng: np.random.Generator, lens: Lens) -> View:
+    def capture(self, scene: LightingScene, ray_scene: RayScene, turning: float, rng: np.random.Generator, lens: Lens) -> View:
         """Take a picture from the ego's pose; `turning` is the yaw rate [rad/s], which smears long exposures."""
         rays = self.rays(scene.ego)
-        hits = stage.cast(rays)
-        light = shade(scene, stage, rays, hits, 1.0 / self.focal)
-        owner = np.where(hits.index >= 0, stage.owner[hits.index], SCENERY)
-        total = self._smoothed(scene, stage, hits, light, owner)
+        hits = ray_scene.cast(rays)
+        light = shade(scene, ray_scene, rays, hits, 1.0 / self.focal)
+        owner = np.where(hits.index >= 0, ray_scene.owner[hits.index], SCENERY)
+        total = self._smoothed(scene, ray_scene, hits, light, owner)
         height, width = self.size
         image, clear = expose(
             total.reshape(height, width, 3), light, scene.weather, self.focal * turning, rng, lens.mask(self.size)
         )
         return View(image, owner.reshape(height, width), clear)
 
-    def _smoothed(self, scene: Scene, stage: Stage, hits: Hits, light: Radiance, owner: np.ndarray) -> np.ndarray:
+    def _smoothed(self, scene: LightingScene, ray_scene: RayScene, hits: Hits, light: Radiance, owner: np.ndarray) -> np.ndarray:
         """Three rays instead of one where neighbouring pixels show different things."""
         height, width = self.size
-        # Scenery is told apart by its surface, the owners by themselves.
-        kind = np.where(hits.index >= 0, stage.surface[hits.index] + 64 * (owner + 2), 0).reshape(height, width)
+        # Edges lie between different surfaces of the scenery and between different owners.
+        kind = np.where(hits.index >= 0, ray_scene.surface[hits.index] + 64 * (owner + 2), 0).reshape(height, width)
         edge = np.zeros((height, width), bool)
         edge[:, 1:] |= kind[:, 1:] != kind[:, :-1]
         edge[1:] |= kind[1:] != kind[:-1]
@@ -87,7 +87,7 @@ class Camera:
         total = light.total
         if len(chosen):
             rays = self.rays(scene.ego, np.concatenate([corner[chosen] for corner in self._corners]))
-            finer = shade(scene, stage, rays, stage.cast(rays), 0.5 / self.focal).total
+            finer = shade(scene, ray_scene, rays, ray_scene.cast(rays), 0.5 / self.focal).total
             first, second = np.minimum(finer, 8.0).reshape(2, -1, 3)
             total[chosen] = (np.minimum(total[chosen], 8.0) + first + second) / 3
         return total
@@ -120,7 +120,7 @@ class Lens:
 def expose(
     light: np.ndarray, parts: Radiance, weather: Weather, turning: float, rng: np.random.Generator, lens
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Turn light [h, w, 3] into an image uint8 [h, w, 3], and say where contrast survives, bool [h, w]."""
+    """Convert light [h, w, 3] to an image uint8 [h, w, 3] and a mask of sufficient contrast, bool [h, w]."""
     height, width, _ = light.shape
     drops, dirt = lens
     brightness = float(np.minimum(light, 1.5).mean())

@@ -1,6 +1,6 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Sensor faults as data: black, frozen, shifted in time, half covered, missing. They change frames, never the truth."""
+"""Sensor faults as data: black, frozen, shifted in time, half covered, missing. They change frames, not the truth."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ KINDS = ("black", "frozen", "shifted", "half_covered", "missing")
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """What all sensors of a rig give at one moment, and what was true then."""
+    """The frames of all sensors of a rig at one moment, and the truth."""
 
     cameras: tuple[CameraFrame, ...]
     lidar: LidarScan | None
@@ -31,7 +31,7 @@ class Fault:
     """A fault of the sensor `source` (a camera's name, "lidar" or "imu") from `since` to `until` seconds of the drive.
 
     black: zeros, no points. frozen: the same data with new stamps. shifted: stamps `shift` seconds too old. half_covered:
-    the left half sees nothing. missing: no frames. Raises BadInput.
+    the left half of the data is missing. missing: no frames. Raises BadInput.
     """
 
     source: str
@@ -62,19 +62,19 @@ class Faults:
         self._frozen: dict[Fault, Frame] = {}
 
     def apply(self, snapshot: Snapshot, seconds: float) -> Snapshot:
-        """The snapshot as the faulty sensors give it, `seconds` into the drive."""
+        """The snapshot with the faults applied that are active `seconds` into the drive."""
         for fault in self._faults:
             if not fault.since <= seconds < fault.until:
                 continue
             if fault.source in ("lidar", "imu"):
                 frame = getattr(snapshot, fault.source)
-                snapshot = replace(snapshot, **{fault.source: frame and self._spoiled(fault, frame)})
+                snapshot = replace(snapshot, **{fault.source: frame and self._faulty(fault, frame)})
             else:
-                spoiled = (self._spoiled(fault, f) if f.source == fault.source else f for f in snapshot.cameras)
-                snapshot = replace(snapshot, cameras=tuple(frame for frame in spoiled if frame is not None))
+                faulty = (self._faulty(fault, f) if f.source == fault.source else f for f in snapshot.cameras)
+                snapshot = replace(snapshot, cameras=tuple(frame for frame in faulty if frame is not None))
         return snapshot
 
-    def _spoiled(self, fault: Fault, frame: Frame) -> Frame | None:
+    def _faulty(self, fault: Fault, frame: Frame) -> Frame | None:
         if fault.kind == "missing":
             return None
         if fault.kind == "frozen":

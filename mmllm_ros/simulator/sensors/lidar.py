@@ -1,6 +1,6 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""The spinning lidar: rings of beams, range noise, intensity by material and angle, losses and ghosts in fog and rain."""
+"""Simulated spinning lidar: range noise, intensity by material and angle, dropouts and false returns in fog and rain."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ...rig import LidarMount
 from ..truth import Weather
 from ..world.ground import ground_look
 from ..world.mesh import Surface
-from ..world.ray_scene import SCENERY, Stage
+from ..world.ray_scene import SCENERY, RayScene
 from ..world.town import Town
 from ..world.weather import lidar_extinction
 
@@ -23,7 +23,7 @@ _SWEEP = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Sweep:
-    """One turn: `points` float32 [n, 4]; `met` int32 owners of all beams that meet something, `kept` of those that return."""
+    """One turn: `points` float32 [n, 4]; `met` int32 owners of all beams that hit an actor, `kept` of those with a return."""
 
     points: np.ndarray
     met: np.ndarray
@@ -40,14 +40,14 @@ class Lidar:
         e, b = np.meshgrid(elevation, bearing, indexing="ij")
         beams = np.stack([np.cos(e) * np.cos(b), np.cos(e) * np.sin(b), np.sin(e)], -1)
         self._beams = beams.reshape(-1, 3).astype(np.float32)
-        # How far through its turn, in seconds before the stamp, each beam was fired.
+        # Time before the stamp [s] at which each beam is fired.
         age = _SWEEP * (1 - (np.arange(mount.columns) + 1) / mount.columns)
         self._age = np.tile(age, mount.rings).astype(np.float32)
 
     def capture(
         self,
         town: Town,
-        stage: Stage,
+        ray_scene: RayScene,
         weather: Weather,
         pose: tuple[float, float, float],
         rng: np.random.Generator,
@@ -58,24 +58,24 @@ class Lidar:
         With motion the points are as a real driver gives them: each in the sensor's frame at the time of its beam.
         """
         rays = self._rays(pose, motion)
-        hits = stage.cast(rays)
+        hits = ray_scene.cast(rays)
         solid = np.flatnonzero((hits.index >= 0) & (hits.depth < MAX_RANGE))
         index, depth = hits.index[solid], hits.depth[solid]
-        owner = stage.owner[index]
-        reflectance = stage.reflectance[index]
+        owner = ray_scene.owner[index]
+        reflectance = ray_scene.reflectance[index]
         points = rays[solid, :3] + rays[solid, 3:] * depth[:, None]
-        floor = np.flatnonzero(stage.surface[index] == Surface.GROUND)
+        floor = np.flatnonzero(ray_scene.surface[index] == Surface.GROUND)
         reflectance[floor] = ground_look(town, points[floor, :2], np.full(len(floor), 0.05, np.float32))[1]
-        # A film of water throws the beam forward, off the ground more than off what stands.
+        # A film of water scatters the beam forward, on the ground more than on upright surfaces.
         reflectance *= 1 - 0.6 * weather.rain
         reflectance[floor] *= 1 - 0.3 * weather.rain
         angle = np.abs((hits.normal[solid] * rays[solid, 3:]) @ np.ones(3, np.float32))
         lost = np.exp(-2 * lidar_extinction(weather) * depth)
         intensity = reflectance * (0.15 + 0.85 * angle) * lost
-        # The weakest echo that is still found grows with the square of the range.
+        # The detection threshold grows with the square of the range.
         margin = intensity / (1.6e-5 * depth**2 + 4e-4) * rng.lognormal(0.0, 0.35, len(depth)).astype(np.float32)
         kept = (margin > 1.0) & (rng.random(len(depth)) > 0.01 + 0.45 * weather.rain)  # drops on the window
-        ghost = self._ghosts(weather, hits.depth, rng)
+        ghost = self._false_returns(weather, hits.depth, rng)
         kept &= ~ghost[solid]
         ranges = depth + rng.normal(0, 0.015, len(depth)).astype(np.float32)
         beams = [self._beams[solid[kept]] * ranges[kept, None]]
@@ -103,7 +103,7 @@ class Lidar:
         return rays
 
     @staticmethod
-    def _ghosts(weather: Weather, depth: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Beams that come back from drops in the air instead."""
+    def _false_returns(weather: Weather, depth: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Beams that are returned by drops in the air, bool [N]."""
         chance = 0.35 * weather.fog**1.5 + 0.08 * weather.rain
         return (rng.random(len(depth)) < chance) & (depth > 1.0)

@@ -1,6 +1,6 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Light: what reaches a camera along a ray from sun, sky, street and head lights, through fog and rain."""
+"""Radiance along camera rays from sun, sky, street lights and head lights, through fog and rain."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ import numpy as np
 from ..truth import Weather
 from ..world.ground import facade_look, ground_look
 from ..world.mesh import Surface
-from ..world.ray_scene import Hits, Stage
+from ..world.ray_scene import Hits, RayScene
 from ..world.town import Town
 from ..world.weather import extinction, headlights_on
 
 
 @dataclass(frozen=True, slots=True)
-class Scene:
-    """What shading needs to know of the moment: where the sun stands (unit vector), the weather, and the ego's pose."""
+class LightingScene:
+    """Inputs of shading: direction to the sun (unit vector), weather, and pose of the ego."""
 
     town: Town
     weather: Weather
@@ -29,7 +29,7 @@ class Scene:
 
 @dataclass(frozen=True, slots=True)
 class Radiance:
-    """What arrives, float32 [N, 3]; of that the veil of fog and glare [N]; and what a grey surface there would send [N]."""
+    """Total radiance, float32 [N, 3]; its part from fog and glare [N]; and the radiance of a grey surface at the hit [N]."""
 
     total: np.ndarray
     veil: np.ndarray
@@ -50,7 +50,7 @@ def sky_colour(weather: Weather) -> np.ndarray:
     return (colour * (0.005 + 0.85 * weather.light**1.3)).astype(np.float32)
 
 
-def shade(scene: Scene, stage: Stage, rays: np.ndarray, hits: Hits, pixel: float) -> Radiance:
+def shade(scene: LightingScene, ray_scene: RayScene, rays: np.ndarray, hits: Hits, pixel: float) -> Radiance:
     """Light that arrives along rays [N, 6]; `pixel` is the angle between rays [rad], by which textures are smoothed."""
     weather, sky = scene.weather, sky_colour(scene.weather)
     direction = rays[:, 3:]
@@ -58,7 +58,7 @@ def shade(scene: Scene, stage: Stage, rays: np.ndarray, hits: Hits, pixel: float
     total = _sky(scene, direction, sky)
     useful = np.zeros(len(rays), np.float32)
     if len(solid):
-        lit, light = _surfaces(scene, stage, rays[solid], hits, solid, pixel, sky)
+        lit, light = _surfaces(scene, ray_scene, rays[solid], hits, solid, pixel, sky)
         total[solid], useful[solid] = lit, 0.18 * light
     clear = np.exp(-extinction(weather) * np.minimum(hits.depth, 400.0)).astype(np.float32)
     air = sky.mean() * np.array([0.97, 1.0, 1.03], np.float32) * (0.75 + 0.25 * weather.light) + _backscatter(weather)
@@ -68,7 +68,7 @@ def shade(scene: Scene, stage: Stage, rays: np.ndarray, hits: Hits, pixel: float
     return Radiance(total + glare[:, None] * np.array([1.0, 0.93, 0.8], np.float32), veil, useful * clear)
 
 
-def _sky(scene: Scene, direction: np.ndarray, sky: np.ndarray) -> np.ndarray:
+def _sky(scene: LightingScene, direction: np.ndarray, sky: np.ndarray) -> np.ndarray:
     up = np.clip(direction[:, 2:3], 0, 1)
     pale = sky.mean() * np.array([1.1, 1.08, 1.05], np.float32) * (1.0 + 0.35 * scene.weather.light)
     cloud = 0.5 + 0.5 * np.sin(direction[:, :1] / (up + 0.15) * 1.3) * np.sin(direction[:, 1:2] / (up + 0.15) * 1.7 + 1)
@@ -76,8 +76,10 @@ def _sky(scene: Scene, direction: np.ndarray, sky: np.ndarray) -> np.ndarray:
     return (colour * (0.88 + 0.24 * cloud)).astype(np.float32)
 
 
-def _surfaces(scene: Scene, stage: Stage, rays, hits: Hits, solid, pixel: float, sky) -> tuple[np.ndarray, np.ndarray]:
-    """Light that surfaces send towards the camera [N, 3], and the illuminance there [N]."""
+def _surfaces(
+    scene: LightingScene, ray_scene: RayScene, rays, hits: Hits, solid, pixel: float, sky
+) -> tuple[np.ndarray, np.ndarray]:
+    """Radiance of surfaces towards the camera [N, 3], and the illuminance there [N]."""
     weather = scene.weather
     origin, direction = rays[:, :3], rays[:, 3:]
     index, depth = hits.index[solid], hits.depth[solid][:, None]
@@ -86,7 +88,7 @@ def _surfaces(scene: Scene, stage: Stage, rays, hits: Hits, solid, pixel: float,
     facing = normal[:, 0] * direction[:, 0] + normal[:, 1] * direction[:, 1] + normal[:, 2] * direction[:, 2]
     normal *= np.where(facing > 0, np.float32(-1), np.float32(1))[:, None]
     facing = np.abs(facing)
-    surface, albedo, emission = stage.surface[index], stage.colour[index], stage.emission[index]
+    surface, albedo, emission = ray_scene.surface[index], ray_scene.colour[index], ray_scene.emission[index]
     floor = np.flatnonzero(surface == Surface.GROUND)
     blur = depth[floor, 0] * pixel / np.sqrt(np.maximum(facing[floor], 0.05))
     albedo[floor] = ground_look(scene.town, points[floor, :2], blur)[0] * (1 - 0.45 * weather.rain)
@@ -102,7 +104,7 @@ def _surfaces(scene: Scene, stage: Stage, rays, hits: Hits, solid, pixel: float,
         towards = normal @ scene.sun
         open_sky = np.flatnonzero(towards > 0.02)
         shadow = np.concatenate([points[open_sky] + 0.03 * normal[open_sky], np.tile(scene.sun, (len(open_sky), 1))], 1)
-        free = open_sky[~stage.blocked(shadow)]
+        free = open_sky[~ray_scene.blocked(shadow)]
         low = float(np.clip((0.6 - weather.light) / 0.4, 0, 1))
         light[free] += (strength * towards[free])[:, None] * np.array([1.0, 0.93 - 0.2 * low, 0.82 - 0.4 * low], np.float32)
     if weather.light < 0.5:
@@ -110,7 +112,7 @@ def _surfaces(scene: Scene, stage: Stage, rays, hits: Hits, solid, pixel: float,
         light += 0.6 * lamps[:, None] * np.array([1.0, 0.78, 0.5], np.float32)
     if headlights_on(weather):
         light += _headlights(scene.ego, points, facing)[:, None]
-    # Glass mirrors some sky, wet asphalt and paint too at a flat angle.
+    # Glass reflects part of the sky; wet asphalt and paint do so at grazing angles.
     mirror = (
         np.where(surface == Surface.GLASS, np.float32(0.16), np.float32(0.03)) + (0.04 + 0.1 * weather.rain) * (1 - facing) ** 3
     )
@@ -135,7 +137,7 @@ def _backscatter(weather: Weather) -> float:
     return 0.012 * weather.fog * headlights_on(weather)
 
 
-def _glare(scene: Scene, direction: np.ndarray) -> np.ndarray:
+def _glare(scene: LightingScene, direction: np.ndarray) -> np.ndarray:
     """The sun's disc, its bloom and the veil over everything near it [N]."""
     if scene.weather.glare == 0:
         return np.zeros(len(direction), np.float32)

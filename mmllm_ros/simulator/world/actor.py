@@ -56,8 +56,8 @@ class Actor:
             return "moving" if self.speed > 1.0 else "stopped"
         return self.state
 
-    def settle(self, town: Town) -> None:
-        """Work out x, y, yaw from the place on the street."""
+    def update_pose(self, town: Town) -> None:
+        """Compute x, y, yaw from the position on the street."""
         self.x, self.y, yaw = town.place(self.axis, self.street, self.along, self.right, self.heading)
         self.yaw = math.remainder(yaw + self.turn, 2 * math.pi)
 

@@ -1,6 +1,6 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""The ego vehicle: a kinematic bicycle that follows its lane, turns at crossings, brakes, stands and feels bumps."""
+"""The ego vehicle: a kinematic bicycle model that follows its lane, turns at crossings, brakes, stops and drives over bumps."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _TURN_SPEED = (4.5, 7.5)
 
 
 class Route:
-    """The way ahead as samples (x, y, yaw, curvature) every half metre, prolonged as the ego goes."""
+    """The route ahead as samples (x, y, yaw, curvature) every half metre, extended as the ego drives."""
 
     SPACING = 0.5
 
@@ -30,10 +30,10 @@ class Route:
         self._axis, self._street, self._heading, self._along = axis, street, heading, along
         self.samples: list[tuple[float, float, float, float]] = []
         self.stops: list[tuple[float, int, int, int, int]] = []
-        """Stop lines on the way: (distance from the start, axis, street, crossing, heading)."""
+        """Stop lines on the route: (distance from the start, axis, street, crossing, heading)."""
 
-    def prolong(self, turn: str | None = None) -> None:
-        """Add the way to the next crossing and through it: straight, left or right, drawn unless given."""
+    def extend(self, turn: str | None = None) -> None:
+        """Add the route to the next crossing and through it: straight, left or right, drawn at random unless given."""
         town, axis, heading = self._town, self._axis, self._heading
         crossing = town.next_crossing(axis, self._along + heading * 0.01, heading)
         middle = crossing * town.pitch[axis]
@@ -85,7 +85,7 @@ class Ego:
         before = town.half + (rng.uniform(2.0, 7.0) if turning else rng.uniform(8.0, 55.0))
         along = crossing * town.pitch[axis] - heading * before
         self.route = Route(town, rng, axis, street, heading, along, lane)
-        self.route.prolong(manoeuvre if turning else None)
+        self.route.extend(manoeuvre if turning else None)
         self.x, self.y, self.yaw, _ = self.route.samples[0]
         self.distance, self.yaw_rate, self.acceleration, self.time = 0.0, 0.0, 0.0, 0.0
         start = {"cruise": (5, 12), "accelerate": (2, 6), "brake": (9, 14), "stand": (0, 0)}.get(manoeuvre, _TURN_SPEED)
@@ -100,14 +100,14 @@ class Ego:
         """(speed, yaw rate, longitudinal acceleration, vertical acceleration of bumps) of each step."""
 
     def advance(self, leader: float) -> None:
-        """One step; `leader` is the free way ahead [m], with everything that stands on it taken into account."""
+        """One step; `leader` is the free distance ahead [m] to the nearest obstacle."""
         self.time += STEP
         ahead = int(self.distance / Route.SPACING)
         while ahead + 120 > len(self.route.samples):
-            self.route.prolong()
+            self.route.extend()
         if self.time > self._until:
-            self._choose()
-        wanted = self._limited(ahead, leader)
+            self._draw_target()
+        wanted = self._allowed_acceleration(ahead, leader)
         jerk = 8.0 * STEP
         self.acceleration += min(max(wanted - self.acceleration, -jerk), jerk)
         if self.speed <= 0.02 and wanted <= 0.05:
@@ -123,12 +123,12 @@ class Ego:
             self._bump.extend(height * math.sin(2 * math.pi * i / 18) * (1 - i / 40) for i in range(36))
         self.log.append((self.speed, self.yaw_rate, self.acceleration, self._bump.popleft() if self._bump else 0.0))
 
-    def _choose(self) -> None:
+    def _draw_target(self) -> None:
         self._target = float(self._rng.choice([0.0, 4.0, 8.0, 11.0, 13.5], p=[0.15, 0.15, 0.25, 0.25, 0.2]))
         self._until = self.time + float(self._rng.uniform(4.0, 10.0) if self._target else self._rng.uniform(5.0, 8.0))
         self._rates = (float(self._rng.uniform(1.2, 2.6)), float(self._rng.uniform(1.8, 4.0)))
 
-    def _limited(self, ahead: int, leader: float) -> float:
+    def _allowed_acceleration(self, ahead: int, leader: float) -> float:
         """The acceleration that the target, the bend ahead, the light and the leader allow [m/s^2]."""
         target = self._target
         gentle, firm = self._rates
@@ -159,7 +159,7 @@ class Ego:
         return math.inf
 
     def _steer(self, ahead: int) -> None:
-        """Feed the bend forward and pull back to the way: yaw rate = v tan(steering) / wheelbase."""
+        """Curvature feed-forward with feedback of heading and lateral error: yaw rate = v tan(steering) / wheelbase."""
         x, y, yaw, bend = self.route.samples[min(ahead, len(self.route.samples) - 1)]
         bend = self.route.samples[min(ahead + 1, len(self.route.samples) - 1)][3] if bend == 0 else bend
         side = -(self.x - x) * math.sin(yaw) + (self.y - y) * math.cos(yaw)

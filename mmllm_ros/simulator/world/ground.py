@@ -14,7 +14,7 @@ _PAVED, _ASPHALT, _KERB, _PAINT = 0.26, 0.087, 0.42, 0.74
 
 
 def _stripe(offset: np.ndarray, half: float, blur: np.ndarray) -> np.ndarray:
-    """How much of a pixel of width `blur` a stripe covers whose middle is `offset` away."""
+    """The share of a pixel of width `blur` covered by a stripe whose centre is at distance `offset`."""
     return np.clip((half - np.abs(offset)) / blur + 0.5, 0.0, np.minimum(1.0, 2 * half / blur))
 
 

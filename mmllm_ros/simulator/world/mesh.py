@@ -1,6 +1,6 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Triangles with a colour, a lidar reflectance and a surface each, and the few primitives that every shape is made of."""
+"""Triangle meshes with colour, lidar reflectance and surface per triangle, and the primitives of all shapes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Colour = tuple[float, float, float]
 
 
 class Surface(enum.IntEnum):
-    """How a triangle looks: plain colour, the owner's paint, a procedural texture, or a lamp that may be lit."""
+    """Material of a triangle: plain colour, the owner's paint, a procedural texture, or a lamp that may be lit."""
 
     PLAIN = 0
     PAINT = 1
@@ -48,9 +48,9 @@ class Mesh:
 
     def painted(self, colour: Colour) -> Mesh:
         """The mesh with `colour` on its painted triangles."""
-        mine = self.colour.copy()
-        mine[self.surface == Surface.PAINT] = colour
-        return replace(self, colour=mine)
+        colours = self.colour.copy()
+        colours[self.surface == Surface.PAINT] = colour
+        return replace(self, colour=colours)
 
 
 def join(meshes: Sequence[Mesh]) -> Mesh:
@@ -65,7 +65,7 @@ def join(meshes: Sequence[Mesh]) -> Mesh:
     )
 
 
-def made(vertices, triangles, colour: Colour, surface: Surface = Surface.PLAIN, reflectance: float = 0.3) -> Mesh:
+def uniform_mesh(vertices, triangles, colour: Colour, surface: Surface = Surface.PLAIN, reflectance: float = 0.3) -> Mesh:
     """A mesh of one material."""
     count = len(triangles)
     return Mesh(
@@ -89,7 +89,7 @@ def frustum(base: tuple[float, float], top: tuple[float, float], low: float, hig
         for y in (-1, 1)
         for size, z, offset in ((base, low, 0.0), (top, high, shift))
     ]
-    return made(vertices, _BOX, **look)
+    return uniform_mesh(vertices, _BOX, **look)
 
 
 def box(size: tuple[float, float, float], centre: tuple[float, float, float], **look) -> Mesh:
@@ -106,7 +106,7 @@ def extrude(profile: Sequence[tuple[float, float]], width: float, y: float = 0.0
     caps = [(0, i, i + 1) for i in range(1, count - 1)]
     sides = [(i, (i + 1) % count, i + count) for i in range(count)]
     sides += [((i + 1) % count, (i + 1) % count + count, i + count) for i in range(count)]
-    return made(vertices, caps + [(a + count, b + count, c + count) for a, b, c in caps] + sides, **look)
+    return uniform_mesh(vertices, caps + [(a + count, b + count, c + count) for a, b, c in caps] + sides, **look)
 
 
 def cylinder(radius: float, length: float, centre, axis: str = "z", sides: int = 8, taper: float = 1.0, **look) -> Mesh:
@@ -121,7 +121,7 @@ def cylinder(radius: float, length: float, centre, axis: str = "z", sides: int =
     for i in range(sides):
         j = (i + 1) % sides
         triangles += [(i, j, i + sides), (j, j + sides, i + sides), (low, i, j), (high, i + sides, j + sides)]
-    return made(vertices, triangles, **look)
+    return uniform_mesh(vertices, triangles, **look)
 
 
 def tube(start, end, radius: float, **look) -> Mesh:
@@ -132,7 +132,7 @@ def tube(start, end, radius: float, **look) -> Mesh:
     side /= np.linalg.norm(side)
     other = np.cross(along, side)
     vertices = [point + radius * (i * side + j * other) for i in (-1, 1) for j in (-1, 1) for point in (start, end)]
-    return made(vertices, _BOX, **look)
+    return uniform_mesh(vertices, _BOX, **look)
 
 
 def blob(radii: tuple[float, float, float], centre, rings: int = 3, sides: int = 6, **look) -> Mesh:
@@ -153,4 +153,4 @@ def blob(radii: tuple[float, float, float], centre, rings: int = 3, sides: int =
             a, b = 1 + ring * sides, 1 + (ring + 1) * sides
             triangles += [(a + i, a + j, b + i), (a + j, b + j, b + i)]
         triangles.append((len(vertices) - 1, 1 + (rings - 1) * sides + i, 1 + (rings - 1) * sides + j))
-    return made(np.asarray(vertices) * radii + np.asarray(centre), triangles, **look)
+    return uniform_mesh(np.asarray(vertices) * radii + np.asarray(centre), triangles, **look)

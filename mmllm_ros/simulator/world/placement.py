@@ -1,6 +1,6 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Where new actors go, and in which state: classes are drawn evenly enough that the rare ones can be learned."""
+"""Places new actors and draws their states. Rare classes are drawn often enough to be learned."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .ego_vehicle import Ego
 from .shapes import Shape, pick
 from .town import LANE, Town
 
-_SHARE = {
+_CATEGORY_SHARES = {
     "car": 0.19,
     "truck": 0.08,
     "bus": 0.08,
@@ -29,18 +29,18 @@ _SHARE = {
 
 
 def placements(town: Town, ego: Ego, rng: np.random.Generator, near: float, far: float) -> list[Actor]:
-    """A new actor, or a group that belongs together, between `near` and `far` from the ego; not yet checked for room."""
-    category = str(rng.choice(list(_SHARE), p=list(_SHARE.values())))
+    """A new actor, or a group that belongs together, between `near` and `far` [m] from the ego; overlaps are not checked here."""
+    category = str(rng.choice(list(_CATEGORY_SHARES), p=list(_CATEGORY_SHARES.values())))
     axis, street, along = _spot(town, ego, rng, near, far)
     heading = int(rng.choice((-1, 1)))
-    maker = _Maker(town, rng, axis, street, heading, along)
+    factory = _ActorFactory(town, rng, axis, street, heading, along)
     if category in VEHICLES:
-        return maker.vehicle(category)
+        return factory.vehicle(category)
     if category in CYCLES:
-        return [maker.cycle(category)]
+        return [factory.cycle(category)]
     if category == "pedestrian":
-        return [maker.pedestrian()]
-    return maker.obstacles(category)
+        return [factory.pedestrian()]
+    return factory.obstacles(category)
 
 
 def _spot(town: Town, ego: Ego, rng: np.random.Generator, near: float, far: float) -> tuple[int, int, float]:
@@ -54,13 +54,13 @@ def _spot(town: Town, ego: Ego, rng: np.random.Generator, near: float, far: floa
     return 1 - axis, round((position[axis] + float(rng.uniform(-25, 25))) / pitch[axis]), own * pitch[1 - axis] + reach
 
 
-class _Maker:
+class _ActorFactory:
     """Makes actors for one spot of one street."""
 
     def __init__(self, town: Town, rng: np.random.Generator, axis: int, street: int, heading: int, along: float):
         self._town, self._rng = town, rng
         self._where = {"axis": axis, "street": street, "heading": heading, "along": along}
-        # Still things keep off crossings: where this spot is too near one, they go beside it.
+        # Static actors are not placed in crossings: where the position is too near to one, they are moved beside it.
         self._middle = middle = round(along / town.pitch[axis]) * town.pitch[axis]
         room = town.half + 9.0
         self._in_crossing = abs(along - middle) < room

@@ -1,6 +1,6 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Everything that rays can meet at one moment: the still town, kept between moments, and the actors on top of it."""
+"""The geometry for ray casting at one moment: the static town, cached between moments, and the actors."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ SCENERY = -1
 
 
 @dataclass(frozen=True, slots=True)
-class Prop:
-    """A mesh in world coordinates, who owns it, and the light that its lamps give off by surface."""
+class SceneMesh:
+    """A mesh in world coordinates, the number of its owner, and the emission of its lamps by surface."""
 
     mesh: Mesh
     owner: int
@@ -28,7 +28,7 @@ class Prop:
 
 @dataclass(frozen=True, slots=True)
 class Hits:
-    """What rays meet. `depth` [N] in ray lengths, infinite for the sky; `index` [N] of the triangle, -1 for the sky."""
+    """Results of ray casting. `depth` [N] in ray lengths, infinite for the sky; `index` [N] of the triangle, -1 for the sky."""
 
     depth: np.ndarray
     index: np.ndarray
@@ -36,7 +36,7 @@ class Hits:
 
 
 class Scenery:
-    """The blocks around a place as one mesh, rebuilt only when the place moves on to another block."""
+    """The static blocks around a position as one mesh, rebuilt only when the set of blocks changes."""
 
     def __init__(self, town: Town):
         self._town = town
@@ -45,7 +45,7 @@ class Scenery:
         self._mesh: Mesh | None = None
 
     def around(self, x: float, y: float) -> Mesh:
-        """The scenery that matters at (x, y)."""
+        """The scenery within reach of (x, y)."""
         town = self._town
         columns = range(int((x - _REACH) // town.pitch[0]), int((x + _REACH) // town.pitch[0]) + 1)
         rows = range(int((y - _REACH) // town.pitch[1]), int((y + _REACH) // town.pitch[1]) + 1)
@@ -56,22 +56,22 @@ class Scenery:
         return self._mesh
 
 
-class Stage:
-    """A ray-casting scene. The attributes are per triangle; `owner` is SCENERY or the number that its Prop carries."""
+class RayScene:
+    """A ray-casting scene. The attributes are per triangle; `owner` is SCENERY or the owner of its SceneMesh."""
 
-    def __init__(self, scenery: Mesh, props: Sequence[Prop], street_lamp: Colour = (0.0, 0.0, 0.0)):
-        meshes = [scenery, *(prop.mesh for prop in props)]
+    def __init__(self, scenery: Mesh, owned: Sequence[SceneMesh], street_lamp: Colour = (0.0, 0.0, 0.0)):
+        meshes = [scenery, *(item.mesh for item in owned)]
         whole = join(meshes)
         self.colour, self.reflectance, self.surface = whole.colour, whole.reflectance, whole.surface
         self.owner = np.full(len(whole.triangles), SCENERY, np.int32)
         self.emission = np.zeros_like(whole.colour)
         self.emission[self.surface == Surface.STREET] = street_lamp
         start = len(scenery.triangles)
-        for prop in props:
-            end = start + len(prop.mesh.triangles)
-            self.owner[start:end] = prop.owner
-            for surface, light in prop.lit.items():
-                self.emission[start:end][prop.mesh.surface == surface] = light
+        for item in owned:
+            end = start + len(item.mesh.triangles)
+            self.owner[start:end] = item.owner
+            for surface, light in item.lit.items():
+                self.emission[start:end][item.mesh.surface == surface] = light
             start = end
         self._scene = o3d.t.geometry.RaycastingScene(nthreads=1)
         self._scene.add_triangles(o3d.core.Tensor(whole.vertices), o3d.core.Tensor(whole.triangles))

@@ -1,6 +1,6 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""What many shapes share: materials, wheels and lamps."""
+"""Parts of many shapes: materials, wheels and lamps."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""The catalogue: several shapes for each nuScenes class, x forward, the origin on the ground below the centre."""
+"""Several shapes for each nuScenes class, x forward, the origin on the ground below the centre."""
 
 from __future__ import annotations
 
@@ -59,11 +59,11 @@ _MAKERS: dict[str, Callable[[], list[Figure]]] = {
 
 @functools.cache
 def shapes(category: str) -> tuple[Shape, ...]:
-    """All shapes of a category. Shared: never change the arrays."""
+    """All shapes of a category. The arrays are shared: do not change them."""
     return tuple(_whole(*figure) for figure in _MAKERS[category]())
 
 
 def pick(category: str, state: str, rng: np.random.Generator) -> Shape:
-    """One shape of `category`, of those that show `state` where shapes differ by state."""
+    """A random shape of `category` among those whose state is `state` or undefined."""
     fitting = [shape for shape in shapes(category) if shape.state in ("", state)]
     return fitting[rng.integers(len(fitting))]

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """An endless town: a grid of streets with crossings and signals, and the blocks of buildings, trees and poles between them.
 
-Axis 0 streets run along x at y = k * pitch[1]; axis 1 streets run along y at x = k * pitch[0]. Everything follows from the
-seed and the place, so a block looks the same however one arrives.
+Axis 0 streets run along x at y = k * pitch[1]; axis 1 streets run along y at x = k * pitch[0]. Everything is a function of
+the seed and the position, so a block does not depend on the path of the vehicle.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .mesh import Mesh, Surface, blob, box, cylinder, extrude, frustum, join, made, tube
+from .mesh import Mesh, Surface, blob, box, cylinder, extrude, frustum, join, tube, uniform_mesh
 
 LANE = 3.5
 PARKING = 2.6
@@ -200,7 +200,7 @@ SIGNAL = _signal_head()
 """The traffic light: its lamps look towards -x, at traffic that drives along +x."""
 
 SIGNAL_POST = join([tube((0, 0, 0), (0, 0, 4.1), 0.08, **_POLE), tube((0, 0, 4.0), (0, 1.9, 4.0), 0.06, **_POLE)])
-"""What carries it."""
+"""The post of the traffic light."""
 
 SIGNAL_HEAD = (0.0, 1.9, 3.4)
 """The middle of the lamps in the mesh's own axes [m]."""
@@ -209,4 +209,4 @@ SIGNAL_HEAD = (0.0, 1.9, 3.4)
 def ground(x: float, y: float, reach: float = 400.0) -> Mesh:
     """A flat square around (x, y); its colours are procedural."""
     corners = [(x - reach, y - reach, 0), (x + reach, y - reach, 0), (x + reach, y + reach, 0), (x - reach, y + reach, 0)]
-    return made(corners, [(0, 1, 2), (0, 2, 3)], (0.1, 0.1, 0.1), Surface.GROUND, 0.15)
+    return uniform_mesh(corners, [(0, 1, 2), (0, 2, 3)], (0.1, 0.1, 0.1), Surface.GROUND, 0.15)

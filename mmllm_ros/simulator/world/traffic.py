@@ -1,6 +1,6 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Who else is out there: vehicles that drive, stop and park, people that walk, stand and sit, riders, cones and barriers."""
+"""Traffic around the ego vehicle: driving, stopped and parked vehicles, pedestrians, riders, cones and barriers."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ _EGO_CENTRE = 1.4
 
 
 class Traffic:
-    """All actors around the ego vehicle; new ones appear in the distance as it goes on."""
+    """All actors around the ego vehicle; new ones are placed at a distance as it drives on."""
 
     def __init__(self, town: Town, ego: Ego, rng: np.random.Generator):
         self._town, self._ego, self._rng = town, ego, rng
         self.actors: list[Actor] = []
-        self._born, self._count = 0, int(rng.integers(6, 19))
+        self._last_identifier, self._count = 0, int(rng.integers(6, 19))
         self._clock = 0.0
         self._fill(self._count, 4.0, 42.0)
         self._fill(int(self._count * 1.5), *_RING)
@@ -37,11 +37,11 @@ class Traffic:
                 return
             group = placements(self._town, self._ego, self._rng, near, far)
             for actor in group:
-                actor.settle(self._town)
+                actor.update_pose(self._town)
             if all(self._free(actor) for actor in group):
                 for actor in group:
-                    self._born += 1
-                    actor.identifier = self._born
+                    self._last_identifier += 1
+                    actor.identifier = self._last_identifier
                 self.actors += group
 
     def _free(self, actor: Actor) -> bool:
@@ -94,15 +94,15 @@ class Traffic:
                 self._drive(actor)
             elif actor.mode == "walk":
                 actor.along += actor.heading * actor.speed * STEP
-                actor.settle(self._town)
+                actor.update_pose(self._town)
         for actor in self.actors:
             if actor.tow is not None:
                 lead = actor.tow
                 actor.along = lead.along - lead.heading * (lead.size[0] + actor.size[0] + 0.5) / 2
                 actor.speed, actor.braking = lead.speed, lead.braking
-                actor.settle(self._town)
+                actor.update_pose(self._town)
         if round(self._clock / STEP) % 20 == 0:
-            self._renew()
+            self._replace_actors()
 
     def _drive(self, actor: Actor) -> None:
         gap, nearest = self._gap(actor.x, actor.y, actor.yaw, actor.size[0], actor.size[1])
@@ -121,7 +121,7 @@ class Traffic:
         actor.braking = actor.speed < 0.5 or change < -1.0 * STEP
         actor.along += actor.heading * actor.speed * STEP
         actor.blocked = actor.blocked + STEP if actor.speed == 0 and nearest == len(self.actors) and gap < 6 else 0.0
-        actor.settle(self._town)
+        actor.update_pose(self._town)
 
     def _stop_line(self, actor: Actor) -> float:
         crossing = self._town.next_crossing(actor.axis, actor.along, actor.heading)
@@ -134,8 +134,8 @@ class Traffic:
             return gap + 1.0
         return math.inf
 
-    def _renew(self) -> None:
-        """Forget who is far away or stands nose to nose with the ego for long; bring new ones into the distance."""
+    def _replace_actors(self) -> None:
+        """Remove actors that are far away or have been blocked by the ego for long; place new ones at a distance."""
         ego = self._ego
         gone = {a.identifier for a in self.actors if math.hypot(a.x - ego.x, a.y - ego.y) > _KEEP or a.blocked > 12.0}
         self.actors = [a for a in self.actors if a.identifier not in gone and (a.tow is None or a.tow.identifier not in gone)]

@@ -1,6 +1,6 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Weather for a drive: drawn by the name of a context, and what it does to light and air."""
+"""Weather of a drive, drawn by the name of a context, and its effect on light and visibility."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ..truth import Weather
 
 CONTEXTS = ("day", "dusk", "night", "rain", "fog", "glare", "mixed")
 
-Climate = Callable[[float], Weather]
+WeatherSchedule = Callable[[float], Weather]
 """Seconds since the start of the drive -> Weather."""
 
 
@@ -25,7 +25,7 @@ def sample(context: str, rng: np.random.Generator) -> Weather:
         raise BadInput(f"context is {context!r}, not one of {list(CONTEXTS)}")
     if context == "mixed":
         context = str(rng.choice(["day", "night", "rain", "fog", "glare", "dusk"], p=[0.28, 0.22, 0.15, 0.15, 0.12, 0.08]))
-    # A robot's lens is now and then dirty, whatever the weather.
+    # A lens is dirty in 15 % of the drives, independent of the weather.
     dirt = float(rng.uniform(0.2, 0.8)) if rng.random() < 0.15 else 0.0
     if context == "night":
         return Weather(light=float(rng.uniform(0.0, 0.1)), dirt=dirt)
@@ -42,8 +42,8 @@ def sample(context: str, rng: np.random.Generator) -> Weather:
     return Weather(light=light, dirt=dirt)
 
 
-def climate(context: str | Weather | Climate, rng: np.random.Generator) -> Climate:
-    """A weather for every second of a drive, from a name, a fixed Weather or a function. Raises BadInput."""
+def weather_schedule(context: str | Weather | WeatherSchedule, rng: np.random.Generator) -> WeatherSchedule:
+    """The weather as a function of time, from a name, a fixed Weather or a function. Raises BadInput."""
     if callable(context):
         return lambda seconds: _checked(context(seconds))
     fixed = _checked(context if isinstance(context, Weather) else sample(context, rng))
@@ -66,7 +66,7 @@ def extinction(weather: Weather) -> float:
 
 
 def lidar_extinction(weather: Weather) -> float:
-    """Extinction of the laser, one way [1/m]; about the eye's in fog, where drops are larger than either wavelength (Mie)."""
+    """Extinction of the laser, one way [1/m]; close to visible light in fog, where drops are larger than both wavelengths."""
     return 0.0002 + 0.11 * weather.fog**1.5 + 0.03 * weather.rain
 
 
