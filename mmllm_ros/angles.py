@@ -1,6 +1,6 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Angles go round."""
+"""Angles modulo a full turn."""
 
 from __future__ import annotations
 
@@ -11,5 +11,5 @@ Angle = TypeVar("Angle")  # a number, an array or a tensor
 
 
 def wrapped(angle: Angle) -> Angle:
-    """The same direction [rad] between -pi and pi."""
+    """`angle` [rad] wrapped to -pi to pi."""
     return (angle + math.pi) % (2 * math.pi) - math.pi

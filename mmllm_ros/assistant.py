@@ -1,6 +1,6 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""One live session: newest tokens per source, the plan, ask() -> Answer. The llm node and offline replay each hold one."""
+"""One session of questions: latest tokens by source, the plan, ask() -> Answer. Used by the llm node and by offline replay."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ from .model import Model
 __all__ = ["Assistant", "Cancelled", "check_question"]
 
 LONGEST_QUESTION = 2000
-MOST_TOKENS = 4096
+MAX_TOKENS = 4096
 BLIND_CONFIDENCE = 0.3
-"""An answer that rests on no sensor is never more certain than this."""
+"""Largest confidence of an answer without evidence."""
 
 
 class Assistant:
-    """Holds what the sensors said last, and answers from it.
+    """Stores the latest tokens of every source and answers questions from them.
 
-    `put` from one thread while another asks is safe. `now` gives nanoseconds of the clock that stamps the sensors. With a
-    `policy` each question is answered from what it needs. `encode` gets modalities and seconds, and has their newest frames
-    encoded and `put` within that time, or returns without.
+    `put` may be called from another thread than `ask`. `now` returns the time [ns] of the clock that stamps the sensors. With a
+    `policy`, each question is answered from the modalities that it needs. `encode(modalities, timeout)` encodes the latest frames
+    of the modalities and calls `put` within that time [s], or returns without.
     """
 
     def __init__(
@@ -54,22 +54,22 @@ class Assistant:
         self._latents: dict[str, tuple[tuple[Tokens, ...], int, str, LatentCache]] = {}
 
     def put(self, tokens: Tokens) -> None:
-        """Keep `tokens` as the newest of their source; a late message of an older frame is passed over. Raises BadInput."""
+        """Store `tokens` as the latest of their source; tokens of an older frame are ignored. Raises BadInput."""
         self._check(tokens)
         key = (tokens.modality, tokens.source)
         with self._lock:
             held = self._newest.get(key)
-            # A frame from the future is left over from before a jump back in time, so it does not hold its place.
+            # A frame from the future dates from before a jump back in time and is replaced.
             if held is None or tokens.stamp >= held.stamp or held.stamp > self._now():
                 self._newest[key] = tokens
 
-    def follow(self, plan: Plan) -> None:
-        """Obey `plan` from the next question on. Before the first plan everything is plugged."""
+    def set_plan(self, plan: Plan) -> None:
+        """Use `plan` from the next question on. Before the first plan every modality is plugged."""
         with self._lock:
             self._plan = plan
 
     def clear(self) -> None:
-        """Forget every reading, as after a jump back in time. The plan stays."""
+        """Remove all tokens, as after a jump back in time. The plan stays."""
         with self._lock:
             self._newest.clear()
             self._latents.clear()
@@ -81,12 +81,12 @@ class Assistant:
         on_text: Callable[[str], None] | None = None,
         cancelled: Callable[[], bool] | None = None,
     ) -> Answer:
-        """Answer from the readings that are plugged and fresh at this moment.
+        """Answer from the plugged modalities' readings that are fresh now.
 
         Args:
             question: at most 2000 characters.
             on_text: gets the answer piece by piece.
-            cancelled: asked between steps; True raises Cancelled.
+            cancelled: called between steps; True raises Cancelled.
 
         Raises BadInput for an empty or over-long question, and with `require_evidence` when nothing is plugged.
         """
@@ -95,19 +95,19 @@ class Assistant:
         with self._lock:
             newest, plan = dict(self._newest), self._plan
         choice = self._decide(question, newest, plan, moment)
-        if choice and (stale := self._stale_ones(choice, newest, moment)):
+        if choice and (stale := self._stale_modalities(choice, newest, moment)):
             self._encode(stale, self.config.encode_timeout)
             with self._lock:
                 newest = dict(self._newest)
             moment = self._now()
         used, unplugged = self._choose(newest, plan, moment, choice)
-        if not used and choice:  # what it needs is not to be had: whatever there is must do
+        if not used and choice:  # no modality that the question needs is available: use the plan instead
             used, unplugged = self._choose(newest, plan, moment)
         if not used and self.config.require_evidence:
             reasons = ", ".join(f"{name}: {reason}" for name, reason in unplugged.items())
             raise BadInput(f"no sensor is plugged, and require_evidence is set ({reasons})")
-        bank = self._bank(used, choice.linked_blocks if choice else plan.linked_blocks if plan else 0)
-        scored = self.model.answer(question, bank, on_text, cancelled)
+        latent_cache = self._latent_cache(used, choice.linked_blocks if choice else plan.linked_blocks if plan else 0)
+        scored = self.model.answer(question, latent_cache, on_text, cancelled)
         evidence = tuple(Evidence(t.modality, t.source, t.stamp, (moment - t.stamp) / NANOSECONDS) for t in used)
         return Answer(
             stamp=max((tokens.stamp for tokens in used), default=0),
@@ -123,7 +123,7 @@ class Assistant:
         )
 
     def _check(self, tokens: Tokens) -> None:
-        """Refuse what the model was not made for. Raises BadInput."""
+        """Raise BadInput for tokens that do not fit the model."""
         origin = f"tokens of {tokens.modality}/{tokens.source}"
         if tokens.modality not in self.model.connectors:
             raise BadInput(f"{origin}: model {self.model.name} takes only {list(self.model.modalities)}")
@@ -131,22 +131,22 @@ class Assistant:
         if tokens.encoder != expected:
             raise BadInput(f"{origin} come from encoder {tokens.encoder!r}, model {self.model.name} was made for {expected!r}")
         width = self.model.connectors[tokens.modality].shape["token_width"]
-        if tokens.values.ndim != 2 or tokens.values.shape[1] != width or not 1 <= len(tokens.values) <= MOST_TOKENS:
-            raise BadInput(f"{origin} have shape {list(tokens.values.shape)}, not [1 to {MOST_TOKENS}, {width}]")
+        if tokens.values.ndim != 2 or tokens.values.shape[1] != width or not 1 <= len(tokens.values) <= MAX_TOKENS:
+            raise BadInput(f"{origin} have shape {list(tokens.values.shape)}, not [1 to {MAX_TOKENS}, {width}]")
         if tokens.places.shape != (len(tokens.values), 3):
             raise BadInput(f"{origin} have places of shape {list(tokens.places.shape)}, not [{len(tokens.values)}, 3]")
         if not (np.isfinite(tokens.values).all() and np.isfinite(tokens.places).all()):
             raise BadInput(f"{origin} hold values that are not finite")
 
     def _decide(self, question: str, newest: dict[tuple[str, str], Tokens], plan: Plan | None, moment: int) -> Choice | None:
-        """What this question is to be answered from; None = the plan as it stands."""
+        """The modalities for this question; None = those of the plan."""
         if plan is None or self.policy is None or not plan.available:
             return None
         ready = [modality for modality in plan.available if self._fresh(modality, newest, moment)]
         choice = self.policy.choose(question, plan, ready, self.config.epsilon)
         return choice if self._encode or set(choice.modalities) <= set(ready) else None
 
-    def _stale_ones(self, choice: Choice, newest: dict[tuple[str, str], Tokens], moment: int) -> list[str]:
+    def _stale_modalities(self, choice: Choice, newest: dict[tuple[str, str], Tokens], moment: int) -> list[str]:
         known = [modality for modality in choice.modalities if modality in self.model.modalities]
         return [modality for modality in known if not self._fresh(modality, newest, moment)] if self._encode else []
 
@@ -157,14 +157,14 @@ class Assistant:
     def _choose(
         self, newest: dict[tuple[str, str], Tokens], plan: Plan | None, moment: int, choice: Choice | None = None
     ) -> tuple[list[Tokens], dict[str, str]]:
-        """Split the readings: those to use, and a reason for every modality, or `modality/source`, that is out."""
+        """The readings to use, and a reason for every modality, or `modality/source`, that is not used."""
         used, unplugged = [], {}
         for modality in self.model.modalities:
             if choice and modality in plan.available and modality not in choice.modalities:
                 unplugged[modality] = choice.reasons.get(modality, "not needed for this question")
                 continue
-            asked_for = choice and modality in choice.modalities
-            if plan and not asked_for and not plan.plugged.get(modality, True):
+            needed = choice and modality in choice.modalities
+            if plan and not needed and not plan.plugged.get(modality, True):
                 unplugged[modality] = f"unplugged by plan: {plan.reasons.get(modality) or 'no reason given'}"
                 continue
             readings = [tokens for (name, _), tokens in sorted(newest.items()) if name == modality]
@@ -185,32 +185,32 @@ class Assistant:
             return f"stamped {-age:.1f} s in the future: is its clock synchronised?"
         return f"too old: {age:.1f} s, at most {self.config.max_age:g} s count"
 
-    def _bank(self, used: list[Tokens], linked_blocks: int) -> LatentCache:
-        """Latents of the readings; those of a modality are kept until one of its readings changes."""
+    def _latent_cache(self, used: list[Tokens], linked_blocks: int) -> LatentCache:
+        """The latent cache of the readings; that of a modality is reused until one of its readings changes."""
         wanted = self.config.linked_blocks or linked_blocks or self.model.linked_blocks
         linked = min(wanted, self.model.linked_blocks)
         revision = self.model.revision
-        banks = {}
+        latent_caches = {}
         for modality in {tokens.modality for tokens in used}:
             readings = tuple(tokens for tokens in used if tokens.modality == modality)
             with self._lock:
                 held = self._latents.get(modality)
             if held is None or held[1:3] != (linked, revision) or not _same(held[0], readings):
-                held = (readings, linked, revision, self.model.banks(readings, linked)[modality])
+                held = (readings, linked, revision, self.model.latent_caches(readings, linked)[modality])
                 with self._lock:
                     self._latents[modality] = held
-            banks[modality] = held[3]
-        return merge(banks)
+            latent_caches[modality] = held[3]
+        return merge(latent_caches)
 
 
 def check_question(question: str) -> None:
-    """Raise BadInput for a question that is empty or too long to be read."""
+    """Raise BadInput for a question that is empty or too long."""
     if not question.strip():
         raise BadInput("the question is empty")
     if len(question) > LONGEST_QUESTION:
-        raise BadInput(f"the question is {len(question)} characters long, at most {LONGEST_QUESTION} are read")
+        raise BadInput(f"the question is {len(question)} characters long, at most {LONGEST_QUESTION} are allowed")
 
 
 def _same(held: tuple[Tokens, ...], readings: tuple[Tokens, ...]) -> bool:
-    """Whether both are the very same objects; comparing their arrays would cost more than it saves."""
+    """Whether both hold the same objects; comparing their arrays would cost more than encoding them again."""
     return len(held) == len(readings) and all(a is b for a, b in zip(held, readings, strict=True))

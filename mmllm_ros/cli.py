@@ -1,6 +1,6 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""The command `mmllm`. Each command imports what it needs when it runs: offline commands work without ROS."""
+"""The command `mmllm`. Each command imports its modules when it runs, so that offline commands work without ROS."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def _commands(context: typer.Context) -> None:
 
 
 def main(args: Sequence[str] | None = None) -> int:
-    """Run a command and return its exit status. Bad input is one line on stderr and status 2."""
+    """Run a command and return its exit status. Bad input gives one line on stderr and status 2."""
     try:
         return get_command(app).main(args=args, prog_name="mmllm", standalone_mode=False) or 0
     except BadInput as error:

@@ -1,8 +1,8 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""The vocabulary: what travels between the rooms of the package.
+"""Data types that the modules of the package exchange, and constants that several of them use.
 
-Shape letters, used in every docstring:
+Shape letters of all docstrings:
 
     B batch    V camera views   T tokens       D token width   P latent positions (all plugged tokens)
     L blocks   N linked blocks  H kv heads     K head width    S text length
@@ -19,15 +19,15 @@ from typing import ClassVar
 import numpy as np
 
 MODALITIES = ("camera", "lidar", "imu")
-"""The modalities that ship; a model may carry others, so nothing outside this line lists them again."""
+"""The modalities of the shipped model; a model may have others, so code reads the modalities of its model."""
 
 NANOSECONDS = 1_000_000_000
 
 PLACE_AXES = (0, 30, 60, 90, 120, 150)
-"""Directions [degrees] along which a place is told. Every border between "front", "front left", ... lies across one of them, so
-whether one thing is to the front left of another is two comparisons, each along one axis."""
+"""Axes [degrees] of the place features. Every border between "front", "front left", ... is perpendicular to one of them, so two
+comparisons along one axis each tell whether an object is to the front left of another."""
 PLACE_WAVELENGTHS = (5.0, 10.0, 20.0, 40.0, 80.0, 160.0)
-"""Of the waves [m] along each axis that a place is told by: near places are near each other, and far ones still differ."""
+"""Wavelengths [m] of the place features along each axis: the short ones resolve near places, the long ones separate far ones."""
 
 
 GRAVITY = 9.80665
@@ -69,7 +69,7 @@ class LidarScan:
 
 @dataclass(frozen=True, slots=True)
 class ImuWindow:
-    """The newest samples of one IMU.
+    """The latest samples of one IMU.
 
     `times` is int64 [n], ascending nanoseconds, the last equal to `stamp`. `samples` is float32 [n, 6]: specific force
     x y z [m/s^2] (+g on z at rest, REP-145) and angular velocity x y z [rad/s], REP-103 axes.
@@ -87,10 +87,10 @@ Frame = CameraFrame | LidarScan | ImuWindow
 
 @dataclass(frozen=True, slots=True)
 class Tokens:
-    """What an encoder made of one frame. Tokens know nothing of any LLM.
+    """The output of an encoder for one frame. It does not depend on an LLM.
 
-    `values` is float32 [T, D]; `places` float32 [T, 3] says where each token looks: bearing [rad, base frame], elevation
-    [rad] and range [m] (0 where the encoder does not know it). `encoder` is the revision of the weights that made them.
+    `values` is float32 [T, D]; `places` float32 [T, 3] is the place of each token: bearing [rad, base frame], elevation [rad] and
+    range [m] (0 = unknown). `encoder` is the revision of the encoder's weights.
     """
 
     modality: str
@@ -103,10 +103,10 @@ class Tokens:
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """Light signals of one sensor, measured whether or not its encoder is plugged.
+    """Health signals of one sensor, measured whether or not its encoder is plugged.
 
-    `rate` [Hz], `age` [s], `jitter` [s], `signals` maps a documented signal name (context/signals.py) to its value. `cost` [s]
-    is what encoding one frame takes on this machine, 0 where nobody has measured it.
+    `rate` [Hz], `age` [s], `jitter` [s], `signals` maps the name of a signal (context/health_signals.py) to its value. `cost` [s]
+    is the time that encoding one frame takes on this machine, 0 = not measured.
     """
 
     modality: str
@@ -124,7 +124,7 @@ class Health:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """A sensor reading that an answer rests on. `age` [s] is counted at the moment of the question."""
+    """A sensor reading that an answer is based on. `age` [s] is that at the time of the question."""
 
     modality: str
     source: str
@@ -138,8 +138,8 @@ class Plan:
 
     `plugged` maps every known modality to whether it is plugged; `reasons` gives a sentence for each; `linked_blocks` is N.
     `available` are the modalities that one question may use although they are not plugged, or leave out although they are;
-    `encode_rate_share` is the share of their rate at which encoders work ahead of questions, 0 = only when asked. `cost` and `budget` [s],
-    `flops` and `flops_budget` [operations] are those of one answer.
+    `encode_rate_share` is the share of their rate at which encoders work ahead of questions, 0 = only when asked. `cost` and
+    `budget` [s], `flops` and `flops_budget` [operations] are those of one answer.
     """
 
     stamp: int
@@ -157,7 +157,7 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An answer with what it rests on. `stamp` is the newest sensor stamp used, 0 when no sensor was."""
+    """An answer with its evidence. `stamp` is the newest sensor stamp used, 0 without evidence."""
 
     stamp: int
     question_id: str
@@ -173,10 +173,10 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A question with its true answer, in NuScenes-QA's form (papers.md section 6.1) plus provenance.
+    """A question with its true answer, in NuScenes-QA's form plus its origin.
 
-    `program` is the query that was executed over the scene graph; `needs` lists the modality sets that can each answer it
-    alone, for example (("camera",), ("lidar",)).
+    `program` is the query that is executed over the scene graph; `needs` lists the modality sets that each suffice to answer it,
+    for example (("camera",), ("lidar",)).
     """
 
     question: str

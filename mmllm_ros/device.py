@@ -1,6 +1,6 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""From the `device` parameter to a torch device."""
+"""Converts the `device` parameter to a torch device."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .datatypes import BadInput
 
 
 def resolve_device(name: str) -> torch.device:
-    """`auto` is the first GPU where there is one, else the CPU. Raises BadInput for a device that torch does not have."""
+    """`auto` is the first GPU where there is one, else the CPU. Raises BadInput for a device that is not available."""
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:

@@ -1,6 +1,6 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""The model: a frozen LLM, its connectors, and how it answers. What trains are the connectors; tokens come from the encoders."""
+"""The model: a frozen LLM with one connector per modality, which answers questions from the tokens of the encoders."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ from .latent.prompt import Prompt
 from .latent.split_forward import can_split, full_pass, lower_states, upper
 
 KEPT_TEXTS = 256
-"""Texts whose lower-block states are kept, the least recently asked goes first."""
+"""Number of texts whose lower-block states are cached; the least recently used is removed first."""
 
 LONGEST_ANSWER = 64
-"""Tokens of an answer in free text."""
+"""Largest number of tokens of an answer in free text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,18 +51,18 @@ class Model:
     """A frozen LLM with one connector per modality.
 
         model = Model.load(default_model())
-        bank = model.latents([camera_tokens, lidar_tokens])
-        model.score("are there any cars ?", bank).answer      # 'yes'
+        latent_cache = model.latents([camera_tokens, lidar_tokens])
+        model.score("are there any cars ?", latent_cache).answer      # 'yes'
         model.score("are there any cars ?", {})               # the bare LLM
 
-    Answering is safe from several threads. `revision` names exactly what answered; it is "unsaved" before `save`.
-    `universal` answers nothing itself: it is what connectors of new sensors inherit from (inherit.py).
+    Answering is thread-safe. `revision` identifies the model; it is "unsaved" before `save`.
+    `modality_agnostic` is never connected: connectors of new modalities are warm-started from it (training/warm_start.py).
     """
 
     def __init__(
         self, llm: nn.Module, tokenizer: Any, manifest: Manifest, connectors: Mapping[str, Connector] | None = None
     ) -> None:
-        """`llm` is attached to the port; `manifest` gives name, answers, temperature, prompt and encoder revisions."""
+        """`llm` has the attention adapter; `manifest` gives name, answers, temperature, prompt and encoder revisions."""
         self.llm = llm
         self.tokenizer = tokenizer
         self.name = manifest.name
@@ -70,7 +70,7 @@ class Model:
         self.temperature = manifest.temperature
         self.encoder_revisions = dict(manifest.encoder_revisions)
         self.connectors = nn.ModuleDict(connectors or {}).to(llm.device)
-        self.universal: Connector | None = None
+        self.modality_agnostic: Connector | None = None
         self.prompt = Prompt(tokenizer, manifest.prompt, manifest.answer_prefix)
         self.answers = list(manifest.answers)
         self._trie = AnswerTrie([self.prompt.answer_ids(answer) for answer in self.answers], self.answers)
@@ -81,12 +81,12 @@ class Model:
 
     @property
     def modalities(self) -> tuple[str, ...]:
-        """What can be plugged."""
+        """The modalities that have a connector."""
         return tuple(sorted(self.connectors))
 
     @property
     def linked_blocks(self) -> int:
-        """The largest N: how many of the last blocks the connectors reach."""
+        """The largest N of the connectors: how many of the last blocks they link."""
         return max((len(connector.heads) for connector in self.connectors.values()), default=0)
 
     @classmethod
@@ -94,7 +94,7 @@ class Model:
         """Load a model folder; a Hugging Face LLM folder or hub name gives that LLM without connectors. Raises BadInput."""
         folder, place = Path(source), resolve_device(device)
         if not folder.is_dir():
-            # A name whose first half is a folder here is a path with a slip in it, and no hub model.
+            # A name whose first part is an existing folder is a mistyped path and not a hub model.
             if not HUB_NAME.fullmatch(str(source)) or folder.parent.is_dir():
                 raise BadInput(f"model folder {str(source)!r} does not exist")
             llm, tokenizer, revision = checkpoint.load_llm(str(source), place, download=True)
@@ -111,11 +111,11 @@ class Model:
         except (TypeError, ValueError, RuntimeError) as error:
             raise BadInput(f"{folder / 'config.json'} cannot be used: {one_line(error)}") from error
         model._folder, model.revision = folder, checkpoint.model_revision(folder)
-        model.universal = checkpoint.load_modality_agnostic(folder, llm, revision)
+        model.modality_agnostic = checkpoint.load_modality_agnostic(folder, llm, revision)
         return model
 
     def variant(self, connectors: Mapping[str, Connector], encoder_revisions: Mapping[str, str]) -> Model:
-        """The same LLM with `connectors` in the place of, or beside, its own. This model is not touched."""
+        """A model with the same LLM, with `connectors` replacing or added to those of this model, which does not change."""
         other = copy.copy(self)
         other.connectors = nn.ModuleDict({**self.connectors, **connectors}).to(self.llm.device)
         other.encoder_revisions = {**self.encoder_revisions, **encoder_revisions}
@@ -123,7 +123,7 @@ class Model:
         return other
 
     def load_variant(self, folder: Path) -> Model:
-        """The variant whose connectors `folder` holds, made for this very LLM; the LLM is not loaded again. Raises BadInput."""
+        """The variant with the connectors in `folder`, which are for this LLM; the LLM is not loaded again. Raises BadInput."""
         manifest = Manifest.read(folder)
         if (manifest.llm, manifest.llm_revision) != (self._llm_name, self._llm_revision):
             raise BadInput(f"{folder} was made for LLM {manifest.llm_revision!r}, not for {self._llm_revision!r}")
@@ -132,9 +132,9 @@ class Model:
         return other
 
     def save(self, folder: Path, link: bool = False) -> None:
-        """Write the model into `folder`, with the encoders of the folder it came from, and take over the new revision.
+        """Write the model into `folder`, with the encoders of the folder it was loaded from, and set `revision`.
 
-        With `link`, LLM and encoders become links into the folder it came from: a variant costs its connectors only.
+        With `link`, LLM and encoders become links to the folder it was loaded from: only the connectors are written.
         """
         folder.mkdir(parents=True, exist_ok=True)
         if link and self._folder:
@@ -143,8 +143,8 @@ class Model:
             self._llm_revision = checkpoint.save_llm(self.llm, self.tokenizer, folder / LLM_FOLDER)
         if not link and self._folder and (self._folder / "encoders").is_dir() and self._folder.resolve() != folder.resolve():
             shutil.copytree(self._folder / "encoders", folder / "encoders", dirs_exist_ok=True)
-        if self.universal and not (link and self._folder):
-            checkpoint.save_modality_agnostic(self.universal, folder, self._llm_revision)
+        if self.modality_agnostic and not (link and self._folder):
+            checkpoint.save_modality_agnostic(self.modality_agnostic, folder, self._llm_revision)
         save_weights(self.connectors, folder / "connectors.safetensors")
         Manifest(
             name=self.name,
@@ -159,92 +159,79 @@ class Model:
         ).write(folder)
         self._folder, self.revision = folder, checkpoint.model_revision(folder)
 
-    def connect(self, connector: Connector, encoder_revision: str) -> None:
-        """Add (or replace) the connector of one modality; the others are not touched. Not while another thread answers."""
-        self.connectors[connector.modality] = connector.to(self.llm.device)
-        self.encoder_revisions[connector.modality] = encoder_revision
-        self.revision = "unsaved"
-        self.forget_texts()
-
-    def forget_texts(self) -> None:
-        """Let go of the lower blocks' states that are kept for texts asked before."""
+    def clear_text_cache(self) -> None:
+        """Remove the cached lower-block states of all texts."""
         with self._lock:
             self._lower.clear()
 
     def latents(self, tokens: Sequence[Tokens], linked_blocks: int | None = None) -> dict:
-        """Tokens of any modalities and sources -> a bank for `linked_blocks` of the last blocks (None = all). Raises BadInput."""
-        return merge(self.banks(tokens, linked_blocks))
+        """Tokens of any modalities and sources -> a latent cache for `linked_blocks` of the last blocks (None = all). Raises
+        BadInput."""
+        return merge(self.latent_caches(tokens, linked_blocks))
 
     @torch.inference_mode()
-    def banks(self, tokens: Sequence[Tokens], linked_blocks: int | None = None) -> dict[str, LatentCache]:
-        """What `latents` merges: a bank for each modality, which can be kept until one of its tokens changes. Raises BadInput."""
+    def latent_caches(self, tokens: Sequence[Tokens], linked_blocks: int | None = None) -> dict[str, LatentCache]:
+        """The latent cache of each modality, before `latents` merges them. Raises BadInput."""
         for item in tokens:
             if item.modality not in self.connectors:
                 raise BadInput(f"modality {item.modality!r} is unknown to model {self.name}, which takes {list(self.modalities)}")
         count = self.linked_blocks if linked_blocks is None else linked_blocks
         if tokens and not 1 <= count <= self.linked_blocks:
             raise BadInput(f"linked_blocks is {count}, not between 1 and {self.linked_blocks}")
-        device, banks = self.llm.device, {}
+        device, latent_caches = self.llm.device, {}
         for modality in sorted({item.modality for item in tokens}):
             values, places, sources = (
                 part[None].to(device) for part in joined(item for item in tokens if item.modality == modality)
             )
             connector = self.connectors[modality]
             reach = min(count, len(connector.heads))
-            banks[modality] = connector(values, places, linked_blocks=reach, sources=sources)
-        return banks
+            latent_caches[modality] = connector(values, places, linked_blocks=reach, sources=sources)
+        return latent_caches
 
     @torch.inference_mode()
-    def score(self, question: str, bank: LatentCache) -> Scored:
-        """The most probable answer of `answers` in one forward pass, exactly (trie.py). Raises BadInput.
+    def score(self, question: str, latent_cache: LatentCache) -> Scored:
+        """The most probable answer of `answers`, computed exactly in one forward pass (answer_trie.py). Raises BadInput.
 
-        A question with a word that the tokenizer does not know is answered by saying so, with confidence 0.
+        The answer to a question with a word that the tokenizer does not know names the word, with confidence 0.
         """
         if not self.answers:
             raise BadInput(f"model {self.name} has no answer set, only free text")
-        if outside := self._outside(question):
-            return outside
+        if refusal := self._unknown_words(question):
+            return refusal
         ids = [*self._question_ids(question), *self._trie.tokens]
         prompt = len(ids) - len(self._trie.tokens)
-        probability = (self._trie.score(self._logits(ids, prompt, bank)) / self.temperature).softmax(-1).tolist()
+        probability = (self._trie.score(self._logits(ids, prompt, latent_cache)) / self.temperature).softmax(-1).tolist()
         best = max(range(len(probability)), key=probability.__getitem__)
         return Scored(self.answers[best], probability[best], dict(zip(self.answers, probability, strict=True)))
-
-    def generate(
-        self,
-        question: str,
-        bank: LatentCache,
-        max_new_tokens: int = 16,
-        on_text: Callable[[str], None] | None = None,
-        cancelled: Callable[[], bool] | None = None,
-    ) -> str:
-        """Greedy free text. `on_text` gets each new piece; `cancelled` is asked before each token and raises Cancelled."""
-        return self._free_text(question, bank, max_new_tokens, on_text, cancelled).answer
 
     def answer(
         self,
         question: str,
-        bank: LatentCache,
+        latent_cache: LatentCache,
         on_text: Callable[[str], None] | None = None,
         cancelled: Callable[[], bool] | None = None,
     ) -> Scored:
-        """An answer of the answer set where there is one, else free text with the mean probability of its tokens."""
+        """An answer of the answer set where there is one, else greedy free text with the mean probability of its tokens.
+
+        `on_text` gets each new piece of the answer; `cancelled` is called between steps, and True raises Cancelled. Raises
+        BadInput.
+        """
         if not self.answers:
-            return self._free_text(question, bank, LONGEST_ANSWER, on_text, cancelled)
+            return self._free_text(question, latent_cache, on_text, cancelled)
         if cancelled and cancelled():
             raise Cancelled
-        scored = self.score(question, bank)
+        scored = self.score(question, latent_cache)
         if on_text:
             on_text(scored.answer)
         return scored
 
-    def _free_text(self, question: str, bank: LatentCache, limit: int, *watchers) -> Scored:
-        if outside := self._outside(question):
-            return outside
-        ids = self._question_ids(question, room=limit)
-        return Scored(*continue_text(self.llm, self.tokenizer, ids, bank, limit, *watchers))
+    def _free_text(self, question: str, latent_cache: LatentCache, *callbacks) -> Scored:
+        if refusal := self._unknown_words(question):
+            return refusal
+        ids = self._question_ids(question, room=LONGEST_ANSWER)
+        return Scored(*continue_text(self.llm, self.tokenizer, ids, latent_cache, LONGEST_ANSWER, *callbacks))
 
-    def _outside(self, question: str) -> Scored | None:
+    def _unknown_words(self, question: str) -> Scored | None:
         words = self.prompt.unknown_words(question)
         if not words:
             return None
@@ -255,11 +242,12 @@ class Model:
         ids = self.prompt.question_ids(question)
         limit = getattr(self.llm.config, "max_position_embeddings", None)
         if limit and len(ids) + len(self._trie.tokens) + room > limit:
-            raise BadInput(f"the question is {len(ids)} tokens long, model {self.name} reads at most {limit} with the answer")
+            raise BadInput(f"the question is {len(ids)} tokens long, model {self.name} takes at most {limit} with the answer")
         return ids
 
-    def _logits(self, ids: list[int], prompt: int, bank: LatentCache) -> Tensor:
-        """Logits [slots, vocabulary] of the packed sequence; blocks below those that `bank` links are computed once per text."""
+    def _logits(self, ids: list[int], prompt: int, latent_cache: LatentCache) -> Tensor:
+        """Logits [slots, vocabulary] of the packed sequence; blocks below those that `latent_cache` links are computed once per
+        text."""
         device = self.llm.device
         positions, places, mask = (
             None if part is None else part.to(device)
@@ -267,9 +255,9 @@ class Model:
         )
         if not can_split(self.llm):
             row = torch.tensor([ids], device=device)
-            return full_pass(self.llm, row, bank, mask, positions=positions, position_ids=places)[0]
-        # What is plugged decides how much is kept: with fewer linked blocks there are more below them.
-        first = min(bank, default=len(decoder_blocks(self.llm)))
+            return full_pass(self.llm, row, latent_cache, mask, positions=positions, position_ids=places)[0]
+        # The cached states depend on the plugged latents: with fewer linked blocks there are more blocks below them.
+        first = min(latent_cache, default=len(decoder_blocks(self.llm)))
         key = (first, *ids)
         with self._lock:
             hidden = self._lower.pop(key, None)
@@ -280,11 +268,11 @@ class Model:
             self._lower[key] = hidden
             while len(self._lower) > KEPT_TEXTS:
                 self._lower.popitem(last=False)
-        return upper(self.llm, hidden, bank, mask, first_block=first, positions=positions, position_ids=places)[0]
+        return upper(self.llm, hidden, latent_cache, mask, first_block=first, positions=positions, position_ids=places)[0]
 
 
 def joined(tokens: Iterable[Tokens]) -> tuple[Tensor, Tensor, Tensor]:
-    """Tokens of one modality, source by source in order: values [T, D], places [T, 3], the number of each one's source [T]."""
+    """Tokens of one modality, ordered by source: values [T, D], places [T, 3], number of the source [T]."""
     ordered = sorted(tokens, key=lambda item: item.source)
     values, places = (
         torch.from_numpy(np.concatenate(part)) for part in zip(*((t.values, t.places) for t in ordered), strict=True)
@@ -293,7 +281,7 @@ def joined(tokens: Iterable[Tokens]) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def _connectors(manifest: Manifest, folder: Path, llm: nn.Module) -> nn.ModuleDict:
-    """The connectors of a model folder, ready to answer. Raises BadInput."""
+    """The connectors of a model folder in evaluation mode. Raises BadInput."""
     shapes = manifest.connectors.items()
     connectors = nn.ModuleDict({name: checkpoint.make_connector(name, shape, llm, folder) for name, shape in shapes})
     load_weights(connectors, folder / "connectors.safetensors", "connector")

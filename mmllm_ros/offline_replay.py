@@ -1,6 +1,6 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Questions to a recording without ROS: the same encoders and the same Assistant as on the robot, in recorded time."""
+"""Answers questions about a recording without ROS, with the encoders and the Assistant of the robot, in recorded time."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from .io.rosbag import Recording
 from .model import Model
 from .resources import default_model
 from .rig import load_rig
-from .visualization.drawing import Moment
+from .visualization.drawing import AnswerSnapshot
 
 PAUSE = NANOSECONDS // 2
 """Recorded time between two questions [ns]."""
 
 
 def answer_recording(
-    recording: Recording, questions: Sequence[str], config: LlmConfig, on_answer: Callable[[Moment], None]
+    recording: Recording, questions: Sequence[str], config: LlmConfig, on_answer: Callable[[AnswerSnapshot], None]
 ) -> None:
-    """Ask in turn, each question as soon as all recorded modalities are there; the recording starts again where it is short.
+    """Ask the questions in turn, each when all recorded modalities have fresh readings. A short recording is repeated.
 
-    Where no moment has them all, the questions are asked at the end, of what is there. Raises BadInput.
+    Where the modalities are never fresh at the same time, the questions are asked at the end. Raises BadInput.
     """
     session = _Session(recording, config)
     waiting = list(questions)
@@ -64,7 +64,7 @@ class _Session:
         }
 
     def play(self) -> Iterator[int]:
-        """From the beginning, in recorded order: the time [ns] whenever new tokens have reached the assistant."""
+        """Play the recording from its start. Yields the time [ns] whenever the assistant has new tokens."""
         self.assistant.clear()
         self._encoded.clear()
         self._seen.clear()
@@ -91,13 +91,13 @@ class _Session:
         self._encoded[source] = tokens.stamp
         return True
 
-    def ask(self, question: str) -> Moment:
-        """The answer at this moment, with what cameras and lidar show."""
+    def ask(self, question: str) -> AnswerSnapshot:
+        """The answer at this time, with the latest camera images and lidar sweep."""
         images = {frame.source: frame.image for frame in self._seen.values() if isinstance(frame, CameraFrame)}
         sweep = next((frame.points for frame in self._seen.values() if isinstance(frame, LidarScan)), None)
-        return Moment(images, sweep, self.assistant.ask(question))
+        return AnswerSnapshot(images, sweep, self.assistant.ask(question))
 
     def complete(self) -> bool:
-        """Whether every recorded modality of the model has a reading that is fresh enough to count."""
+        """Whether every recorded modality of the model has a reading that is fresh enough to be used."""
         fresh = {modality for (modality, _), stamp in self._encoded.items() if self._now - stamp <= self._max_age}
         return fresh == set(self._encoders)

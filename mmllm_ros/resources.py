@@ -1,6 +1,6 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Where the shipped files (config/, models/, launch/) lie: in a source checkout, a colcon install or a pip environment."""
+"""Finds the shipped files (config/, models/, launch/) in a source checkout, a colcon install or a pip environment."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .datatypes import BadInput
 
 
 def shared_folder() -> Path:
-    """The folder that holds `config` and `models`. Raises BadInput with the places looked at."""
+    """The folder that holds `config` and `models`. Raises BadInput where there is none."""
     here = Path(__file__).parent
     for parent in here.parents:
         for folder in (parent, parent / "share" / "mmllm_ros"):
@@ -20,5 +20,5 @@ def shared_folder() -> Path:
 
 
 def default_model() -> Path:
-    """The folder of the model that ships."""
+    """The folder of the shipped model."""
     return shared_folder() / "models" / "drive_tiny"

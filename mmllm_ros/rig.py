@@ -1,6 +1,6 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Which sensors a robot carries, where they look, and on which topics. One YAML file serves launch, simulator and training."""
+"""The rig: sensors of a robot, their mounts and topics, read from a YAML file that launch, simulator and training share."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .datatypes import BadInput, one_line
 from .resources import shared_folder
 
 _LARGEST_FILE = 1_000_000
-_SHOWN = reprlib.Repr()  # a value in a line: the outermost level alone, for six lists of six lists would fill a page
+_SHOWN = reprlib.Repr()  # values in messages: the outermost level only, so that a message stays short
 _SHOWN.maxlevel = 1
 _AXES = {sign + name: factor * np.eye(3)[i] for i, name in enumerate("xyz") for sign, factor in (("+", 1.0), ("-", -1.0))}
 _RIGHT_HANDED = {axes for axes in itertools.permutations(_AXES, 3) if np.isclose(np.linalg.det([_AXES[a] for a in axes]), 1.0)}
@@ -60,7 +60,7 @@ class LidarMount:
 
 @dataclass(frozen=True, slots=True)
 class ImuMount:
-    """An IMU. `axes` as for the lidar; `gravity_removed` says that the driver already took gravity away."""
+    """An IMU. `axes` as for the lidar; `gravity_removed` = the driver already subtracts gravity."""
 
     modality: ClassVar[str] = "imu"
 
@@ -74,7 +74,7 @@ Mount = CameraMount | LidarMount | ImuMount
 
 @dataclass(frozen=True, slots=True)
 class Rig:
-    """All the sensors of one robot. A sensor that is not there is None, or missing from `cameras`."""
+    """The sensors of one robot. An absent sensor is None, or missing from `cameras`."""
 
     name: str
     cameras: tuple[CameraMount, ...]
@@ -83,7 +83,7 @@ class Rig:
 
     @property
     def mounts(self) -> list[Mount]:
-        """Every sensor."""
+        """The mounts of all sensors."""
         return [*self.cameras, *(mount for mount in (self.lidar, self.imu) if mount)]
 
     def camera(self, name: str) -> CameraMount:
@@ -95,14 +95,14 @@ class Rig:
 
 
 def rotation(axes: tuple[str, str, str]) -> np.ndarray:
-    """Matrix [3, 3] that turns sensor coordinates into forward, left, up. Raises BadInput unless right-handed."""
+    """Matrix [3, 3] from sensor coordinates to forward, left, up. Raises BadInput unless right-handed."""
     if tuple(axes) not in _RIGHT_HANDED:
         raise BadInput(f"axes {list(axes)} are not three right-handed signed axes such as ['+y', '-x', '+z']")
     return np.array([_AXES[axis] for axis in axes], dtype=np.float32)
 
 
 def shipped_rigs() -> list[str]:
-    """The names that `load_rig` knows."""
+    """The names of the shipped rigs."""
     return sorted(file.stem for file in _rigs().glob("*.yaml"))
 
 
@@ -181,7 +181,7 @@ def _imu(content: object) -> ImuMount:
 
 
 def _settings(content: object, known: tuple[str, ...], where: str) -> dict:
-    """`content` as a mapping. A misspelled setting is refused, or the sensor would silently look elsewhere."""
+    """`content` as a mapping. Raises BadInput for an unknown setting, which would otherwise silently keep its default."""
     if not isinstance(content, dict):
         raise BadInput(f"{where} is {_SHOWN.repr(content)}, not a mapping of {', '.join(known)}")
     for name in content:

@@ -74,7 +74,7 @@ class LidarEncoder(Encoder):
         self.far = nn.Sequential(Convolution(64, 96, (2, 2)), Residual(96), Residual(96))
         self.from_near, self.from_middle, self.from_far = (nn.Conv2d(inputs, 48, 1) for inputs in (32, 64, 96))
         self.joined = nn.Conv2d(48, width, 1)
-        self.motion_projection = nn.Linear(4, width)
+        self.told = nn.Linear(4, width)  # of motion and gap; the name is a key of the shipped weights
         self.proposals = Proposals(width, objects, sectors, unobservable=("colour",))
 
     @property
@@ -108,7 +108,7 @@ class LidarEncoder(Encoder):
         wide = self.from_middle(middle) + functional.interpolate(self.from_far(self.far(middle)), scale_factor=2.0)
         features = self.joined(functional.gelu(self.from_near(near) + functional.interpolate(wide, scale_factor=2.0)))
         inputs = torch.cat([motion / motion.new_tensor([MAX_FORWARD, MAX_YAW, 1.0]), batch["gap"].float()[:, None]], dim=1)
-        return features.flatten(2).transpose(1, 2) + self.motion_projection(inputs)[:, None]
+        return features.flatten(2).transpose(1, 2) + self.told(inputs)[:, None]
 
     @staticmethod
     def motion(batch: dict[str, Tensor]) -> Tensor:

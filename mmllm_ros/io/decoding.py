@@ -1,6 +1,6 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Bytes and their stated layout -> arrays. Everything a camera or lidar driver may send, or one line that says what is wrong."""
+"""Decodes the bytes of images and point clouds, in any layout that ROS drivers send, to arrays. Raises BadInput."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MAX_SIDE = 32_768
 MAX_PIXELS = 50_000_000
 MAX_POINTS = 4_000_000
 MAX_COORDINATE = 10_000.0
-"""No lidar measures so far [m]; a larger coordinate is a broken point."""
+"""Points with a larger coordinate [m] are invalid: no lidar has this range."""
 
 
 class Field(NamedTuple):
@@ -71,7 +71,7 @@ ENCODINGS: dict[str, _Encoding] = {
     "8UC1": _Encoding("u1", 1, _colour(cv2.COLOR_GRAY2RGB)),
     "8UC3": _Encoding("u1", 3, _colour(cv2.COLOR_BGR2RGB)),
     "8UC4": _Encoding("u1", 4, _colour(cv2.COLOR_BGRA2RGB)),
-    # These two carry no scale (depth, thermal counts): darkest to brightest finite value of the frame, not finite = black.
+    # Without a known scale (depth, thermal counts): scaled from the smallest to the largest finite value; not finite = black.
     "16UC1": _Encoding("u2", 1, _stretched),
     "32FC1": _Encoding("f4", 1, _stretched),
     "yuv422": _UYVY,
@@ -84,7 +84,7 @@ _POINT_TYPES = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 8
 
 
 def check_image(data, height: int, width: int, encoding: str, step: int) -> None:
-    """Raise BadInput unless the encoding is known, the size is sane and `data` holds `height` rows of `step` bytes."""
+    """Raise BadInput unless the encoding is known, the size is within limits and `data` holds `height` rows of `step` bytes."""
     if encoding not in ENCODINGS:
         raise BadInput(f"image encoding {encoding[:40]!r} is not one of {', '.join(sorted(ENCODINGS))}")
     _check_size(height, width)
@@ -117,7 +117,7 @@ def decode_image(data, height: int, width: int, encoding: str, step: int, big_en
 
 
 def decode_compressed(data, format: str = "") -> np.ndarray:
-    """The bytes of a JPEG or PNG file -> uint8 [h, w, 3], RGB. `format` is the message's own. Raises BadInput."""
+    """The bytes of a JPEG or PNG file -> uint8 [h, w, 3], RGB. `format` is that of the message. Raises BadInput."""
     if "compressedDepth" in format:
         raise BadInput(f"compressed image format {format[:60]!r} is a depth image, not jpeg or png")
     content = np.frombuffer(data, np.uint8) if memoryview(data).nbytes else np.empty(0, np.uint8)
@@ -133,7 +133,8 @@ def decode_compressed(data, format: str = "") -> np.ndarray:
 
 
 def check_cloud(data, fields: Sequence[Field], point_step: int, row_step: int, height: int, width: int) -> None:
-    """Raise BadInput unless the size is sane, x y z are there, every field lies in its point and `data` holds all points."""
+    """Raise BadInput unless the size is within limits, the fields x y z exist, every field lies in its point and `data` holds all
+    points."""
     if min(height, width) < 0 or height * width > MAX_POINTS:
         raise BadInput(f"point cloud of {width}x{height} points: not between 0 and {MAX_POINTS}")
     if height * width == 0:
@@ -159,10 +160,9 @@ def decode_cloud(
 ) -> np.ndarray:
     """A point cloud buffer -> float32 [n, 4]: x, y, z [m, as sent] and intensity.
 
-    Fields in any order, at any offset and of any type; organised (height > 1) or not. Points that are NaN, infinite, at
-    the very origin (how drivers mark a missing return) or beyond MAX_COORDINATE are dropped; no point at all is fine.
-    Intensity is 0 where there is none, else in [0, 1]: integers, and clouds with any value above 1, are divided by 255
-    and clipped. Raises BadInput.
+    Fields may have any order, offset and type; the cloud may be organised (height > 1) or empty. Points that are NaN, infinite,
+    at the origin (the mark of a missing return) or beyond MAX_COORDINATE are dropped. Intensity is 0 without such a field, else
+    in [0, 1]: integers, and clouds with any value above 1, are divided by 255 and clipped. Raises BadInput.
     """
     check_cloud(data, fields, point_step, row_step, height, width)
     if height * width == 0:
@@ -178,13 +178,13 @@ def decode_cloud(
 
 
 def intensity_name(names: Iterable[str]) -> str | None:
-    """The field that holds the strength of a return, None where there is none."""
-    there = set(names)
-    return next((name for name in ("intensity", "i", "reflectivity") if name in there), None)
+    """The field that holds the intensity of a return, None where there is none."""
+    present = set(names)
+    return next((name for name in ("intensity", "i", "reflectivity") if name in present), None)
 
 
 def gather_points(xyz: list[np.ndarray], intensity: np.ndarray | None) -> np.ndarray:
-    """Columns of any shape and number type -> float32 [n, 4] without the points and with the scale that decode_cloud states."""
+    """Columns of any shape and number type -> float32 [n, 4], with points dropped and intensity scaled as in decode_cloud."""
     points = np.zeros((xyz[0].size, 4), np.float32)
     with np.errstate(all="ignore"):
         for axis, values in enumerate(xyz):
@@ -206,7 +206,7 @@ def _check_size(height: int, width: int) -> None:
 
 
 def _compressed_size(head: bytes, format: str) -> tuple[int, int]:
-    """Width and height from the file's own header, before anything is allocated for it."""
+    """Width and height from the header of the file, before memory is allocated. Raises BadInput."""
     if head[:8] == b"\x89PNG\r\n\x1a\n" and head[12:16] == b"IHDR" and len(head) >= 24:
         return int.from_bytes(head[16:20], "big"), int.from_bytes(head[20:24], "big")
     if head[:2] == b"\xff\xd8":

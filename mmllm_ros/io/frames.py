@@ -1,9 +1,8 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Sensor messages <-> frames, by the rig's mounts.
+"""Sensor messages <-> frames, by the mounts of the rig.
 
-Works on any object with the fields of the ROS message: rclpy's in the nodes, rosbags' in a recording. So both read a
-sensor alike, and neither ROS nor rosbags is imported here.
+Works on any object with the fields of the ROS message, of rclpy in the nodes and of rosbags in a recording; imports neither.
 """
 
 from __future__ import annotations
@@ -19,20 +18,20 @@ from ..rig import ImuMount, LidarMount, rotation
 from .decoding import decode_cloud, decode_compressed, decode_image
 
 MAX_READING = 1e5
-"""No accelerometer [m/s^2] or gyroscope [rad/s] measures so much."""
+"""Larger accelerations [m/s^2] and angular velocities [rad/s] are invalid."""
 
 IMU_WINDOW = NANOSECONDS
 """Length of an ImuWindow [ns]."""
 
 
 def shifted(frame: Frame, shift: int) -> Frame:
-    """The same frame with all its times later by `shift` [ns]."""
+    """The frame with `shift` [ns] added to all its times."""
     times = {"times": frame.times + shift} if isinstance(frame, ImuWindow) else {}
     return replace(frame, stamp=frame.stamp + shift, **times)
 
 
 def same_topic(topic: str, rig_topic: str) -> bool:
-    """Whether a recorded or live `topic` carries the sensor that the rig expects on `rig_topic`, compressed or not."""
+    """Whether a recorded or live `topic` is the sensor of `rig_topic`, compressed or not."""
     return _plain(topic) == _plain(rig_topic)
 
 
@@ -75,8 +74,8 @@ def to_lidar(points: np.ndarray, mount: LidarMount) -> np.ndarray:
 def imu_sample(message: Any, mount: ImuMount) -> np.ndarray:
     """From an Imu: float32 [6], specific force and angular velocity as in ImuWindow; orientation is not needed.
 
-    REP-145: a covariance that starts with -1 says that its field is not reported, all zeros that it is not known.
-    Raises BadInput where a field is not reported, or not finite.
+    REP-145: a covariance that starts with -1 marks its field as not reported; all zeros mark an unknown covariance.
+    Raises BadInput where a field is not reported or not finite.
     """
     reported = {"specific force": message.linear_acceleration_covariance, "angular velocity": message.angular_velocity_covariance}
     for name, covariance in reported.items():
@@ -85,7 +84,7 @@ def imu_sample(message: Any, mount: ImuMount) -> np.ndarray:
     force, rate = message.linear_acceleration, message.angular_velocity
     sample = np.array([[force.x, force.y, force.z, rate.x, rate.y, rate.z]])
     if not (np.abs(sample) < MAX_READING).all():  # NaN compares false
-        raise BadInput(f"imu sample {sample[0].tolist()} is not finite, or beyond any sensor")
+        raise BadInput(f"imu sample {sample[0].tolist()} is not finite, or beyond the range of any sensor")
     return from_imu(sample, mount)[0]
 
 
@@ -115,7 +114,7 @@ class ImuBuffer:
         self._samples: deque[tuple[int, np.ndarray]] = deque(maxlen=4096)
 
     def push(self, stamp: int, sample: np.ndarray) -> bool:
-        """Keep a sample; False where it came late or twice. A clock that jumps back by a window or more starts afresh."""
+        """Append a sample; False where it is not newer than the last. A jump back by a window or more clears the buffer."""
         if self._samples and stamp <= self._samples[-1][0]:
             if self._samples[-1][0] - stamp < IMU_WINDOW:
                 return False
@@ -126,7 +125,7 @@ class ImuBuffer:
         return True
 
     def clear(self) -> None:
-        """Forget everything."""
+        """Remove all samples."""
         self._samples.clear()
 
     def window(self) -> ImuWindow | None:

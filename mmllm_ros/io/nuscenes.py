@@ -1,6 +1,7 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""nuScenes folders as frames, without its devkit: keyframes of the six cameras, the lidar and, where present, the CAN bus IMU.
+"""Reads nuScenes folders as frames, without its devkit: keyframes of the six cameras, the lidar and, where present, the CAN bus
+IMU.
 
 The layout is that of nuScenes v1.0: `v1.0-*/` with thirteen JSON tables, `samples/`, and optionally `can_bus/`.
 """
@@ -34,7 +35,7 @@ _IMU_WINDOW = NANOSECONDS
 
 
 @dataclass(frozen=True, slots=True)
-class Moment:
+class Keyframe:
     """One keyframe. `frames` are its sensors, `previous` those of the keyframe half a second before (empty at a scene's start).
 
     Camera sources are named as in the shipped `nuscenes` rig: `front`, `front_left`, ... `context` is day, night or rain.
@@ -48,9 +49,9 @@ class Moment:
 
 
 class NuScenes:
-    """A nuScenes folder. `imu` says how the axes of the CAN bus IMU lie. Raises BadInput for any other folder.
+    """A nuScenes folder. `imu` gives the axes of the CAN bus IMU. Raises BadInput for any other folder.
 
-    for moment, asked in NuScenes("/data/nuscenes-mini").join(read_questions("NuScenes_val_questions.json")):
+    for keyframe, asked in NuScenes("/data/nuscenes-mini").join(read_questions("NuScenes_val_questions.json")):
         ...
     """
 
@@ -73,27 +74,27 @@ class NuScenes:
         """Every sample token, scene by scene, in time order."""
         return sorted(self._samples, key=lambda token: (self._scene(token)["name"], self._samples[token]["timestamp"]))
 
-    def join(self, questions: Sequence[Question]) -> Iterator[tuple[Moment, list[Question]]]:
-        """Each keyframe that is asked about with its questions, in time order. Raises BadInput when none is of this folder.
+    def join(self, questions: Sequence[Question]) -> Iterator[tuple[Keyframe, list[Question]]]:
+        """Each keyframe that has questions, with its questions, in time order. Raises BadInput when none is of this folder.
 
-        Questions about other keyframes are passed over: NuScenes-QA's files cover more than a partial download holds.
+        Questions about other keyframes are skipped: NuScenes-QA's files cover more than a partial download.
         """
-        asked: dict[str, list[Question]] = {}
+        by_token: dict[str, list[Question]] = {}
         for question in questions:
-            asked.setdefault(question.sample_token, []).append(question)
-        tokens = [token for token in self.tokens() if token in asked]
+            by_token.setdefault(question.sample_token, []).append(question)
+        tokens = [token for token in self.tokens() if token in by_token]
         if not tokens:
             raise BadInput(f"none of {len(questions)} questions is about a sample of {self.folder}")
-        return ((self.moment(token), asked[token]) for token in tokens)
+        return ((self.keyframe(token), by_token[token]) for token in tokens)
 
-    def moment(self, token: str) -> Moment:
+    def keyframe(self, token: str) -> Keyframe:
         """Read one keyframe and the one before it. Raises BadInput for an unknown token, a missing or a damaged file."""
         if token not in self._samples:
             raise BadInput(f"{self.folder} has no sample {token!r}")
         scene, before = self._scene(token), self._samples[token]["prev"]
         described = str(scene["description"]).lower()
         context = "night" if "night" in described else "rain" if "rain" in described else "day"
-        return Moment(token, scene["name"], context, self._frames(token), self._frames(before) if before else ())
+        return Keyframe(token, scene["name"], context, self._frames(token), self._frames(before) if before else ())
 
     def _frames(self, token: str) -> tuple[Frame, ...]:
         files = self._files.get(token, {})
@@ -145,7 +146,7 @@ class NuScenes:
         return self._scenes[scene]
 
     def _keyframes(self) -> dict[str, dict[str, tuple[int, Path]]]:
-        """Stamp and file of each channel of each sample: the join that the tables leave to the reader."""
+        """Stamp and file of each channel of each sample, joined from the tables."""
         calibrated, sensors = self._by_token("calibrated_sensor", ("sensor_token",)), self._by_token("sensor", ("channel",))
         fields = ("sample_token", "is_key_frame", "calibrated_sensor_token", "filename", "timestamp")
         files: dict[str, dict[str, tuple[int, Path]]] = {}
@@ -178,7 +179,7 @@ def read_sweep(path: Path) -> np.ndarray:
         raise BadInput(f"{path} has {len(content)} bytes, not a multiple of 20 (five float32 a point)")
     points = np.frombuffer(content, "<f4").reshape(-1, 5)
     base = points[:, :3] @ _LIDAR_TO_BASE.T
-    # The file counts intensity from 0 to 255, also where no point of a sweep is brighter than 1.
+    # Intensity is 0 to 255 in these files, also where no point of a sweep exceeds 1.
     with np.errstate(all="ignore"):
         intensity = points[:, 3] / np.float32(255.0)
     return gather_points([base[:, axis] for axis in range(3)], np.clip(intensity, 0.0, 1.0))

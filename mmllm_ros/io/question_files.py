@@ -1,11 +1,11 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Question files in NuScenes-QA's JSON, read and written: simulated drives, nuScenes and any robot's own bag use this one form.
+"""Reads and writes question files in NuScenes-QA's JSON, for simulated drives, nuScenes and recordings.
 
     {"split": "val", "questions": [
         {"sample_token": "..", "question": "..", "answer": "..", "template_type": "exist", "num_hop": 0}]}
 
-Our own files add "source", "program", "seed", "needs" and "details" to each question; other keys are passed over.
+Our own files add "source", "program", "seed", "needs" and "details" to each question; other keys are ignored.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from pathlib import Path
 from ..datatypes import BadInput, Question, one_line
 
 MAX_BYTES = 1 << 30
-"""A larger file is refused; NuScenes-QA's training questions are about 80 MB."""
+"""The largest file that is read; NuScenes-QA's training questions are about 80 MB."""
 _REQUIRED = ("sample_token", "question", "answer", "template_type", "num_hop")
 
 
 def write_questions(path: str | Path, questions: Sequence[Question], split: str) -> None:
-    """Write a question file; its folder is made where missing."""
+    """Write a question file and create its folder where missing."""
     content = {"split": split, "questions": [_record(question) for question in questions]}
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     Path(path).write_text(json.dumps(content, indent=1) + "\n")
 
 
 def read_questions(path: str | Path) -> list[Question]:
-    """The questions of a file, answers as text. Raises BadInput naming the file, and the field and index at fault."""
+    """The questions of a file, answers as text. Raises BadInput naming the file, and the index and field of the error."""
     path = Path(path)
     content = read_json(path)
     records = content.get("questions") if isinstance(content, dict) else content
@@ -39,7 +39,7 @@ def read_questions(path: str | Path) -> list[Question]:
 
 
 def read_json(path: Path, max_bytes: int = MAX_BYTES):
-    """The content of a JSON file of bounded size. Raises BadInput in one line."""
+    """The content of a JSON file of bounded size. Raises BadInput."""
     try:
         size = path.stat().st_size
         if size > max_bytes:

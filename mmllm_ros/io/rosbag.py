@@ -1,6 +1,6 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""rosbag2 in and out: a recording read as frames or as the bytes it holds, and frames written as a recording. Needs no ROS."""
+"""Reads rosbag2 recordings as frames or serialized messages, and writes frames as a recording. Needs no ROS."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from .frames import ImuBuffer, camera_frame, imu_sample, lidar_scan, same_topic,
 from .serialization import Serialized, Serializer
 
 IMU_PERIOD = NANOSECONDS // 10
-"""A recording yields an ImuWindow so often [ns]: windows overlap, as they do live."""
+"""Period [ns] at which a recording yields ImuWindows; they overlap, as live ones do."""
 
 _FOREVER = QosTime(9223372036, 854775807)
 _READS = {
@@ -45,7 +45,7 @@ class Recording:
     """A rosbag2 folder, or a single .mcap or .db3 file.
 
     `topics` maps names to Topic, `start` and `end` are the receive times [ns] of the first and the last message.
-    Raises BadInput when it is missing, truncated, malformed, or of an unknown storage.
+    Raises BadInput for a missing, truncated or malformed file and for an unknown storage.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -66,7 +66,7 @@ class Recording:
         return (self.end - self.start) / NANOSECONDS
 
     def sensors(self, rig: Rig) -> dict[str, Mount]:
-        """The recorded topics that the rig names, with their mounts. Raises BadInput when there is none."""
+        """The recorded topics of the rig's sensors, with their mounts. Raises BadInput when there is none."""
         found = {topic: mount for mount in rig.mounts if (topic := self._topic_of(mount)) is not None}
         if not found:
             wanted = ", ".join(mount.topic for mount in rig.mounts) or "nothing"
@@ -75,16 +75,16 @@ class Recording:
         return found
 
     def fitting_rig(self) -> str:
-        """The shipped rig whose topics, as written, are best found here; `front` where none is."""
+        """The shipped rig with the most topics, as written, in this recording; `front` where none has any."""
 
-        def misfit(name: str) -> tuple[int, bool]:
+        def difference(name: str) -> tuple[int, bool]:
             exact = [_absolute(mount) in self._names_of(mount) for mount in load_rig(name).mounts]
             return exact.count(False) - exact.count(True), name != "front"
 
-        return min(shipped_rigs(), key=misfit)
+        return min(shipped_rigs(), key=difference)
 
     def frames(self, rig: Rig) -> Iterator[Frame]:
-        """The frames of the rig's sensors in the order of arrival; an unreadable message is skipped, with a warning."""
+        """The frames of the rig's sensors in the order of arrival; an invalid message is skipped with a warning."""
         mounts = self.sensors(rig)
         convert = {topic: _Imu(mount) if isinstance(mount, ImuMount) else _single(mount) for topic, mount in mounts.items()}
         store = get_typestore(Stores.ROS2_JAZZY)
@@ -107,14 +107,14 @@ class Recording:
     def raw(self, topics: Collection[str] | None = None, start: float = 0.0) -> Iterator[tuple[str, str, int, bytes]]:
         """Topic, type, receive time [ns] and serialized bytes (CDR) of each message from `start` [s] on, in order.
 
-        Only the asked-for `topics` are read; None is all of them. Raises BadInput where `start` lies behind the end.
+        Only `topics` are read, all where None. Raises BadInput where `start` is after the end.
         """
         if start > self.duration:
-            raise BadInput(f"start {start} s lies behind the end of recording {self.path}, which lasts {self.duration:.2f} s")
+            raise BadInput(f"start {start} s is after the end of recording {self.path}, which lasts {self.duration:.2f} s")
         since = self.start + round(start * NANOSECONDS) if start > 0 else None
         with self._open() as reader:
             wanted = [c for c in reader.connections if topics is None or c.topic in topics]
-            if wanted:  # to rosbags, no connections means all of them
+            if wanted:  # rosbags reads all topics where no connections are given
                 for connection, time, data in reader.messages(wanted, start=since):
                     yield connection.topic, connection.msgtype, time, bytes(data)
 
@@ -137,16 +137,15 @@ class Recording:
                 yield reader
         except BadInput:
             raise
-        except Exception as error:  # a damaged file makes the parser raise anything, from ReaderError to TypeError
-            reason = one_line(error)
-            raise BadInput(f"recording {self.path} cannot be read, is it complete? {reason}") from error
+        except Exception as error:  # for a damaged file the parser raises many types, from ReaderError to TypeError
+            raise BadInput(f"recording {self.path} cannot be read, is it complete? {one_line(error)}") from error
 
 
 class Recorder:
     """A new rosbag2 folder at `path`, with the topics and axes that `rig` states.
 
     A camera whose topic ends in /compressed is stored as PNG, any other as rgb8. Use as a context manager: a recording
-    that was not closed has no index. Raises BadInput where `path` cannot be made.
+    that is not closed has no index. Raises BadInput where `path` cannot be created.
     """
 
     def __init__(self, path: str | Path, rig: Rig) -> None:
@@ -205,19 +204,19 @@ def _topics(connections: Collection[Connection]) -> dict[str, Topic]:
 def _deserialized(store: Any, data: bytes, kind: str) -> Any:
     try:
         return store.deserialize_cdr(data, kind)
-    except Exception as error:  # as in _open: garbage makes the parser raise anything
+    except Exception as error:  # as in _open, the parser raises many types
         raise BadInput(f"no valid {kind}: {one_line(error)}") from error
 
 
 def _single(mount: CameraMount | LidarMount) -> Callable[[Any], Frame]:
-    """Message -> frame, for the sensors whose every message is a frame."""
+    """Message -> frame, for sensors with one frame per message."""
     if isinstance(mount, CameraMount):
         return lambda message: camera_frame(message, mount.name)
     return lambda message: lidar_scan(message, "lidar", mount)
 
 
 class _Imu:
-    """Message -> ImuWindow now and then, None otherwise."""
+    """Message -> ImuWindow once per IMU_PERIOD, None otherwise."""
 
     def __init__(self, mount: ImuMount) -> None:
         self._mount = mount

@@ -1,9 +1,6 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Frames -> serialized standard messages, to record or to publish as they are. Needs no ROS.
-
-A publisher takes serialized bytes, so the simulator node and a recording share this one conversion.
-"""
+"""Frames -> serialized standard messages, for recordings and for publishers, which accept serialized bytes. Needs no ROS."""
 
 from __future__ import annotations
 
@@ -20,7 +17,7 @@ from ..rig import CameraMount, Rig, rotation
 from .frames import to_imu, to_lidar
 
 _UNKNOWN = np.zeros(9)
-_NOT_REPORTED = np.array([-1.0] + [0.0] * 8)  # REP-145: -1 says that the robot's orientation is not reported
+_NOT_REPORTED = np.array([-1.0] + [0.0] * 8)  # REP-145: the orientation is not reported
 _OPTICAL = np.array([[0, 0, 1], [-1, 0, 0], [0, -1, 0]], dtype=float)  # x right, y down, z forward (REP-103)
 _POINT_FIELDS = ("x", "y", "z", "intensity")
 
@@ -35,7 +32,7 @@ class Serialized(NamedTuple):
 
 
 class Serializer:
-    """Turns frames of `rig` into messages with the topics and axes that it states.
+    """Converts frames of `rig` to messages with its topics and axes.
 
     A camera whose topic ends in /compressed is sent as PNG, any other as rgb8, each with its CameraInfo. Of overlapping
     ImuWindows every sample is sent once.
@@ -47,7 +44,7 @@ class Serializer:
         self._newest_imu = -1
 
     def topics(self) -> dict[str, str]:
-        """Topic -> type of everything that `messages` may yield."""
+        """Topic -> type of all messages that `messages` may yield."""
         cameras = {mount.topic: f"sensor_msgs/msg/{_image_type(mount)}" for mount in self.rig.cameras}
         infos = {_info_topic(mount): "sensor_msgs/msg/CameraInfo" for mount in self.rig.cameras}
         lidar = {self.rig.lidar.topic: "sensor_msgs/msg/PointCloud2"} if self.rig.lidar else {}
@@ -55,7 +52,7 @@ class Serializer:
         return {**cameras, **infos, **lidar, **imu}
 
     def messages(self, frame: Frame) -> Iterator[Serialized]:
-        """The messages that say what `frame` says."""
+        """The messages of `frame`."""
         if isinstance(frame, CameraFrame):
             yield from self._camera(frame)
         elif isinstance(frame, LidarScan):
@@ -64,7 +61,7 @@ class Serializer:
             yield from self._imu(frame)
 
     def transforms(self, stamp: int) -> Serialized:
-        """Where the sensors are mounted on base_link, for /tf_static."""
+        """The transforms from base_link to the sensors, for /tf_static."""
         poses = [(camera_frame_id(mount), mount.position, camera_rotation(mount)) for mount in self.rig.cameras]
         if self.rig.lidar:
             poses.append(("lidar", self.rig.lidar.position, rotation(self.rig.lidar.axes)))

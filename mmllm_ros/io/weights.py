@@ -1,6 +1,6 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Weights on disk: 16-bit safetensors, refused in one line when they do not fit, and the revision that names them."""
+"""Weights on disk as 16-bit safetensors, and the revision that identifies them."""
 
 from __future__ import annotations
 
@@ -20,12 +20,13 @@ def save_weights(module: nn.Module, path: Path) -> None:
 
 
 def load_weights(module: nn.Module, path: Path, kind: str) -> None:
-    """Fill `module` from `path`; `kind` is for the error. Raises BadInput: missing, truncated, of other shapes, not a number."""
+    """Fill `module` from `path`; `kind` is for the error. Raises BadInput for a missing or truncated file, other shapes, and
+    NaN."""
     try:
         state = {key: value.float() for key, value in load_file(path).items()}
-        holes = [key for key, value in state.items() if value.isnan().any()]
-        if holes:
-            raise ValueError(f"{holes[0]} holds NaN")
+        invalid = [key for key, value in state.items() if value.isnan().any()]
+        if invalid:
+            raise ValueError(f"{invalid[0]} holds NaN")
         module.load_state_dict(state)
     except (OSError, RuntimeError, ValueError, SafetensorError) as error:
         raise BadInput(f"{kind} weights {path} cannot be used: {one_line(error)}") from error

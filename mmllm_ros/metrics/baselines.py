@@ -1,12 +1,12 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""What questions are worth: how well one does without any sensor, and at best with some of them."""
+"""Baselines: the accuracy without any sensor, and the largest possible accuracy with some modalities."""
 
 from __future__ import annotations
 
 import warnings
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 
@@ -23,7 +23,8 @@ def per_type(questions: Sequence[Question], right: Sequence[float]) -> dict[str,
 
 
 def majority(train: Sequence[Question], test: Sequence[Question]) -> list[str]:
-    """For each test question the commonest training answer of its template, or of its type and hop where no template is kept."""
+    """For each test question the commonest training answer of its template, or of its type and hop where no template is
+    recorded."""
     commonest: dict[str, Counter] = defaultdict(Counter)
     for question in train:
         for key in _keys(question):
@@ -43,7 +44,7 @@ def ngram(train: Sequence[Question], test: Sequence[Question]) -> list[str]:
     grams = CountVectorizer(ngram_range=(1, 3), binary=True, min_df=2 if len(train) > 100 else 1, token_pattern=r"\S+")
     classifier = make_pipeline(grams, LogisticRegression(max_iter=200))
     with warnings.catch_warnings():
-        # A floor that is a hair below its optimum is still a floor.
+        # A baseline slightly below its optimum is accepted.
         warnings.simplefilter("ignore", ConvergenceWarning)
         classifier.fit([question.question for question in train], [question.answer for question in train])
     return list(classifier.predict([question.question for question in test]))
@@ -59,19 +60,6 @@ def oracle(questions: Sequence[Question], plugged: Collection[str], blind: Seque
         1.0 if any(set(kept) <= set(plugged) for kept in question.needs) else float(guess == question.answer)
         for question, guess in zip(questions, guesses, strict=True)
     ]
-
-
-def floors_and_ceilings(
-    train: Sequence[Question], test: Sequence[Question], sets: Sequence[Sequence[str]]
-) -> dict[str, dict[str, float]]:
-    """Accuracy overall and per type of "majority", "ngram" and the oracle of each modality set ("camera+imu", "none")."""
-    floors: dict[str, Callable] = {"majority": majority, "ngram": ngram}
-    guesses = {name: floor(train, test) for name, floor in floors.items()}
-    rows = {
-        name: per_type(test, [float(guess == question.answer) for guess, question in zip(answers, test, strict=True)])
-        for name, answers in guesses.items()
-    }
-    return rows | {"+".join(sorted(kept)) or "none": per_type(test, oracle(test, kept, guesses["ngram"])) for kept in sets}
 
 
 def _keys(question: Question) -> tuple[str, str, str]:

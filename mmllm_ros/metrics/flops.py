@@ -1,6 +1,6 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Floating point operations, counted by torch while the work is done."""
+"""Counts floating point operations with torch's counter."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 
-def counted(work: Callable[[], object]) -> int:
-    """FLOPs of the matrix products in `work`, two for each multiplication with its addition, backward passes included.
+def count_flops(function: Callable[[], object]) -> int:
+    """FLOPs of the matrix products in `function`, two for each multiply-add, backward passes included.
 
-    Attention is made of plain products while counting: torch does not count what a CPU's fused kernel does.
+    Attention is computed by plain products while counting: torch does not count the fused kernel of a CPU.
     """
     with sdpa_kernel([SDPBackend.MATH]), FlopCounterMode(display=False) as counter:
-        work()
+        function()
     return counter.get_total_flops()

@@ -1,6 +1,6 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""How sure a share of right answers is, and whether confidence keeps its word."""
+"""Confidence intervals of an accuracy, and the calibration of confidence."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ RESAMPLES = 1000
 
 
 def interval(scenes: Sequence[str], right: Sequence[float]) -> tuple[float, float]:
-    """A 95 % interval of the mean of `right`, by bootstrap over scenes: questions of one scene are not independent."""
+    """95 % interval of the mean of `right`, by bootstrap over scenes, because questions of one scene are not independent."""
     groups: dict[str, list[float]] = defaultdict(list)
     for scene, value in zip(scenes, right, strict=True):
         groups[scene].append(value)
@@ -26,7 +26,7 @@ def interval(scenes: Sequence[str], right: Sequence[float]) -> tuple[float, floa
 
 
 def wilson(right: int, count: int) -> tuple[float, float]:
-    """Wilson's 95 % interval of a share, `right` of `count` > 0, where all answers are of one scene."""
+    """Wilson's 95 % interval of the share `right` of `count` > 0, for answers of one scene."""
     z, share = 1.96, right / count
     middle = share + z * z / (2 * count)
     half = z * math.sqrt(share * (1 - share) / count + z * z / (4 * count * count))
@@ -35,7 +35,7 @@ def wilson(right: int, count: int) -> tuple[float, float]:
 
 
 def reliability(confidence: Sequence[float], right: Sequence[float]) -> list[dict[str, float]]:
-    """Per bin of confidence: the share of answers, mean confidence, and how often they were right (arXiv 1706.04599)."""
+    """For each bin of confidence: the share of answers, mean confidence, and accuracy (arXiv 1706.04599)."""
     sure, hits = np.asarray(confidence, float), np.asarray(right, float)
     place = np.minimum((sure * BINS).astype(int), BINS - 1)
     return [

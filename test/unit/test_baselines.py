@@ -1,13 +1,13 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Blind floors and oracle ceilings on small made-up lists of questions."""
+"""Blind baselines and the oracle on small synthetic lists of questions."""
 
 from __future__ import annotations
 
 import pytest
 
 from mmllm_ros.datatypes import Question
-from mmllm_ros.metrics.baselines import floors_and_ceilings, majority, ngram, oracle, per_type
+from mmllm_ros.metrics.baselines import majority, ngram, oracle, per_type
 
 CAMERA, EITHER, JOINT = (("camera",),), (("camera",), ("lidar",)), (("camera", "lidar"),)
 
@@ -22,16 +22,16 @@ def test_the_majority_is_of_the_template_and_of_the_type_for_a_new_template():
     assert majority(train, test) == ["yes", "no", "yes", ""]
 
 
-def test_the_ngram_floor_finds_an_answer_that_the_words_give_away():
+def test_the_ngram_baseline_predicts_an_answer_that_depends_on_the_words():
     train = [_question(f"is the {word} there", answer) for word, answer in (("car", "yes"), ("bus", "no")) for _ in range(20)]
     assert ngram(train, [_question("is the bus there", "no"), _question("is the car there", "yes")]) == ["no", "yes"]
 
 
-def test_the_ngram_floor_with_one_answer_is_that_answer():
+def test_the_ngram_baseline_with_one_answer_is_that_answer():
     assert ngram([_question("x", "yes")], [_question("y", "no")]) == ["yes"]
 
 
-def test_the_oracle_answers_what_its_modalities_can_and_guesses_the_rest():
+def test_the_oracle_is_right_where_its_modalities_suffice_and_guesses_the_rest():
     questions = [_question("a", "yes", needs=needs) for needs in (CAMERA, EITHER, JOINT, ())]
     assert oracle(questions, ("camera",)) == [1, 1, 0, 0]
     assert oracle(questions, ("lidar",)) == [0, 1, 0, 0]
@@ -42,11 +42,3 @@ def test_the_oracle_answers_what_its_modalities_can_and_guesses_the_rest():
 def test_means_are_overall_and_per_type():
     questions = [_question("a", "yes"), _question("a", "yes"), _question("a", "3", "count")]
     assert per_type(questions, [1, 0, 1]) == pytest.approx({"overall": 2 / 3, "exist": 0.5, "count": 1.0})
-
-
-def test_floors_and_ceilings_name_their_modality_sets():
-    questions = [_question("are cars there", answer, needs=EITHER) for answer in ("yes", "no", "yes", "yes")]
-    table = floors_and_ceilings(questions, questions, [("lidar", "camera"), ()])
-    assert set(table) == {"majority", "ngram", "camera+lidar", "none"}
-    assert table["majority"]["overall"] == table["none"]["exist"] == 0.75
-    assert table["camera+lidar"]["overall"] == 1.0

@@ -45,22 +45,22 @@ def _tables(folder, name, change):
 def test_a_drive_comes_back_from_its_folder_as_it_was_captured(folder, keyframes):
     dataset = NuScenes(folder)
     assert dataset.tokens() == ["sample-0", "sample-1", "sample-2"]
-    moment = dataset.moment("sample-1")
-    assert (moment.scene, moment.context) == ("scene-0001", "night")
+    keyframe = dataset.keyframe("sample-1")
+    assert (keyframe.scene, keyframe.context) == ("scene-0001", "night")
     captured = {frame.source: frame for frame in keyframes[1]}
-    assert {frame.source for frame in moment.frames} == set(captured)
-    for frame in moment.frames:
+    assert {frame.source for frame in keyframe.frames} == set(captured)
+    for frame in keyframe.frames:
         assert frame.stamp == captured[frame.source].stamp
         if isinstance(frame, CameraFrame):
             np.testing.assert_array_equal(frame.image, captured[frame.source].image)
         elif isinstance(frame, LidarScan):
             np.testing.assert_allclose(frame.points, captured["lidar"].points, atol=1e-5)
-    assert [frame.stamp for frame in moment.previous[:7]] == [frame.stamp for frame in keyframes[0][:7]]
-    assert dataset.moment("sample-0").previous == ()
+    assert [frame.stamp for frame in keyframe.previous[:7]] == [frame.stamp for frame in keyframes[0][:7]]
+    assert dataset.keyframe("sample-0").previous == ()
 
 
 def test_the_imu_window_is_the_last_second_of_the_can_bus(folder):
-    window = next(frame for frame in NuScenes(folder).moment("sample-2").frames if isinstance(frame, ImuWindow))
+    window = next(frame for frame in NuScenes(folder).keyframe("sample-2").frames if isinstance(frame, ImuWindow))
     assert window.times[-1] == window.stamp
     assert np.all(np.diff(window.times) >= 0)
     assert 0 < window.stamp - window.times[0] < 1_000_000_000
@@ -69,7 +69,7 @@ def test_the_imu_window_is_the_last_second_of_the_can_bus(folder):
 
 def test_a_folder_without_a_can_bus_has_no_imu(folder):
     shutil.rmtree(folder / "can_bus")
-    assert not [frame for frame in NuScenes(folder).moment("sample-2").frames if isinstance(frame, ImuWindow)]
+    assert not [frame for frame in NuScenes(folder).keyframe("sample-2").frames if isinstance(frame, ImuWindow)]
 
 
 def test_lidar_points_are_turned_from_right_and_forward_to_forward_and_left(tmp_path):
@@ -81,7 +81,7 @@ def test_lidar_points_are_turned_from_right_and_forward_to_forward_and_left(tmp_
 def test_questions_are_joined_in_time_order_and_foreign_ones_passed_over(folder):
     questions = [Question("q", "yes", "exist", 0, token) for token in ("sample-2", "elsewhere", "sample-0", "sample-2")]
     joined = list(NuScenes(folder).join(questions))
-    assert [(moment.token, len(asked)) for moment, asked in joined] == [("sample-0", 1), ("sample-2", 2)]
+    assert [(keyframe.token, len(asked)) for keyframe, asked in joined] == [("sample-0", 1), ("sample-2", 2)]
     with pytest.raises(BadInput, match="none of 1 questions is about a sample"):
         NuScenes(folder).join(questions[1:2])
 
@@ -127,12 +127,12 @@ def test_a_field_of_another_type_a_dangling_token_and_a_file_outside_are_named(f
 def test_a_missing_or_damaged_sensor_file_is_named(folder):
     (folder / "samples" / "LIDAR_TOP" / "sample-1.pcd.bin").write_bytes(b"1234567")
     with pytest.raises(BadInput, match="has 7 bytes, not a multiple of 20"):
-        NuScenes(folder).moment("sample-1")
+        NuScenes(folder).keyframe("sample-1")
     (folder / "samples" / "CAM_BACK" / "sample-1.png").unlink()
     with pytest.raises(BadInput, match="cannot be read"):
-        NuScenes(folder).moment("sample-1")
+        NuScenes(folder).keyframe("sample-1")
     with pytest.raises(BadInput, match="has no sample 'sample-9'"):
-        NuScenes(folder).moment("sample-9")
+        NuScenes(folder).keyframe("sample-9")
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -166,6 +166,6 @@ def test_any_value_in_a_table_is_used_or_refused_in_one_line(tmp_path, write_two
     try:
         dataset = NuScenes(tmp_path)
         for token in dataset.tokens():
-            dataset.moment(token)
+            dataset.keyframe(token)
     except BadInput as refusal:
         assert "\n" not in str(refusal)
