@@ -105,13 +105,15 @@ def accuracy(model: Model, samples: Sequence[LabelledSample], learners: Sequence
 
 def right_answers(model: Model, samples: Sequence[LabelledSample], learners: Sequence[str]) -> list[bool]:
     """Which of `samples` the model answers with their label; a sample's teachers are disconnected."""
-    right, banks = [], {}
+    right, latent_caches = [], {}
     for sample in samples:
         key = id(sample.tokens), sample.teachers
-        if key not in banks:
+        if key not in latent_caches:
             hidden = set(sample.teachers) - set(learners)
-            banks[key] = model.latents([t for t in sample.tokens if t.modality in model.connectors and t.modality not in hidden])
-        right.append(model.answer(sample.question, banks[key]).answer == sample.answer)
+            latent_caches[key] = model.latents(
+                [t for t in sample.tokens if t.modality in model.connectors and t.modality not in hidden]
+            )
+        right.append(model.answer(sample.question, latent_caches[key]).answer == sample.answer)
     return right
 
 
@@ -119,10 +121,10 @@ def _probabilities(
     model: Model, cases: Sequence[tuple[LabelledSample, tuple[Tokens, ...]]], learners: Sequence[str]
 ) -> list[float]:
     """Probability of each sample's label with only the `learners` connected; 1 or 0 without an answer set."""
-    probabilities, banks = [], {}
+    probabilities, latent_caches = [], {}
     for sample, tokens in cases:
-        if id(tokens) not in banks:
-            banks[id(tokens)] = model.latents([item for item in tokens if item.modality in learners])
-        scored = model.answer(sample.question, banks[id(tokens)])
+        if id(tokens) not in latent_caches:
+            latent_caches[id(tokens)] = model.latents([item for item in tokens if item.modality in learners])
+        scored = model.answer(sample.question, latent_caches[id(tokens)])
         probabilities.append(scored.distribution.get(sample.answer, float(scored.answer == sample.answer)))
     return probabilities

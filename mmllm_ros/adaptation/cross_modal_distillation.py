@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from ..latent.attention_adapter import Latent, LatentCache
-from ..latent.duplicate_suppression import apart_squared, bearing_and_log_range
+from ..latent.duplicate_suppression import bearing_and_log_range, distance_squared
 
 FARTHEST = 1.5
 """Largest distance of a match, in the units of latent/duplicate_suppression.py."""
@@ -25,25 +25,25 @@ def matches(places: Tensor, valid: Tensor, other_places: Tensor, other_valid: Te
     """Which tokens match: bool [M, T, T'] from places [M, T, 3] and [M, T', 3] of M frames; unknown ranges never match."""
     known = (valid & (places[..., 2] > 0))[:, :, None] & (other_valid & (other_places[..., 2] > 0))[:, None]
     here, there = (bearing_and_log_range(part) for part in (places[:, :, None], other_places[:, None]))
-    apart = apart_squared(here, there).sqrt().masked_fill(~known, torch.inf)
+    apart = distance_squared(here, there).sqrt().masked_fill(~known, torch.inf)
     nearest = (apart == apart.amin(2, keepdim=True)) & (apart == apart.amin(1, keepdim=True))
     return nearest & (apart <= FARTHEST)
 
 
-def distillation_loss(banks: Mapping[str, LatentCache], pairs: Mapping[tuple[str, str], Tensor]) -> Tensor:
+def distillation_loss(latent_caches: Mapping[str, LatentCache], pairs: Mapping[tuple[str, str], Tensor]) -> Tensor:
     """Squared error of the learners' latents against those of existing modalities, relative to their mean square.
 
-    1 = as far as latents of zero. `pairs` maps (learner, existing modality) to their `matches` in the frames of `banks`.
+    1 = as far as latents of zero. `pairs` maps (learner, existing modality) to their `matches` in the frames of `latent_caches`.
     """
     total = torch.zeros(())
     for (learner, existing), matched in pairs.items():
         frame, own, other = matched.nonzero(as_tuple=True)
-        shared = banks[learner].keys() & banks[existing].keys()
+        shared = latent_caches[learner].keys() & latent_caches[existing].keys()
         if not len(frame) or not shared:
             continue
         for block in shared:
-            outputs = _at(banks[learner][block], frame, own)
-            targets = _at(banks[existing][block], frame, other)
+            outputs = _at(latent_caches[learner][block], frame, own)
+            targets = _at(latent_caches[existing][block], frame, other)
             for got, target in zip(outputs, targets, strict=True):
                 target = target.detach().float()
                 total = total + functional.mse_loss(got.float(), target) / target.square().mean().clamp(min=1e-6) / len(shared)

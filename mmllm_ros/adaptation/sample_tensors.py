@@ -15,7 +15,7 @@ from ..latent.connector import Connector
 from ..latent.decoder_blocks import decoder_blocks
 from ..latent.split_forward import can_split
 from ..model import Model, joined
-from ..training.connectors import packed_bank
+from ..training.connectors import packed_latent_cache
 from ..training.lower_cache import LowerCache
 from ..training.packing import pack, packed_loss, read_text
 from .cross_modal_distillation import distillation_loss, matches
@@ -79,19 +79,19 @@ class SampleTensors:
             for modality in self.tokens
         }
 
-    def banks(self, learning: Mapping[str, Connector], moments: Tensor, depth: int) -> dict[str, LatentCache]:
+    def latent_caches(self, learning: Mapping[str, Connector], moments: Tensor, depth: int) -> dict[str, LatentCache]:
         """Latents of each modality at `moments`; learners link `depth` of the last blocks."""
-        banks = {}
+        latent_caches = {}
         for modality, parts in self.tokens.items():
             values, places, valid, sources = (part[moments].to(self.model.llm.device) for part in parts)
             connector = learning[modality] if modality in learning else self.model.connectors[modality]
             reach = min(depth, len(connector.heads)) if modality in learning else None
-            banks[modality] = connector(values, places, valid, linked_blocks=reach, sources=sources)
-        return banks
+            latent_caches[modality] = connector(values, places, valid, linked_blocks=reach, sources=sources)
+        return latent_caches
 
     def loss(
         self,
-        banks: Mapping[str, LatentCache],
+        latent_caches: Mapping[str, LatentCache],
         rows: np.ndarray,
         row: Tensor,
         seen: Mapping[str, Tensor],
@@ -99,13 +99,13 @@ class SampleTensors:
     ) -> tuple[Tensor, float]:
         """Mean cross-entropy of the answers of `rows` at each of `temperatures` [n], and the share of right answers.
 
-        `row` is the index of each row's moment in `banks`, `seen` which modalities are connected.
+        `row` is the index of each row's moment in `latent_caches`, `seen` which modalities are connected.
         """
         device = self.model.llm.device
         seen = {modality: flags.to(device) for modality, flags in seen.items()}
         value, right = torch.zeros(len(temperatures), device=device), 0
         for packed in pack([self.pairs[index] for index in rows], row.tolist(), self.model.tokenizer.pad_token_id or 0, device):
-            logits = self.texts.logits(packed, packed_bank(banks, packed, seen))
+            logits = self.texts.logits(packed, packed_latent_cache(latent_caches, packed, seen))
             losses, counts = zip(*(packed_loss(logits / temperature, packed) for temperature in temperatures), strict=True)
             value, right = value + torch.stack(losses), right + counts[0]
         return value / len(rows), right / len(rows)
@@ -115,10 +115,10 @@ class SampleTensors:
     ) -> tuple[Tensor, float]:
         """Loss of a training step on `rows`, answers plus distillation, and the share of right answers."""
         moments, row = self.moment[rows].unique(return_inverse=True)
-        banks = self.banks(learning, moments, depth)
-        value, right = self.loss(banks, rows, row, self.draw_visible(rows, rng))
+        latent_caches = self.latent_caches(learning, moments, depth)
+        value, right = self.loss(latent_caches, rows, row, self.draw_visible(rows, rng))
         pairs = {pair: matched[moments] for pair, matched in self.matched.items()}
-        return value.squeeze(0) + DISTILLATION_WEIGHT * distillation_loss(banks, pairs), right
+        return value.squeeze(0) + DISTILLATION_WEIGHT * distillation_loss(latent_caches, pairs), right
 
     @torch.no_grad()
     def validate(self, learning: Mapping[str, Connector], depth: int, most: int | None = None) -> tuple[float, float]:
@@ -130,7 +130,7 @@ class SampleTensors:
         for rows in np.array_split(chosen, -(-len(chosen) // BATCH)):
             moments, row = self.moment[rows].unique(return_inverse=True)
             losses, right = self.loss(
-                self.banks(learning, moments, depth), rows, row, self.validation_visible(rows), TEMPERATURES
+                self.latent_caches(learning, moments, depth), rows, row, self.validation_visible(rows), TEMPERATURES
             )
             total += len(rows) * np.array([*losses.tolist(), right])
         *losses, right = (total / len(chosen)).tolist()

@@ -68,9 +68,9 @@ class PseudoLabelled:
         """One sample per confident answer."""
         kept = []
         for moment in self.asked:
-            bank = self.model.latents([tokens for tokens in moment.tokens if tokens.modality in self.trusted])
+            latent_cache = self.model.latents([tokens for tokens in moment.tokens if tokens.modality in self.trusted])
             for question in moment.questions:
-                scored = self.model.answer(question.question, bank)
+                scored = self.model.answer(question.question, latent_cache)
                 if scored.confidence >= self.confidence:
                     kept.append(LabelledSample(question.question, scored.answer, moment.tokens, moment.scene, self.trusted))
         return kept

@@ -32,7 +32,7 @@ VALIDATIONS = 10
 """Number of validations during a training."""
 RESERVE = 0.8
 """Share of the seconds that is planned with, since later steps may be slower than the measured one."""
-GATES = ("log_gate", "salience.weight", "salience.bias")
+GATES = ("log_gate", "token_gate.weight", "token_gate.bias")
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Makes config/blind_baseline.json: the blind baseline that keeps the simulator's answers hard to guess from their questions.
+"""Fits config/blind_baseline.json: the text-only model that the simulator balances the answers of its questions against.
 
 Run it again when the world or the templates change: `python -m mmllm_ros.training.answer_balance --drives 150`.
 """
@@ -22,13 +22,13 @@ from ..simulator.questions.question_maker import ask
 from ..simulator.truth import SceneTruth
 
 FIRST_SEED = 900_000
-"""Far from the seeds of any split."""
+"""Outside the seeds of all splits."""
 _LEAST_WEIGHT = 0.02
 _RATES = (0.05, 0.02, 0.005)
 
 
 def truths(rig: Rig, drives: int) -> Iterator[SceneTruth]:
-    """Four moments of each of so many drives."""
+    """Four frames of each of so many drives."""
     for seed in range(FIRST_SEED, FIRST_SEED + drives):
         drive = Drive(seed, rig)
         for _ in range(4):
@@ -37,7 +37,7 @@ def truths(rig: Rig, drives: int) -> Iterator[SceneTruth]:
 
 
 def learn(scenes: Iterable[tuple[SceneTruth, Rig]], baseline: BlindBaseline, per_scene: int = 20) -> None:
-    """Ask about the scenes in random order, again and again, and let the baseline settle."""
+    """Ask about the scenes in random order, in several passes of decreasing learning rate, which fits the baseline."""
     rng, scenes = np.random.default_rng(FIRST_SEED), list(scenes)
     for rate in _RATES:
         baseline.rate = rate
@@ -46,7 +46,7 @@ def learn(scenes: Iterable[tuple[SceneTruth, Rig]], baseline: BlindBaseline, per
 
 
 def write(baseline: BlindBaseline, path: Path) -> None:
-    """Keep the weights that matter, two decimals each."""
+    """Write the weights that are not negligible, with two decimals."""
     kept = {
         template: {
             word: {answer: round(weight, 2) for answer, weight in row.items() if abs(weight) >= _LEAST_WEIGHT or not word}
@@ -59,7 +59,7 @@ def write(baseline: BlindBaseline, path: Path) -> None:
 
 
 def main() -> None:
-    """Drive, ask, write."""
+    """Simulate, fit, write."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--drives", type=int, default=150, help="drives with each of the rigs front and nuscenes")
     arguments = parser.parse_args()

@@ -1,7 +1,7 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""What a step of training asks, and what it may hear: questions about some frames, a set of modalities for each of them, and
-for all of them some of the cameras (modality dropout, papers.md 4.3)."""
+"""Draws the batch of a training step: frames, questions about them, the modalities that each question has connected, and the
+cameras of the step (modality dropout; docs/how_it_works.md)."""
 
 from __future__ import annotations
 
@@ -16,29 +16,29 @@ from ..datasets.simulated import modality_sets
 from ..datatypes import Question
 from ..model import Model
 from ..rig import Rig
-from ..simulator.questions.programs import meets, parse
+from ..simulator.questions.programs import parse, presuppositions_hold
 from ..simulator.questions.question_maker import ask
 from ..simulator.questions.scene_graph import SceneGraph
 from ..simulator.truth import SceneTruth
 from .packing import Pair
-from .text_scenes import LESSONS
+from .text_scenes import QUESTION_SHARES
 
-EVERYTHING = 0.4
-"""Share of questions that see all modalities; the others draw a subset evenly, the empty one included."""
+ALL_MODALITIES = 0.4
+"""Share of questions with all modalities connected; the others draw a subset uniformly, the empty one included."""
 FULL_DEPTH = 0.6
 """Share of steps that link all blocks."""
 FEWER_VIEWS = 0.4
-"""Share of steps that hear some cameras only, as on a rig that has no more: one set of weights is for a rig of six and of one."""
+"""Share of steps with some of the cameras only, so that one set of weights works for rigs of one and of six cameras."""
 UNANSWERABLE = 2
-"""For so many questions about a frame one of another frame, about what this one lacks. The answer there is as good as a guess,
-and to guess is what it teaches: not to take something else that is seen for what is asked about."""
+"""Unanswerable negatives: for so many questions about a frame there is one of another frame, about an object that this frame
+lacks. They train the model not to take another object for the one in question."""
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Questions of one step: `frames` are encoded, question i is `pairs[i]` about `frames[row[i]]` and sees where `seen` says.
+    """Questions of one step: `frames` are encoded; question i is `pairs[i]` about `frames[row[i]]`, with modalities `seen`.
 
-    What can be heard is `rig`: of the one that the frames are from, the cameras with the numbers `views`, and all else.
+    `rig` is the rig of the frames with only those cameras that have the numbers `views`.
     """
 
     frames: Tensor
@@ -50,7 +50,7 @@ class Batch:
 
 
 def draw_views(rig: Rig, rng: np.random.Generator) -> list[int]:
-    """The numbers of the cameras that a step hears: all, or some."""
+    """The numbers of the cameras of a step: all, or some."""
     count = len(rig.cameras)
     if count < 2 or rng.random() >= FEWER_VIEWS:
         return list(range(count))
@@ -65,13 +65,13 @@ def draw_batch(
     size: tuple[int, int],
     rng: np.random.Generator,
 ) -> Batch:
-    """`size[0]` frames with at most `size[1]` questions each, and some from UNANSWERABLE, each with its own set of modalities."""
+    """`size[0]` frames with at most `size[1]` questions each, and UNANSWERABLE negatives, each with its own set of modalities."""
     choices, views = modality_sets(modalities), draw_views(rig, rng)
     rig = replace(rig, cameras=tuple(rig.cameras[view] for view in views))
     frames = rng.integers(len(truths), size=size[0])
-    asked = [(row, q) for row, frame in enumerate(frames) for q in ask(truths[frame], rig, rng, size[1], shares=LESSONS)]
-    asked += _from_elsewhere(asked, [truths[frame] for frame in frames], rig, size[1] // UNANSWERABLE)
-    chosen = [choices[-1] if rng.random() < EVERYTHING else choices[rng.integers(len(choices))] for _ in asked]
+    asked = [(row, q) for row, frame in enumerate(frames) for q in ask(truths[frame], rig, rng, size[1], shares=QUESTION_SHARES)]
+    asked += _negatives(asked, [truths[frame] for frame in frames], rig, size[1] // UNANSWERABLE)
+    chosen = [choices[-1] if rng.random() < ALL_MODALITIES else choices[rng.integers(len(choices))] for _ in asked]
     return Batch(
         torch.from_numpy(frames),
         rig,
@@ -82,20 +82,20 @@ def draw_batch(
     )
 
 
-def _from_elsewhere(
+def _negatives(
     asked: Sequence[tuple[int, Question]], truths: Sequence[SceneTruth], rig: Rig, most: int
 ) -> list[tuple[int, Question]]:
-    """Questions about things that a row lacks, at most so many for each: of the row before it, with their answers there."""
+    """Questions of the previous row about objects that a row lacks, with their answers there; at most `most` per row."""
     graphs, taken = [SceneGraph(truth, rig) for truth in truths], [0] * len(truths)
     found = []
     for row, question in asked:
         after = (row + 1) % len(truths)
-        if taken[after] < most and not meets(parse(question.program), graphs[after]):
+        if taken[after] < most and not presuppositions_hold(parse(question.program), graphs[after]):
             taken[after] += 1
             found.append((after, question))
     return found
 
 
 def draw_depth(deepest: int, rng: np.random.Generator) -> int:
-    """How many of the last blocks a step links."""
+    """The number of last blocks that a step links."""
     return deepest if rng.random() < FULL_DEPTH else int(rng.integers(1, deepest + 1))

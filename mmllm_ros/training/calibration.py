@@ -1,6 +1,6 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Confidence that means something: one temperature for the answers' probabilities, from scenes the connectors never saw."""
+"""Calibration of the confidence: one temperature for the answers' probabilities, fitted on held-out scenes."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from ..model import Model
 
 
 def calibrate(model: Model, asked: Sequence[Example]) -> float:
-    """Set `model.temperature` to the one of least cross-entropy over `asked`, each moment seen with another modality set."""
+    """Set `model.temperature` to the one of least cross-entropy over `asked`, with the modality sets in turn."""
     model.temperature = 1.0
     sets = modality_sets(model.modalities)
     rows, correct = [], []
     for index, moment in enumerate(asked):
-        # Every other moment has all its sensors, as a robot mostly does.
+        # Every second frame has all modalities, the usual case on a robot.
         plugged = sets[-1] if index % 2 else sets[index // 2 % len(sets)]
-        bank = model.latents([tokens for tokens in moment.tokens if tokens.modality in plugged])
+        latent_cache = model.latents([tokens for tokens in moment.tokens if tokens.modality in plugged])
         for question in moment.questions:
-            distribution = model.score(question.question, bank).distribution
+            distribution = model.score(question.question, latent_cache).distribution
             rows.append([distribution[answer] for answer in model.answers])
             correct.append(model.answers.index(question.answer))
     log_probabilities = torch.from_numpy(np.log(np.maximum(rows, 1e-12)))
@@ -41,7 +41,7 @@ def best_scale(log_odds: Tensor, true: Tensor) -> tuple[float, float]:
 
 
 def best_temperature(log_probabilities: Tensor, correct: Tensor) -> float:
-    """Least cross-entropy over log-probabilities [n, answers] (temperature scaling, arXiv 1706.04599)."""
+    """Temperature of least cross-entropy over log-probabilities [n, answers] (temperature scaling, arXiv 1706.04599)."""
     log_temperature = torch.zeros((), dtype=log_probabilities.dtype, requires_grad=True)
     _minimise(lambda: functional.cross_entropy(log_probabilities / log_temperature.exp(), correct), log_temperature)
     return log_temperature.exp().item()

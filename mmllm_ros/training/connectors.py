@@ -1,9 +1,9 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Stage five: the connectors learn to speak to the frozen LLM. Nothing else trains.
+"""Stage five: trains the connectors on questions; the LLM is frozen.
 
-Every question of a step sees another set of modalities, the empty one included, and every step another number of linked
-blocks, so that one set of weights serves any subset and any depth (modality dropout and nested depth, papers.md 4.3, 4.4).
+Each question has a random set of modalities connected, the empty one included (modality dropout), and each step a random number
+of linked blocks (nested depth), so that one set of weights works for any subset and any depth (docs/how_it_works.md).
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from .packing import Packed, pack, packed_loss
 from .processes import first_alone
 from .shards import Shards
 
-ENCODED_AT_ONCE = 16
+ENCODE_BATCH = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,22 +47,22 @@ class TokenTable:
     sources: Tensor
 
     def at(self, frames: Tensor) -> TokenTable:
-        """The tokens of `frames` [F] alone."""
+        """The tokens of `frames` [F]."""
         return replace(self, values=self.values[frames], places=self.places[frames])
 
     def of(self, sources: Sequence[int]) -> TokenTable:
-        """The tokens of these sources alone."""
+        """The tokens of these sources."""
         kept = torch.isin(self.sources, self.sources.new_tensor(sources)).nonzero()[:, 0]
         return TokenTable(self.values[:, kept], self.places[:, kept], self.sources[kept])
 
 
 def encode_all(shards: Shards, encoders: Mapping[str, Encoder], folder: Path) -> dict[str, TokenTable]:
-    """The tokens of every frame, its views behind each other in the rig's order; computed once and kept in `folder`."""
+    """The tokens of every frame, concatenated over its views in the rig's order; computed once and cached in `folder`."""
     with first_alone():
-        return {modality: _kept_table(shards, encoder, folder) for modality, encoder in encoders.items()}
+        return {modality: _cached_table(shards, encoder, folder) for modality, encoder in encoders.items()}
 
 
-def _kept_table(shards: Shards, encoder: Encoder, folder: Path) -> TokenTable:
+def _cached_table(shards: Shards, encoder: Encoder, folder: Path) -> TokenTable:
     path = folder / f"tokens-{encoder.modality}-{encoder.revision}-{shards.span}.safetensors"
     if not path.is_file():
         table = _encode(shards, encoder)
@@ -74,8 +74,8 @@ def _kept_table(shards: Shards, encoder: Encoder, folder: Path) -> TokenTable:
 @torch.inference_mode()
 def _encode(shards: Shards, encoder: Encoder) -> TokenTable:
     values, places = [], []
-    for start in track(range(0, len(shards), ENCODED_AT_ONCE), f"encode {encoder.modality}"):
-        frames = np.arange(start, min(start + ENCODED_AT_ONCE, len(shards)))
+    for start in track(range(0, len(shards), ENCODE_BATCH), f"encode {encoder.modality}"):
+        frames = np.arange(start, min(start + ENCODE_BATCH, len(shards)))
         with next(encoder.parameters()).device:
             value, place = encoder(shards.inputs(encoder.modality, frames))
         values.append(value.reshape(len(frames), -1, value.shape[-1]).half().cpu())
@@ -84,12 +84,14 @@ def _encode(shards: Shards, encoder: Encoder) -> TokenTable:
     return TokenTable(torch.cat(values), torch.cat(places), sources)
 
 
-def packed_bank(banks: Mapping[str, LatentCache], packed: Packed, seen: Mapping[str, Tensor]) -> dict[int, Latent]:
-    """The latents of `banks`, a row per frame, for the rows of `packed`; question i sees a modality where `seen` [questions]."""
+def packed_latent_cache(
+    latent_caches: Mapping[str, LatentCache], packed: Packed, seen: Mapping[str, Tensor]
+) -> dict[int, Latent]:
+    """The latents of `latent_caches`, a row per frame, for the rows of `packed`, visible where `seen` [questions]."""
     return merge(
         {
-            modality: {block: _for_rows(latent, packed, seen[modality]) for block, latent in bank.items()}
-            for modality, bank in banks.items()
+            modality: {block: _for_rows(latent, packed, seen[modality]) for block, latent in latent_cache.items()}
+            for modality, latent_cache in latent_caches.items()
         }
     )
 
@@ -100,37 +102,37 @@ def _for_rows(latent: Latent, packed: Packed, seen: Tensor) -> Latent:
     return latent.of_rows(packed.frames, gate.masked_fill(absent[..., None], -torch.inf))
 
 
-def heard(connector: Connector, table: TokenTable) -> tuple[Tensor, Tensor]:
-    """What `connector` hears, on its device: values [F, T, D] and places [F, T, 3]."""
+def on_device(connector: Connector, table: TokenTable) -> tuple[Tensor, Tensor]:
+    """Token values [F, T, D] and places [F, T, 3] of `table` on the device of `connector`."""
     device = next(connector.parameters()).device
     return table.values.to(device).float(), table.places.to(device)
 
 
-def said(model: Model, tables: Mapping[str, TokenTable], batch: Batch, depth: int) -> dict[str, LatentCache]:
-    """What the connectors make of a batch's frames, as far as it hears them, for `depth` of the last blocks, by modality."""
-    banks = {}
+def batch_latents(model: Model, tables: Mapping[str, TokenTable], batch: Batch, depth: int) -> dict[str, LatentCache]:
+    """Latents of a batch's frames and cameras for `depth` of the last blocks, by modality."""
+    latent_caches = {}
     for modality, table in tables.items():
         connector, table = model.connectors[modality], table.at(batch.frames)
         if modality == "camera":
             table = table.of(batch.views)
         sources, linked = table.sources.to(model.llm.device), min(depth, len(connector.heads))
-        banks[modality] = connector(*heard(connector, table), linked_blocks=linked, sources=sources)
-    return banks
+        latent_caches[modality] = connector(*on_device(connector, table), linked_blocks=linked, sources=sources)
+    return latent_caches
 
 
-def answers_loss(model: Model, banks: Mapping[str, LatentCache], batch: Batch, texts: LowerCache) -> tuple[Tensor, float]:
-    """Mean cross-entropy of the batch's answers with `banks`, a row per frame, plugged, and the share that is right."""
+def answers_loss(model: Model, latent_caches: Mapping[str, LatentCache], batch: Batch, texts: LowerCache) -> tuple[Tensor, float]:
+    """Mean cross-entropy of the batch's answers with `latent_caches`, a row per frame, and the share of right answers."""
     device = model.llm.device
     seen = {modality: rows.to(device) for modality, rows in batch.seen.items()}
     value, right = torch.zeros((), device=device), 0
     for packed in pack(batch.pairs, batch.row, model.tokenizer.pad_token_id or 0, device):
-        loss, count = packed_loss(texts.logits(packed, packed_bank(banks, packed, seen)), packed)
+        loss, count = packed_loss(texts.logits(packed, packed_latent_cache(latent_caches, packed, seen)), packed)
         value, right = value + loss, right + count
     return value / len(batch.pairs), right / len(batch.pairs)
 
 
 def free_connectors(model: Model) -> set[str]:
-    """Make the connectors of `model`, and nothing else of it, train. Returns their names; an LLM that would train is an error."""
+    """Set the connectors of `model` to train. Returns the names of their parameters; raises where the LLM is not frozen."""
     model.connectors.requires_grad_(True)
     thawed = [name for name, value in model.llm.named_parameters() if value.requires_grad]
     if thawed:
@@ -155,7 +157,7 @@ def train_connectors(
 
     def loss(rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
         drawn = draw_batch(model, tuple(tables), truths, rig, batch, rng)
-        value, right = answers_loss(model, said(model, tables, drawn, draw_depth(deepest, rng)), drawn, texts)
+        value, right = answers_loss(model, batch_latents(model, tables, drawn, draw_depth(deepest, rng)), drawn, texts)
         return value, {"right": right}
 
     fit("connectors", model.connectors, loss, schedule, folder, seed)

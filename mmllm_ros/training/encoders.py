@@ -1,6 +1,6 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Stage two: each encoder learns to read its own sensor, from the truth of rendered frames. Afterwards it is frozen."""
+"""Stage two: trains each encoder on the truth of rendered frames. Afterwards it is frozen."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ..encoders import CameraEncoder, ImuEncoder, LidarEncoder, load_encoder, make_encoder
-from .attribute_calibration import calibrate_readouts
+from .attribute_calibration import calibrate_attributes
 from .loop import Schedule, fit
 from .processes import once
 from .shards import Shards
 from .targets import ABSENT, MIN_RETURNS, CellTargets, cell_targets, ego_targets, lidar_targets
 
 ALONE = 0.1
-"""Share of frames shown without the older one, as the first frame of a live sensor is."""
-ASIDE = 0.3
-"""Weight of a cell that shows an object beside its centre."""
-UNMOVED = np.float32([0.0, 0.0, 1.0])
-"""What scan matching finds between a sweep and itself."""
+"""Share of frames without a previous one, as the first frame of a live sensor."""
+OFF_CENTRE = 0.3
+"""Weight of a cell of an object other than its centre cell."""
+NO_MOTION = np.float32([0.0, 0.0, 1.0])
+"""Result of scan matching between a sweep and itself."""
 EXPOSURE = 0.2
-"""By up to what share a picture is made brighter or darker, so that no object is known again by its very numbers."""
-EMPTY = 0.5
-"""How often a picture without objects is drawn, as against one with one object; each further object counts as much."""
+"""Largest relative change of an image's brightness (augmentation)."""
+EMPTY_WEIGHT = 0.5
+"""Sampling weight of an image without objects; each object adds 1."""
 
 
-class Reader(nn.Module):
-    """An encoder with the heads that only pretraining needs."""
+class PretrainedEncoder(nn.Module):
+    """An encoder with the head that only pretraining needs: ego motion."""
 
     def __init__(self, encoder: CameraEncoder | LidarEncoder) -> None:
         super().__init__()
@@ -56,20 +56,20 @@ class Reader(nn.Module):
 def cell_loss(
     outputs: dict[str, Tensor], targets: Sequence[CellTargets], encoder: CameraEncoder | LidarEncoder
 ) -> tuple[Tensor, dict[str, float]]:
-    """Objectness over all cells; class, status, colour and place where an object is, above all at its centre."""
+    """Objectness over all cells; class, status, colour and position in cells with an object, weighted to its centre."""
     batch = torch.as_tensor(np.concatenate([np.full(len(t.cell), i) for i, t in enumerate(targets)]))
     cell, centre = (torch.as_tensor(np.concatenate([getattr(t, name) for t in targets])) for name in ("cell", "centre"))
     wanted, near = torch.zeros(2, *outputs["object"].shape[:2])
     wanted[batch[centre], cell[centre]] = 1.0
     near[batch, cell] = 1.0
-    # Elsewhere on an object, or beside its centre, is half right: it is not pushed down as hard as empty road.
-    near = torch.maximum(near, encoder.strongest(wanted))
+    # Other cells of an object, and cells next to its centre, are penalized less than empty ones.
+    near = torch.maximum(near, encoder.local_maximum(wanted))
     weight = torch.where(wanted > 0, 3.0, torch.where(near > 0, 0.3, 1.0))
     scores = outputs["object"].squeeze(-1)
     count = max(1, int(centre.sum()))
     found = (functional.binary_cross_entropy_with_logits(scores, wanted, reduction="none") * weight).sum() / count
     total, numbers = found, {"object": found.item()}
-    share = torch.where(centre, 1.0, ASIDE)
+    share = torch.where(centre, 1.0, OFF_CENTRE)
     for group, factor in (("class", 1.0), ("status", 2.0), ("colour", 0.5)):
         label = torch.as_tensor(np.concatenate([t.labels(group) for t in targets]))
         value = functional.cross_entropy(outputs[group][batch, cell], label, ignore_index=ABSENT, reduction="none")
@@ -89,13 +89,13 @@ def mirrored(targets: CellTargets, columns: int) -> CellTargets:
 
 
 def train_camera(shards: Shards, encoder: CameraEncoder, schedule: Schedule, batch: int, folder: Path, seed: int) -> None:
-    """Train on `batch` views a step, half of them mirrored, each exposed a little differently."""
+    """Train on `batch` views a step, half of them mirrored, each with a random brightness."""
     views = len(shards.rig.cameras)
     targets = [target for truth in shards.truths for target in cell_targets(truth, encoder)]
-    worth = _worth([int(target.centre.sum()) for target in targets])
+    weights = _sampling_weights([int(target.centre.sum()) for target in targets])
 
     def draw(rng: np.random.Generator) -> tuple[dict[str, Tensor], list[CellTargets], np.ndarray, float]:
-        pictures, side = rng.choice(len(targets), size=batch, p=worth), rng.choice([-1.0, 1.0])
+        pictures, side = rng.choice(len(targets), size=batch, p=weights), rng.choice([-1.0, 1.0])
         frames, view = np.divmod(pictures, views)
         tensors, cells = shards.camera(frames, view, rng.random(batch) < ALONE), [targets[picture] for picture in pictures]
         gain = torch.as_tensor(rng.uniform(1 - EXPOSURE, 1 + EXPOSURE, (batch, 1, 1, 1))).float()
@@ -105,30 +105,30 @@ def train_camera(shards: Shards, encoder: CameraEncoder, schedule: Schedule, bat
             cells = [mirrored(target, encoder.columns) for target in cells]
         return tensors, cells, frames, side
 
-    _train_reader("camera", Reader(encoder), shards, draw, schedule, folder, seed)
+    _train_detector("camera", PretrainedEncoder(encoder), shards, draw, schedule, folder, seed)
 
 
 def train_lidar(shards: Shards, encoder: LidarEncoder, schedule: Schedule, batch: int, folder: Path, seed: int) -> None:
     """Train on `batch` sweeps a step, each step turned by an angle of its own, half of them mirrored."""
     motions = _motions(shards, encoder, folder)
-    worth = _worth([sum(item.clear_returns >= MIN_RETURNS for item in truth.objects) for truth in shards.truths])
+    weights = _sampling_weights([sum(item.clear_returns >= MIN_RETURNS for item in truth.objects) for truth in shards.truths])
 
     def draw(rng: np.random.Generator) -> tuple[dict[str, Tensor], list[CellTargets], np.ndarray, float]:
-        frames, side = rng.choice(len(shards), size=batch, p=worth), rng.choice([-1.0, 1.0])
+        frames, side = rng.choice(len(shards), size=batch, p=weights), rng.choice([-1.0, 1.0])
         angle = rng.uniform(-math.pi, math.pi)
         view = np.array([[math.cos(angle), -math.sin(angle) * side], [math.sin(angle), math.cos(angle) * side]])
         alone = rng.random(batch) < ALONE
         tensors = shards.lidar(frames, alone)
-        tensors["motion"] = torch.as_tensor(np.where(alone[:, None], UNMOVED, motions[frames]))
+        tensors["motion"] = torch.as_tensor(np.where(alone[:, None], NO_MOTION, motions[frames]))
         tensors["view"] = torch.as_tensor(view).float().expand(batch, -1, -1)
-        # What scan matching finds is told as it was measured, so the ego motion is not mirrored.
+        # The scan matching result is not mirrored, so neither is the ego motion.
         return tensors, [lidar_targets(shards.truths[frame], encoder.side, view) for frame in frames], frames, 1.0
 
-    _train_reader("lidar", Reader(encoder), shards, draw, schedule, folder, seed)
+    _train_detector("lidar", PretrainedEncoder(encoder), shards, draw, schedule, folder, seed)
 
 
 def _motions(shards: Shards, encoder: LidarEncoder, folder: Path) -> np.ndarray:
-    """What scan matching finds for every frame, float32 [frames, 3], which takes longer than to read it; kept in `folder`."""
+    """Scan matching results of every frame, float32 [frames, 3], cached in `folder`."""
     path = folder / f"motions-{shards.span}.safetensors"
     if not path.is_file():
         parts = np.array_split(np.arange(len(shards)), -(-len(shards) // 16))
@@ -138,13 +138,15 @@ def _motions(shards: Shards, encoder: LidarEncoder, folder: Path) -> np.ndarray:
     return load_file(path)["motions"].numpy()
 
 
-def _worth(objects: Sequence[int]) -> np.ndarray:
-    """How likely each picture is to be drawn, by how many objects it shows: most have few, or none, and teach little."""
-    worth = EMPTY + np.array(objects)
-    return worth / worth.sum()
+def _sampling_weights(objects: Sequence[int]) -> np.ndarray:
+    """Sampling probability of each image, by its number of objects."""
+    weights = EMPTY_WEIGHT + np.array(objects)
+    return weights / weights.sum()
 
 
-def _train_reader(name: str, reader: Reader, shards: Shards, draw: Callable, schedule: Schedule, folder: Path, seed: int) -> None:
+def _train_detector(
+    name: str, reader: PretrainedEncoder, shards: Shards, draw: Callable, schedule: Schedule, folder: Path, seed: int
+) -> None:
     ego = np.float32([ego_targets(truth.ego) for truth in shards.truths])
 
     def loss(rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
@@ -172,7 +174,7 @@ TRAINED = {"camera": train_camera, "lidar": train_lidar, "imu": train_imu}
 def train_encoder(
     modality: str,
     shards: Shards,
-    unseen: Shards | None,
+    held_out: Shards | None,
     shape: Mapping[str, Any],
     schedule: Schedule,
     batch: int,
@@ -183,7 +185,7 @@ def train_encoder(
 ) -> None:
     """Train the encoder of `modality`, of the usual shape but for `shape`, and save it, frozen and in 16 bits, into `out`.
 
-    `start` in the shape is the folder of an encoder to go on from. How sure its read-outs are is fitted to `unseen` frames.
+    `start` in the shape is the folder of an encoder to continue from. Predicted attributes are calibrated on `held_out` frames.
     """
     torch.manual_seed(seed)
     shape = dict(shape)
@@ -192,6 +194,6 @@ def train_encoder(
     encoder = encoder.to(device)
     if schedule.steps:
         TRAINED[modality](shards, encoder, schedule, batch, folder, seed)
-    if unseen and not isinstance(encoder, ImuEncoder):
-        calibrate_readouts(encoder, unseen)
+    if held_out and not isinstance(encoder, ImuEncoder):
+        calibrate_attributes(encoder, held_out)
     once(lambda: encoder.save(out))

@@ -1,10 +1,10 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""One training loop for every stage: cosine schedule, progress, curves, checkpoints, exact resume, any number of processes.
+"""The training loop of all stages: cosine schedule, progress, curves, checkpoints, exact resume, any number of processes.
 
-A step depends on the weights and on its number alone (data and dropout are drawn from a generator seeded by it), so a run
-that was cut off and resumed gives the same weights as one that was not. A step of several shares averages their gradients:
-one process computes them one after the other, and of those that `torchrun` started (processes.py) each computes one.
+A step depends only on the weights and on its number, which seeds data and dropout, so a resumed run gives the same weights as an
+uninterrupted one. A step of several shares averages their gradients: a single process computes them in turn, and of the processes
+that `torchrun` starts (processes.py) each computes one.
 """
 
 from __future__ import annotations
@@ -38,15 +38,15 @@ Loss = Callable[[np.random.Generator], tuple[Tensor, dict[str, float]]]
 """Draws a batch with the generator, returns its loss and the numbers worth plotting."""
 CURVE_EVERY = 10
 Watch = Callable[[int, dict[str, float]], None]
-"""Called after each step with the steps done and that step's numbers; may add to them, and ends the training by raising."""
+"""Called after each step with the number of finished steps and that step's numbers; may add numbers, and may raise to end."""
 
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """How long and how fast: linear warm-up, cosine to zero, gradients clipped to norm 1.
+    """Number of steps and learning rates: linear warm-up, cosine to zero, gradients clipped to norm 1.
 
-    Matrices learn by Muon with `matrix_rate` as their learning rate, the rest (all of it where that is 0) by AdamW. A step draws
-    `shares` batches. There is one process, or there are as many as shares.
+    Matrices are trained by Muon at `matrix_rate`, other parameters by AdamW at `learning_rate`; with `matrix_rate` 0 AdamW trains
+    all. A step draws `shares` batches; the number of processes is one or `shares`.
     """
 
     steps: int
@@ -58,7 +58,7 @@ class Schedule:
     matrix_rate: float = 0.0
 
     def rate(self, step: int) -> float:
-        """Share of the learning rate at `step`."""
+        """Factor of the learning rate at `step`."""
         if step < self.warmup:
             return (step + 1) / self.warmup
         return 0.5 + 0.5 * math.cos(math.pi * (step - self.warmup) / max(1, self.steps - self.warmup))
@@ -67,7 +67,7 @@ class Schedule:
 def fit(
     name: str, module: nn.Module, loss: Loss, schedule: Schedule, folder: Path, seed: int, watch: Watch | None = None
 ) -> None:
-    """Train what requires a gradient in `module`, in place. Writes checkpoint, CSV and PNG named `name` into `folder`."""
+    """Train the parameters of `module` that require a gradient. Writes checkpoint, CSV and PNG named `name` into `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     trained = {key: value for key, value in module.named_parameters() if value.requires_grad}
     optimizers = _optimizers(module, trained, schedule)
@@ -111,7 +111,7 @@ def fit(
 
 
 def _optimizers(module: nn.Module, trained: dict[str, nn.Parameter], schedule: Schedule) -> list[torch.optim.Optimizer]:
-    """AdamW, and Muon for what is a map from vectors to vectors: an embedding is a table of them and no map."""
+    """AdamW, and Muon for the matrices other than embeddings."""
     tables = {id(part.weight) for part in module.modules() if isinstance(part, nn.Embedding)}
     maps = [value for value in trained.values() if value.ndim >= 2 and id(value) not in tables and schedule.matrix_rate]
     rest = [value for value in trained.values() if not any(value is one for one in maps)]
@@ -127,7 +127,7 @@ def _optimizers(module: nn.Module, trained: dict[str, nn.Parameter], schedule: S
 
 
 class _Share(nn.Module):
-    """One share of a step as a module: DistributedDataParallel averages the gradients of the processes that compute it."""
+    """One share of a step as a module, so that DistributedDataParallel averages the gradients of the processes."""
 
     def __init__(self, module: nn.Module, loss: Loss, shares: int, seed: int) -> None:
         super().__init__()
@@ -144,9 +144,11 @@ class _Share(nn.Module):
 
 @contextlib.contextmanager
 def fast(device: torch.device) -> Iterator[None]:
-    """16-bit products where the device has them; on a CPU also plain attention, whose gradient is several times quicker there for
-    short sequences. On a GPU not cuDNN's: it plans anew for each shape, and rows of text have all lengths. New tensors, those
-    that `torch.as_tensor` makes of arrays too, are the device's."""
+    """bfloat16 products where the device supports them, and `device` as default for new tensors.
+
+    On a CPU the math attention, whose gradient is several times faster there for short sequences. On a GPU any but cuDNN's, which
+    plans anew for every length of text.
+    """
     cpu = device.type == "cpu"
     backends = [SDPBackend.MATH] if cpu else [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
     place = contextlib.nullcontext() if cpu else device
@@ -155,13 +157,13 @@ def fast(device: torch.device) -> Iterator[None]:
 
 
 def half_products() -> bool:
-    """Whether this CPU multiplies 16-bit numbers itself; one that does not takes twenty times as long as with 32 bits."""
+    """Whether this CPU has bfloat16 products; emulated ones take twenty times as long as float32."""
     able = torch.cpu.get_capabilities()
     return able.get("avx512_bf16", False) or able.get("amx_bf16", False)
 
 
 def _checkpoint(path: Path, step: int, trained: dict[str, nn.Parameter], optimizers: list[torch.optim.Optimizer]) -> None:
-    """Weights, and what the optimizers remember of each: AdamW counts steps by weight, one may have no gradient in some step."""
+    """Save the weights and the optimizers' state of each; AdamW counts the steps per weight."""
     tensors = {f"weight.{key}": value.detach() for key, value in trained.items()}
     for key, value in trained.items():
         for optimizer in optimizers:
@@ -181,7 +183,7 @@ def _resume(path: Path, trained: dict[str, nn.Parameter], optimizers: list[torch
             if part == "weight":
                 value.copy_(kept)
             else:
-                # A count of steps stays on the CPU, where AdamW keeps it.
+                # AdamW keeps its step counts on the CPU.
                 holder[id(value)].state[value][part] = kept.to(value.device) if kept.ndim else kept
         return int(file.metadata()["step"])
 
@@ -202,7 +204,7 @@ def _write_rows(path: Path, rows: list[dict[str, float]]) -> None:
 
 
 def plot_curves(path: Path, rows: list[dict[str, float]]) -> None:
-    """Each number of `rows` against its step, smoothed over 2 % of the run."""
+    """Plot each number of `rows` against its step, smoothed over 2 % of the run."""
     names = [key for key in dict.fromkeys(key for row in rows for key in row) if key != "step"]
     figure, axes = pyplot.subplots(1, len(names), figsize=(3.2 * len(names), 2.8), squeeze=False)
     for axis, name in zip(axes[0], names, strict=True):

@@ -1,6 +1,6 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""What the frozen blocks below the linked ones make of a text, computed once for each distinct text (papers.md 4.2)."""
+"""Cache of the hidden states below the linked blocks: those blocks are frozen and see text only, so a text is computed once."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ KEPT_BYTES = 1 << 29
 
 
 class LowerCache:
-    """States [S, d_model] that enter block `first_block` of `llm`, by token ids; the least recently read goes first.
+    """States [S, d_model] that enter block `first_block` of `llm`, by token ids; the least recently used is removed first.
 
-    Each new text is read alone: in a batch its last bits would depend on what came along, and a training that was cut off,
-    which goes on with an empty cache, would not be the one that was not.
+    Each new text is computed by itself: in a batch its last bits would depend on the other texts, and a training resumed with an
+    empty cache would differ from an uninterrupted one.
     """
 
     def __init__(self, llm: nn.Module, first_block: int, kept_bytes: int = KEPT_BYTES) -> None:
@@ -31,7 +31,7 @@ class LowerCache:
         self._bytes = 0
 
     def logits(self, packed: Packed, latent_cache: LatentCache) -> Tensor:
-        """Logits [R, n, vocabulary] at `packed.places`, with `latent_cache` plugged; a decoder that cannot be split is run whole."""
+        """Logits [R, n, vocabulary] at `packed.places`, with `latent_cache`; a decoder that cannot be split is run whole."""
         options = {"positions": packed.places, "position_ids": packed.positions}
         if not can_split(self.llm):
             return full_pass(self.llm, packed.ids, latent_cache, packed.visible, **options)

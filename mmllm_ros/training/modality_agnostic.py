@@ -1,9 +1,10 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Stage six: a connector that reads whatever a sensor reads, for sensors that come later to inherit (inherit.py).
+"""Stage six: trains the modality-agnostic connector, the source of warm starts for new modalities (warm_start.py).
 
-It hears nothing but read-outs and places, of sensors that are made up anew in each frame (imagined_sensor.py), beside any of the
-model's own, which stay as they are. As one projection serves all modalities in OneLLM (papers.md 2), it serves those to come.
+It reads only predicted attributes and positions. It is trained on synthetic sensors, drawn anew for each frame
+(synthetic_sensors.py), together with any of the model's own modalities, which do not train. One projection for all modalities is
+the idea of OneLLM (arXiv 2312.03700, section 3.1).
 """
 
 from __future__ import annotations
@@ -16,19 +17,19 @@ import torch
 from torch import Tensor
 
 from ..datatypes import BadInput
-from ..latent.checkpoint import UNIVERSAL
+from ..latent.checkpoint import MODALITY_AGNOSTIC
 from ..model import Model
 from ..rig import Rig
 from ..simulator.truth import SceneTruth
 from .batches import draw_batch, draw_depth
-from .connectors import TokenTable, answers_loss, said
+from .connectors import TokenTable, answers_loss, batch_latents
 from .loop import Schedule, fit
 from .lower_cache import LowerCache
 from .synthetic_sensors import TOKEN_WIDTH, Facts, synthetic_tokens
 from .warm_start import can_warm_start, warm_started
 
-NEWCOMER = "newcomer"
-"""What an imagined sensor is called beside the model's own."""
+SYNTHETIC = "synthetic"
+"""Name of the synthetic modality among the model's own."""
 
 
 def train_modality_agnostic(
@@ -41,16 +42,16 @@ def train_modality_agnostic(
     folder: Path,
     seed: int,
 ) -> None:
-    """Give `model` a universal connector, trained on `batch[0]` frames with `batch[1]` questions each a step.
+    """Give `model` a modality-agnostic connector, trained on `batch[0]` frames with `batch[1]` questions each a step.
 
-    One that `model` has goes on learning; else it begins with what a sibling makes of read-outs. Nothing else of `model` trains.
-    Raises BadInput: no sibling has read-outs.
+    Training continues from the one that `model` has, else from a connector that reads predicted attributes. Nothing else
+    trains. Raises BadInput: no connector reads predicted attributes.
     """
-    siblings = (one for one in model.connectors.values() if can_warm_start(one, TOKEN_WIDTH))
-    donor = model.universal or next(siblings, None)
-    if donor is None:
-        raise BadInput(f"stage universal: none of {list(model.modalities)} has read-outs")
-    connector = warm_started(model, donor, UNIVERSAL, TOKEN_WIDTH)
+    candidates = (one for one in model.connectors.values() if can_warm_start(one, TOKEN_WIDTH))
+    source = model.modality_agnostic or next(candidates, None)
+    if source is None:
+        raise BadInput(f"stage modality_agnostic: none of {list(model.modalities)} has predicted attributes")
+    connector = warm_started(model, source, MODALITY_AGNOSTIC, TOKEN_WIDTH)
     model.connectors.requires_grad_(False)
     connector.requires_grad_(True)
     deepest = len(connector.heads)
@@ -59,10 +60,10 @@ def train_modality_agnostic(
     def loss(rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
         drawn, depth = draw_batch(model, tuple(tables), truths, rig, batch, rng), draw_depth(deepest, rng)
         values, places = synthetic_tokens(Facts.of([truths[frame] for frame in drawn.frames], drawn.rig), rng)
-        banks = {**said(model, tables, drawn, depth), NEWCOMER: connector(values, places, linked_blocks=depth)}
-        drawn.seen[NEWCOMER] = torch.ones(len(drawn.pairs), dtype=torch.bool)
-        value, right = answers_loss(model, banks, drawn, texts)
+        latent_caches = {**batch_latents(model, tables, drawn, depth), SYNTHETIC: connector(values, places, linked_blocks=depth)}
+        drawn.seen[SYNTHETIC] = torch.ones(len(drawn.pairs), dtype=torch.bool)
+        value, right = answers_loss(model, latent_caches, drawn, texts)
         return value, {"right": right}
 
-    fit("universal", connector, loss, schedule, folder, seed)
-    model.universal = connector.eval().requires_grad_(False)
+    fit("modality_agnostic", connector, loss, schedule, folder, seed)
+    model.modality_agnostic = connector.eval().requires_grad_(False)

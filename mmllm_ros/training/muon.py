@@ -1,8 +1,8 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Muon: each matrix moves along its momentum made orthogonal, so that no direction is left behind (Jordan et al., 2024).
+"""The Muon optimizer: the update of a matrix is its orthogonalized momentum (Jordan et al., 2024).
 
-torch has one too, but it computes in bfloat16, which on a CPU without such instructions is some twenty times slower than float32.
+torch's own Muon computes in bfloat16, which on a CPU without such instructions is about twenty times slower than float32.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 ROUNDS = 5
 MOMENTUM = 0.95
 SIZE = 0.2
-"""The root mean square of an update, in learning rates, as AdamW's is (arXiv 2502.16982, section 2.2)."""
+"""Root mean square of an update in units of the learning rate, as for AdamW (arXiv 2502.16982, section 2.2)."""
 
 
 def orthogonal(matrices: Tensor) -> Tensor:
-    """Matrices [n, rows, columns] with all singular values brought near one: five rounds of a quintic Newton-Schulz."""
+    """Matrices [n, rows, columns] with all singular values near one, by five quintic Newton-Schulz iterations."""
     tall = matrices.shape[1] > matrices.shape[2]
     x = matrices.transpose(1, 2) if tall else matrices
     x = x / x.norm(dim=(1, 2), keepdim=True).clamp(min=1e-7)
@@ -34,7 +34,7 @@ def orthogonal(matrices: Tensor) -> Tensor:
 
 
 class Muon(Optimizer):
-    """For weights of two or more dimensions; those of a convolution count as a matrix with a row per output."""
+    """Muon for weights of two or more dimensions; those of a convolution are a matrix with one row per output channel."""
 
     def __init__(self, params: Iterable, lr: float, weight_decay: float = 0.0) -> None:
         super().__init__(params, {"lr": lr, "weight_decay": weight_decay})

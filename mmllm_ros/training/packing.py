@@ -1,6 +1,6 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Questions about one frame behind each other in one row: next to nothing is filling, and a frame's latents are there once."""
+"""Packs the questions about one frame into one row: little padding, and the latents of a frame are stored once."""
 
 from __future__ import annotations
 
@@ -13,30 +13,30 @@ from torch import Tensor
 from torch.nn import functional
 
 PARTS = 4
-"""Rows of a step are read in so many parts of like length."""
+"""Rows of a step are grouped by length into so many batches."""
 
 Pair = tuple[list[int], list[int]]
 """Token ids of a prompt, and of its answer with the end token."""
 
 
 def padded(rows: Sequence[Sequence[int]], filler: int) -> Tensor:
-    """Rows of unequal length as one tensor, filled up on the right."""
+    """Rows of unequal length as one tensor, padded on the right."""
     size = max(map(len, rows))
     return torch.tensor([[*row, *[filler] * (size - len(row))] for row in rows])
 
 
 def read_text(pair: Pair) -> tuple[int, ...]:
-    """What teacher forcing reads: the prompt and the answer but its last token."""
+    """The input of teacher forcing: the prompt and the answer without its last token."""
     return (*pair[0], *pair[1][:-1])
 
 
 @dataclass(frozen=True, slots=True)
 class Packed:
-    """R rows of S tokens, a frame each; a text token sees only what came before it in its own question.
+    """R rows of S tokens, one frame each; a text token attends only to earlier tokens of its own question.
 
     `frames` [R] numbers the frames; `ids` and `positions` [R, S] are token ids and their positions in their questions; `owner`
-    [R, S] is the number of a token's question, -1 for filling. `places` [R, n] are the tokens whose next one counts, `targets`
-    [R, n] that next token, -100 beyond a row's end. `texts` are the token ids of each row's questions.
+    [R, S] is the number of a token's question, -1 for padding. `places` [R, n] are the tokens whose successor is predicted,
+    `targets` [R, n] those successors, -100 beyond a row's end. `texts` are the token ids of each row's questions.
     """
 
     frames: Tensor
@@ -49,14 +49,14 @@ class Packed:
 
     @property
     def visible(self) -> Tensor:
-        """What sees what: bool [R, 1, S, S]."""
+        """The attention mask: bool [R, 1, S, S]."""
         size = self.ids.shape[1]
         same = self.owner[:, :, None] == self.owner[:, None, :]
         return (same & torch.ones(size, size, dtype=torch.bool, device=self.ids.device).tril())[:, None]
 
 
 def pack(pairs: Sequence[Pair], frame: Sequence[int], pad: int, device: torch.device, parts: int = PARTS) -> list[Packed]:
-    """Lay out question i, about frame `frame[i]`, with the others about that frame, in `parts` groups of rows of like length."""
+    """Lay out question i, about frame `frame[i]`, with the others about that frame, in `parts` groups of similar length."""
     rows: dict[int, list[int]] = {}
     for index, number in enumerate(frame):
         rows.setdefault(int(number), []).append(index)
@@ -83,13 +83,13 @@ def _lay_out(pairs: Sequence[Pair], rows: dict[int, list[int]], pad: int, device
 
 
 def packed_loss(logits: Tensor, packed: Packed) -> tuple[Tensor, int]:
-    """Sum of the questions' cross-entropies from logits [R, n, vocabulary], and how many were right in every token."""
+    """Sum of the questions' cross-entropies from logits [R, n, vocabulary], and the number with all tokens right."""
     targets = packed.targets
     value = functional.cross_entropy(logits.flatten(0, 1).float(), targets.flatten(), ignore_index=-100, reduction="sum")
     return value, sum(map(len, packed.texts)) - len(wrong_questions(logits, packed))
 
 
 def wrong_questions(logits: Tensor, packed: Packed) -> Tensor:
-    """The numbers of the questions of which some token was not the most probable one: int64 [wrong]."""
+    """The numbers of the questions with a token that is not the most probable one: int64 [wrong]."""
     wrong = (logits.argmax(-1) != packed.targets) & (packed.targets >= 0)
     return packed.owner.gather(1, packed.places)[wrong].unique()

@@ -1,8 +1,8 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""What needs nothing of the rest, the encoders and the LLM, is trained side by side: two cores serve two small models best.
+"""Trains the encoders and the LLM, which do not depend on each other, in parallel processes.
 
-Each part is a process; what it prints goes to a log in the work folder, and its bars follow the curves that it writes.
+The output of each process goes to a log in the work folder; the progress bars follow the curves that it writes.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from pathlib import Path
 import torch
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-LOOK_EVERY = 2.0
+POLL_PERIOD = 2.0
 
 
 def side_by_side(parts: Mapping[str, Callable[[], None]], steps: Mapping[str, int], work: Path) -> None:
-    """Call each of `parts`, which must be picklable, in as many processes as there are cores; the first error is raised.
+    """Call each of `parts`, which must be picklable, in at most as many processes as there are cores; the first error is raised.
 
-    `steps` gives the stages that write curves into `work`, and how long each is.
+    `steps` gives the stages that write curves into `work`, and the number of steps of each.
     """
     cores = os.cpu_count() or 1
     workers = min(cores, len(parts))
@@ -34,7 +34,7 @@ def side_by_side(parts: Mapping[str, Callable[[], None]], steps: Mapping[str, in
         bars = {stage: progress.add_task(stage, total=count) for stage, count in steps.items() if count}
         running = {pool.submit(_logged, work / f"{name}.log", part) for name, part in parts.items()}
         while running:
-            done, running = wait(running, LOOK_EVERY, FIRST_EXCEPTION)
+            done, running = wait(running, POLL_PERIOD, FIRST_EXCEPTION)
             for stage, bar in bars.items():
                 progress.update(bar, completed=_written(work / f"{stage}.csv"))
             for part in done:
@@ -51,5 +51,5 @@ def _logged(path: Path, part: Callable[[], None]) -> None:
 
 
 def _written(path: Path) -> int:
-    """Steps of which a curve tells."""
+    """Number of steps in a curve file."""
     return max(0, path.read_text().count("\n") - 1) if path.is_file() else 0

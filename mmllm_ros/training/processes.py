@@ -1,6 +1,6 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Several processes that train one model, started by `torchrun`; alone, nothing here does anything.
+"""Several processes that train one model, started by `torchrun`; without it these functions do nothing.
 
 torchrun --nproc-per-node 2 -m mmllm_ros train --config FILE --out FOLDER --work FOLDER
 """
@@ -17,7 +17,7 @@ from torch import distributed
 
 @contextlib.contextmanager
 def joined() -> Iterator[None]:
-    """Within it, the processes that `torchrun` started know each other."""
+    """A process group of the processes that `torchrun` started."""
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield
         return
@@ -31,31 +31,31 @@ def joined() -> Iterator[None]:
 
 
 def count() -> int:
-    """How many processes there are."""
+    """The number of processes."""
     return distributed.get_world_size() if distributed.is_initialized() else 1
 
 
 def number() -> int:
-    """Which of them this one is; process 0 is the one that writes."""
+    """The number of this process; process 0 writes the files."""
     return distributed.get_rank() if distributed.is_initialized() else 0
 
 
 def once(write: Callable[[], object]) -> None:
-    """Process 0 calls `write`; every process returns when it is done."""
+    """Call `write` in process 0; every process returns when it is done."""
     if number() == 0:
         write()
     wait_for_all()
 
 
 def wait_for_all() -> None:
-    """Return when every process is here."""
+    """Return when every process has called this."""
     if count() > 1:
         distributed.barrier()
 
 
 @contextlib.contextmanager
 def first_alone() -> Iterator[None]:
-    """Process 0 does what is within; when it is done the others do it, and find its files."""
+    """Run the block in process 0 first; the others run it afterwards and find its files."""
     if number() > 0:
         wait_for_all()
     yield

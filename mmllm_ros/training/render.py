@@ -1,6 +1,6 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Stage one: simulated drives -> shards of sensor tensors with their truth, rendered by all cores."""
+"""Stage one: renders simulated drives into shards of sensor tensors with their truth, on all cores."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class ShardJob:
 
 
 def render(folder: Path, frames: int, rig: str, context: str = "mixed", split: str = "train", first_scene: int = 0) -> list[Path]:
-    """Render at least `frames` frames of `split`, from `first_scene` on, below `folder`; those already there stay.
+    """Render at least `frames` frames of `split`, from `first_scene` on, below `folder`; existing shards are kept.
 
     Returns the shards.
     """
@@ -50,7 +50,7 @@ def render(folder: Path, frames: int, rig: str, context: str = "mixed", split: s
     ]
     missing = [job for job in jobs if not job.folder.is_dir()]
     if missing:
-        # Read by the numerical libraries when a worker starts: one thread each, or the workers fight over the cores.
+        # One thread per worker; the numerical libraries read this when a worker starts.
         os.environ["OMP_NUM_THREADS"] = "1"
         with Progress() as progress, ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
             bar = progress.add_task("render", total=len(missing) * FRAMES_PER_SHARD)
@@ -61,9 +61,9 @@ def render(folder: Path, frames: int, rig: str, context: str = "mixed", split: s
 
 
 def render_shard(job: ShardJob) -> None:
-    """Write camera.npy, lidar.npy, imu.npy, previous.npy and truth.jsonl into the job's folder, whole or not at all."""
+    """Write camera.npy, lidar.npy, imu.npy, previous.npy and truth.jsonl into the job's folder, atomically."""
     rig = load_rig(job.rig)
-    senses = CameraEncoder(rig), LidarEncoder(rig), ImuEncoder(rig)
+    encoders = CameraEncoder(rig), LidarEncoder(rig), ImuEncoder(rig)
     columns: dict[str, list[np.ndarray]] = {"camera": [], "lidar": [], "imu": []}
     previous: list[int] = []
     with atomic_folder(job.folder) as part, open(part / "truth.jsonl", "w") as truths:
@@ -75,7 +75,7 @@ def render_shard(job: ShardJob) -> None:
                     drive.advance(FRAME_GAP)
                     snapshot = drive.capture()
                     previous.append(len(previous) - 1 if link else len(previous))
-                    _append(columns, snapshot, *senses)
+                    _append(columns, snapshot, *encoders)
                     truths.write(json.dumps(snapshot.truth.to_json()) + "\n")
         for name, rows in columns.items():
             np.save(part / f"{name}.npy", np.stack(rows))
@@ -83,6 +83,6 @@ def render_shard(job: ShardJob) -> None:
 
 
 def _append(columns: dict, snapshot: Snapshot, camera: CameraEncoder, lidar: LidarEncoder, imu: ImuEncoder) -> None:
-    columns["camera"].append(np.stack([camera.sense(frame).numpy() for frame in snapshot.cameras]))
-    columns["lidar"].append(lidar.sense(snapshot.lidar).numpy())
-    columns["imu"].append(imu.sense(snapshot.imu).numpy())
+    columns["camera"].append(np.stack([camera.to_tensor(frame).numpy() for frame in snapshot.cameras]))
+    columns["lidar"].append(lidar.to_tensor(snapshot.lidar).numpy())
+    columns["imu"].append(imu.to_tensor(snapshot.imu).numpy())

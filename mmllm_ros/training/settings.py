@@ -1,6 +1,6 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""What `mmllm train --config FILE` reads: one YAML file, every entry checked, the shipped one is config/train/drive_tiny.yaml."""
+"""Settings of `mmllm train --config FILE`, a YAML file; the shipped model's is config/train/drive_tiny.yaml."""
 
 from __future__ import annotations
 
@@ -13,23 +13,26 @@ import yaml
 from ..datatypes import BadInput, one_line
 from .loop import Schedule
 
-STAGES = ("camera", "lidar", "imu", "words", "world", "imitation", "connectors", "universal")
+STAGES = ("camera", "lidar", "imu", "words", "world", "distillation", "connectors", "modality_agnostic")
 
 
 @dataclass(frozen=True, slots=True)
 class TrainSettings:
-    """A whole training.
+    """Settings of a whole training.
 
-    `frames` are rendered for training, of drives from number `first_scene` on, `calibration_scenes` driven for the
-    temperature. Encoders and LLM learn from the first `encoder_frames` of them, connectors from the last `connector_frames`,
-    0 = all: an encoder makes more of frames that it has learned from than of others, and connectors that saw only those would
-    trust it too much. Those beyond `encoder_frames` tell how sure an encoder's read-outs should be. `llm` is the shape of one
-    to be trained here, or the folder or hub name of a pretrained one; `encoders` the shapes, by modality, that are not the
-    usual ones, a `name` in it a pretrained vision model's; `connector` the shape of the connectors. A `start` in any of them
-    is the folder of what training goes on from, for connectors, the universal one too, that of a model; the others keep the share
-    `keep` of it when they have trained. Training asks for no stage it needs not.
-    `schedules` and `batches` go by stage; a batch is [views], [sweeps] or [windows] for an encoder, [scenes, questions each,
-    most objects] for text, [frames] for imitation, [frames, questions each] for the connectors and for the universal one.
+    `frames` training frames are rendered, of drives from number `first_scene` on, and `calibration_scenes` for the temperature.
+    Encoders and LLM are trained on the first `encoder_frames`, connectors on the last `connector_frames`, 0 = all: encoders are
+    more accurate on their own training frames, and connectors trained on those only would rely on them too much. The frames
+    beyond `encoder_frames` calibrate the encoders' predicted attributes.
+
+    `llm` is the shape of an LLM to train, or the folder or hub name of a pretrained one; `encoders` holds shapes by modality that
+    differ from the default, `name` in it is a pretrained vision model; `connector` is the shape of the connectors. `start` in any
+    of them is a folder to continue from; for the connectors, the modality-agnostic one included, it is a model folder. After
+    training, the connectors are interpolated by `weight_interpolation` towards their start (WiSE-FT).
+
+    `schedules` and `batches` are by stage; only the stages that are named run. A batch is [views], [sweeps] or [windows] for an
+    encoder, [scenes, questions each, most objects] for text, [frames] for distillation, and [frames, questions each] for the
+    stages connectors and modality_agnostic.
     """
 
     name: str
@@ -46,11 +49,11 @@ class TrainSettings:
     first_scene: int = 0
     encoder_frames: int = 0
     connector_frames: int = 0
-    keep: float = 0.0
+    weight_interpolation: float = 0.0
 
     def __post_init__(self) -> None:
-        if not 0.0 <= self.keep < 1.0 or (self.keep and "start" not in self.connector):
-            raise ValueError(f"keep is {self.keep!r}, not a share from 0 to 1 of what connectors start from")
+        if not 0.0 <= self.weight_interpolation < 1.0 or (self.weight_interpolation and "start" not in self.connector):
+            raise ValueError(f"weight_interpolation is {self.weight_interpolation!r}, not from 0 to 1, or connector has no start")
 
 
 def read_settings(path: Path) -> TrainSettings:

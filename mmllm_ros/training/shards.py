@@ -1,6 +1,6 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Rendered shards, read back as tensors: any frame by number, memory-mapped, with the frame half a second before it."""
+"""Rendered shards as tensors: any frame by number, memory-mapped, with the frame half a second before it."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from ..simulator.truth import SceneTruth
 
 
 class Shards:
-    """The frames of some shards that have one half a second before them, numbered through.
+    """The frames of some shards that have a previous frame half a second before them, in one numbering.
 
-    A live sensor has such a frame but at its very start, and without it nothing is seen to move.
+    Live sensors have a previous frame except at their start; motion cannot be estimated without it.
 
     Args:
         folders: shards written by `render.render_shard`.
-        rig: the rig that they were rendered with; its mounts go with the tensors.
+        rig: the rig that they were rendered with; its mounts are part of the tensors.
     """
 
     def __init__(self, folders: Sequence[Path], rig: Rig) -> None:
@@ -39,7 +39,7 @@ class Shards:
 
     @property
     def span(self) -> str:
-        """From which shard to which, as part of a file's name."""
+        """First and last shard, for file names."""
         return f"{self.folders[0].name}-{self.folders[-1].name}"
 
     def __len__(self) -> int:
@@ -52,7 +52,7 @@ class Shards:
         return [SceneTruth.from_json(json.loads(lines[row])) for row in self._rows]
 
     def inputs(self, modality: str, frames: np.ndarray, alone: bool = False) -> dict[str, Tensor]:
-        """What the encoder of `modality` reads of `frames`, a frame's views behind each other; if `alone` no older frames."""
+        """Inputs of the encoder of `modality` for `frames`, views of a frame in order; with `alone` without previous frames."""
         if modality == "imu":
             return self.imu(frames)
         if modality == "lidar":
@@ -62,7 +62,7 @@ class Shards:
         return self.camera(repeated, np.tile(np.arange(views), len(frames)), np.full(len(repeated), alone))
 
     def camera(self, frames: np.ndarray, views: np.ndarray, alone: np.ndarray) -> dict[str, Tensor]:
-        """`CameraEncoder` inputs of view `views[i]` of frame `frames[i]`; without the older frame where `alone[i]`."""
+        """`CameraEncoder` inputs of view `views[i]` of frame `frames[i]`; without the previous frame where `alone[i]`."""
         batch = self._pairs("camera", frames, alone, views)
         mounts = [self.rig.cameras[view] for view in views]
         batch["mount"] = torch.tensor([[m.bearing, m.fov, m.pitch, *m.position] for m in mounts], dtype=torch.float32)

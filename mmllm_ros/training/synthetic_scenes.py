@@ -1,6 +1,6 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Scenes made up for text alone: what no sensor ever saw, in any number, for the LLM to learn to reason about."""
+"""Synthetic scenes for the text stages: random objects, without rendering."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from dataclasses import replace
 import numpy as np
 
 from ..rig import Rig
-from ..simulator.questions.proposals import COLOURS, LIGHT_STATES
+from ..simulator.questions.proposals import LIGHT_STATES, QUESTION_COLOURS
 from ..simulator.questions.scene_graph import MAX_RANGE, STATUSES_OF
 from ..simulator.truth import CATEGORIES, VEHICLES, EgoMotion, SceneObject, SceneTruth, TrafficLight, Weather
 
 
 def synthetic_scene(rng: np.random.Generator, rig: Rig, most: int) -> SceneTruth:
-    """A random scene of at most `most` objects, in which everything is in plain sight of every sensor of `rig`."""
+    """A random scene of at most `most` objects, all fully visible to every sensor of `rig`."""
     shown = {mount.name: 1000 for mount in rig.cameras}
-    favourites = rng.choice(len(CATEGORIES), size=4)
+    frequent = rng.choice(len(CATEGORIES), size=4)
     objects = []
     for identifier in range(rng.integers(0, most + 1)):
-        # Scenes repeat themselves: a row of cones, a crowd. Otherwise counts would hardly pass one.
-        pick = rng.choice(favourites) if rng.random() < 0.6 else rng.integers(len(CATEGORIES))
+        # Categories repeat within a scene; otherwise most counts would be zero or one.
+        pick = rng.choice(frequent) if rng.random() < 0.6 else rng.integers(len(CATEGORIES))
         category = CATEGORIES[pick]
         statuses = STATUSES_OF.get(category, ("",))
         distance, bearing = rng.uniform(2.0, MAX_RANGE), rng.uniform(-math.pi, math.pi)
-        colour = COLOURS[rng.integers(len(COLOURS))] if category in VEHICLES else ""
+        colour = QUESTION_COLOURS[rng.integers(len(QUESTION_COLOURS))] if category in VEHICLES else ""
         objects.append(
             SceneObject(
                 identifier=identifier,
@@ -50,11 +50,11 @@ def synthetic_scene(rng: np.random.Generator, rig: Rig, most: int) -> SceneTruth
     ego = EgoMotion(
         speed, float(rng.choice([0.0, 0.0, 0.2, -0.2])) * (speed > 0), float(rng.choice([0.0, 1.5, -1.5])) * (speed > 0)
     )
-    return SceneTruth(0, "imagined", "imagined", Weather(), ego, tuple(objects), light)
+    return SceneTruth(0, "synthetic", "synthetic", Weather(), ego, tuple(objects), light)
 
 
 def rearrange(truth: SceneTruth, rng: np.random.Generator) -> SceneTruth:
-    """A real scene turned about the ego vehicle by any angle, with up to a third of its objects gone."""
+    """A scene rotated about the ego vehicle by a random angle, without up to 30 % of its objects."""
     angle = rng.uniform(-math.pi, math.pi)
     sine, cosine = math.sin(angle), math.cos(angle)
     share = 0.3 * rng.random()

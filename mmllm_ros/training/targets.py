@@ -1,6 +1,6 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""From the truth of a scene to what each cell of an encoder should read there."""
+"""Training targets of the encoders: what each cell should predict, from the truth of a scene."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from ..simulator.truth import EgoMotion, SceneObject, SceneTruth
 
 ABSENT = -1
 MIN_PIXELS, MIN_LIGHT_PIXELS, MIN_RETURNS = 8, 2, 4
-"""What a sensor must still see of an object after weather, before its encoder is asked to find it."""
+"""Least pixels of an object, pixels of a traffic light, and lidar returns, after weather, for a target."""
 
 
 @dataclass(frozen=True, slots=True)
 class CellTargets:
-    """One row per cell that shows an object: what it is (`ABSENT` where that does not apply) and where, from that cell.
+    """One row per cell with an object: its attributes (`ABSENT` where one does not apply) and its position relative to the cell.
 
-    `centre` marks the one cell of each object in which the object's middle lies; `place` [n, 2] is what the encoder's two numbers
-    of a place should be.
+    `centre` marks the one cell of each object that contains the object's centre; `place` [n, 2] is the target of the encoder's
+    position output.
     """
 
     cell: np.ndarray
@@ -50,22 +50,22 @@ class CellTargets:
         )
 
     def labels(self, group: str) -> np.ndarray:
-        """What a group of SHARES is in each row, ABSENT where it has none."""
+        """What a group of DISTRIBUTIONS is in each row, ABSENT where it has none."""
         return {"class": self.kind, "status": self.status, "colour": self.colour}[group]
 
     def at_centres(self, group: str) -> tuple[np.ndarray, np.ndarray]:
-        """The middle cells of the objects that have one of `group`, and which."""
-        told = self.centre & (self.labels(group) != ABSENT)
-        return self.cell[told], self.labels(group)[told]
+        """The centre cells of the objects that have a label of `group`, and their labels."""
+        labelled = self.centre & (self.labels(group) != ABSENT)
+        return self.cell[labelled], self.labels(group)[labelled]
 
 
 def label_of(names: tuple[str, ...], name: str) -> int:
-    """The number of `name` among `names`, ABSENT where it is none of them."""
+    """The index of `name` in `names`, ABSENT where it is not among them."""
     return names.index(name) if name in names else ABSENT
 
 
 @dataclass(frozen=True, slots=True)
-class _Seen:
+class _VisibleObject:
     """What a sensor sees: category, status, colour, and box in axes with the sensor as origin [m], yaw [rad]."""
 
     names: tuple[str, str, str]
@@ -82,7 +82,7 @@ class _Seen:
 
 
 def cell_targets(truth: SceneTruth, encoder: CameraEncoder | LidarEncoder) -> list[CellTargets]:
-    """What `encoder` should read of one frame: one for each view of its rig's cameras, or one for the sweep."""
+    """Targets of `encoder` for one frame: one per camera view of its rig, or one for the sweep."""
     if isinstance(encoder, LidarEncoder):
         return [lidar_targets(truth, encoder.side, np.eye(2))]
     shape = encoder.rows, encoder.columns, encoder.size[0] / encoder.size[1]
@@ -91,10 +91,10 @@ def cell_targets(truth: SceneTruth, encoder: CameraEncoder | LidarEncoder) -> li
 
 def camera_targets(truth: SceneTruth, mount: CameraMount, rows: int, columns: int, aspect: float) -> CellTargets:
     """Objects and the traffic light in one view; `aspect` is image height over width. Bearings relative to the mount's."""
-    seen = _boxes([o for o in truth.objects if o.clear_pixels.get(mount.name, 0) >= MIN_PIXELS], mount.position)
+    visible = _boxes([o for o in truth.objects if o.clear_pixels.get(mount.name, 0) >= MIN_PIXELS], mount.position)
     light = truth.traffic_light
     if light and light.clear_pixels.get(mount.name, 0) >= MIN_LIGHT_PIXELS:
-        seen.append(_Seen((f"{light.state} light", "", ""), tuple(np.subtract(light.position, mount.position))))
+        visible.append(_VisibleObject((f"{light.state} light", "", ""), tuple(np.subtract(light.position, mount.position))))
     half = math.tan(mount.fov / 2)
     centres = np.arctan(half * (1 - (2 * np.arange(columns) + 1) / columns))
 
@@ -105,13 +105,13 @@ def camera_targets(truth: SceneTruth, mount: CameraMount, rows: int, columns: in
         down = np.tan(elevation) / np.maximum(np.cos(bearing), 0.05) / (half * aspect)
         return bearing, (1 - side) / 2 * columns, (1 - down) / 2 * rows
 
-    return _cells(seen, across, rows, columns, centres)
+    return _cells(visible, across, rows, columns, centres)
 
 
 def lidar_targets(truth: SceneTruth, side: int, view: np.ndarray) -> CellTargets:
-    """Objects in one sweep seen from above, on a map of `side` cells a side of one metre each, after `view` [2, 2] turns it.
+    """Objects in one sweep visible from above, on a map of `side` x `side` cells of 1 m, transformed by `view` [2, 2].
 
-    The cells around an object's middle show it too.
+    The eight cells around an object's centre cell are its, too.
     """
     taken: dict[int, tuple] = {}
     for item in (o for o in truth.objects if o.clear_returns >= MIN_RETURNS):
@@ -130,14 +130,16 @@ def _around(row: int, column: int) -> list[tuple[int, int]]:
     return [(row + down, column + right) for down in (-1, 0, 1) for right in (-1, 0, 1)]
 
 
-def _boxes(objects: Sequence[SceneObject], origin: tuple[float, float, float]) -> list[_Seen]:
-    return [_Seen((o.category, o.status, o.colour), tuple(np.subtract(o.position, origin)), o.size, o.yaw) for o in objects]
+def _boxes(objects: Sequence[SceneObject], origin: tuple[float, float, float]) -> list[_VisibleObject]:
+    return [
+        _VisibleObject((o.category, o.status, o.colour), tuple(np.subtract(o.position, origin)), o.size, o.yaw) for o in objects
+    ]
 
 
-def _cells(seen: Sequence[_Seen], across: Callable, rows: int, columns: int, centres: np.ndarray) -> CellTargets:
-    """Every cell that an object covers, as far as no nearer one does: its middle's cell first."""
+def _cells(visible: Sequence[_VisibleObject], across: Callable, rows: int, columns: int, centres: np.ndarray) -> CellTargets:
+    """Every cell that an object covers and no nearer one does; the cell of its centre first."""
     taken: dict[int, tuple] = {}
-    for item in sorted(seen, key=lambda item: math.hypot(*item.position[:2])):
+    for item in sorted(visible, key=lambda item: math.hypot(*item.position[:2])):
         bearing, column, row = across(item.corners())
         middle = int(np.clip(row[0], 0, rows - 1)) * columns + int(np.clip(math.floor(column[0]), 0, columns - 1))
         box = [

@@ -1,6 +1,6 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""A word tokenizer for a closed language: what it does not know is one unknown token, so that the model can say so."""
+"""A word tokenizer for a closed vocabulary; a word outside it becomes the unknown token, which the model reports."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SPECIAL = {"unk_token": "<unknown>", "pad_token": "<pad>", "eos_token": "<end>"}
 
 
 def word_tokenizer(texts: Iterable[str]) -> PreTrainedTokenizerFast:
-    """One token per word, number or mark of `texts`, whatever their case; letters and digits stay together."""
+    """One token per word, number or punctuation mark of `texts`, in lower case; letters and digits stay together."""
     normalizer = normalizers.Lowercase()
     splitter = pre_tokenizers.Sequence(
         [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Split(Regex(r"[a-z0-9]+|[^a-z0-9]"), "isolated")]

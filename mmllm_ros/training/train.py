@@ -1,6 +1,6 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""The whole training, stage after stage. A stage that is done is not done again; one that was cut off goes on where it was."""
+"""Runs the stages of a training. A finished stage is skipped; an interrupted one resumes from its checkpoint."""
 
 from __future__ import annotations
 
@@ -39,81 +39,88 @@ from .shards import Shards
 from .text import make_llm, make_tokenizer, save_llm, train_text
 
 ENCODERS = ("lidar", "camera", "imu")
-TOGETHER = ("imitation", "connectors", "universal")
-"""The stages that need the encoders and the LLM."""
+JOINT_STAGES = ("distillation", "connectors", "modality_agnostic")
+"""The stages that need both the encoders and the LLM."""
 CPU = torch.device("cpu")
-NOT_TRAINED = Schedule(0, 0.0)
-"""Of an encoder that has no stage: it stays as it starts."""
+NO_TRAINING = Schedule(0, 0.0)
+"""Schedule of an encoder without a stage: it is used as it is."""
 
 
 @joined()
 def train(settings: TrainSettings, work: Path, out: Path, device: str = "auto") -> Model:
     """Render, train the encoders, the LLM and the connectors, calibrate, and write the model folder `out`.
 
-    `work` keeps the rendered frames, the checkpoints and the curves (a CSV and a PNG per stage).
+    `work` holds the rendered frames, the checkpoints and the curves (a CSV and a PNG per stage).
     """
     rig, place = load_rig(settings.rig), resolve_device(device)
     with first_alone():
-        frames = _frames(settings, work, rig).heard
-    # The LLM, which takes longest, first.
+        frames = _frames(settings, work, rig).for_connectors
+    # The LLM takes longest and starts first.
     parts = {name: partial(_train_part, name, settings, work, out, place) for name in ("llm", *ENCODERS)}
     if processes.count() > 1:
         for part in parts.values():
             part()
     else:
-        steps = {stage: schedule.steps for stage, schedule in settings.schedules.items() if stage not in TOGETHER}
+        steps = {stage: schedule.steps for stage, schedule in settings.schedules.items() if stage not in JOINT_STAGES}
         side_by_side(parts, steps, work)
     model = connected(settings, rig, out, place)
     encoders = {modality: load_encoder(out / "encoders" / modality, rig, str(place)) for modality in ENCODERS}
     data = encode_all(frames, encoders, work), frames.truths, rig
     start = {name: value.clone() for name, value in model.connectors.state_dict().items()}
-    if "imitation" in settings.schedules:
-        train_distillation(model, *data, settings.schedules["imitation"], settings.batches["imitation"][0], work, settings.seed)
+    if "distillation" in settings.schedules:
+        train_distillation(
+            model, *data, settings.schedules["distillation"], settings.batches["distillation"][0], work, settings.seed
+        )
     train_connectors(model, *data, settings.schedules["connectors"], settings.batches["connectors"], work, settings.seed)
-    step_back(model.connectors, start, settings.keep)
-    if "universal" in settings.schedules:
-        train_modality_agnostic(model, *data, settings.schedules["universal"], settings.batches["universal"], work, settings.seed)
+    interpolate_weights(model.connectors, start, settings.weight_interpolation)
+    if "modality_agnostic" in settings.schedules:
+        train_modality_agnostic(
+            model, *data, settings.schedules["modality_agnostic"], settings.batches["modality_agnostic"], work, settings.seed
+        )
     calibrate(model, simulated_examples(encoders, rig, "val", settings.calibration_scenes, settings.seed))
     once(lambda: model.save(out))
     return model
 
 
 @torch.no_grad()
-def step_back(module: nn.Module, start: Mapping[str, Tensor], share: float) -> None:
-    """Take each weight `share` of the way back to `start`: that is surer of nothing new, and as right (arXiv 2109.01903)."""
+def interpolate_weights(module: nn.Module, start: Mapping[str, Tensor], share: float) -> None:
+    """Interpolate each weight by `share` towards its value in `start` (WiSE-FT, arXiv 2109.01903)."""
     for name, value in module.state_dict().items():
-        # A closed gate is minus infinity at both ends, and has no way between them.
+        # Equal values are kept: a closed gate is minus infinity in both, and lerp would give NaN.
         value.copy_(torch.where(value == start[name], value, value.lerp(start[name], share)))
 
 
 class _Frames(NamedTuple):
-    """The frames from which encoders and LLM learn, those from which the connectors do, and those that no encoder learns from."""
+    """The frames for encoders and LLM, those for the connectors, and those that no encoder is trained on."""
 
-    learned: Shards
-    heard: Shards
-    unseen: Shards | None
+    for_encoders: Shards
+    for_connectors: Shards
+    held_out: Shards | None
 
 
 def _frames(settings: TrainSettings, work: Path, rig: Rig) -> _Frames:
     folders = render(work / "frames", settings.frames, settings.rig, first_scene=settings.first_scene)
-    learned, heard = (-(-count // FRAMES_PER_SHARD) for count in (settings.encoder_frames, settings.connector_frames))
-    rest = folders[learned:] if learned else []
-    return _Frames(Shards(folders[: learned or None], rig), Shards(folders[-heard:], rig), Shards(rest, rig) if rest else None)
+    encoder_shards, connector_shards = (
+        -(-count // FRAMES_PER_SHARD) for count in (settings.encoder_frames, settings.connector_frames)
+    )
+    rest = folders[encoder_shards:] if encoder_shards else []
+    first, last = Shards(folders[: encoder_shards or None], rig), Shards(folders[-connector_shards:], rig)
+    return _Frames(first, last, Shards(rest, rig) if rest else None)
 
 
 def _train_part(name: str, settings: TrainSettings, work: Path, out: Path, device: torch.device) -> None:
-    """Make what model folder `out` lacks of one encoder or of the LLM."""
+    """Train one encoder or the LLM, unless model folder `out` has it already."""
     rig, place = load_rig(settings.rig), out / (LLM_FOLDER if name == "llm" else f"encoders/{name}")
     if (place / "model.safetensors").is_file() or (name == "llm" and isinstance(settings.llm, str)):
         return
     frames, shape = _frames(settings, work, rig), settings.encoders.get(name, {})
     if name == "llm":
-        _train_llm(settings, frames.learned, work, place, device)
+        _train_llm(settings, frames.for_encoders, work, place, device)
     elif "name" in shape:
         once(partial(PretrainedCamera(rig, **shape).save, place))
     else:
-        stage = settings.schedules.get(name, NOT_TRAINED), settings.batches.get(name, (1,))[0]
-        train_encoder(name, frames.learned, frames.unseen, shape, *stage, work, settings.seed, place, device)
+        stage = settings.schedules.get(name, NO_TRAINING), settings.batches.get(name, (1,))[0]
+        train_encoder(name, frames.for_encoders, frames.held_out, shape, *stage, work, settings.seed, place, device)
 
 
 def _train_llm(settings: TrainSettings, frames: Shards, work: Path, out: Path, device: torch.device) -> None:
@@ -133,7 +140,7 @@ def _train_llm(settings: TrainSettings, frames: Shards, work: Path, out: Path, d
 
 
 def connected(settings: TrainSettings, rig: Rig, out: Path, device: torch.device = CPU) -> Model:
-    """The frozen LLM, of `out` or the pretrained one, with connectors for the encoders in `out`, fresh or those of `start`."""
+    """The frozen LLM, of `out` or the pretrained one, with connectors for the encoders in `out`, new or those of `start`."""
     name = settings.llm if isinstance(settings.llm, str) else LLM_FOLDER
     llm, tokenizer, revision = load_llm(out / name if name == LLM_FOLDER else name, CPU, download=True)
     torch.manual_seed(settings.seed)
@@ -149,11 +156,11 @@ def connected(settings: TrainSettings, rig: Rig, out: Path, device: torch.device
     shape = dict(settings.connector)
     start = shape.pop("start", None)
     connectors = {
-        modality: Connector(modality, encoder.token_width, llm, readouts=encoder.readouts, **shape)
+        modality: Connector(modality, encoder.token_width, llm, predicted_attributes=encoder.predicted_attributes, **shape)
         for modality, encoder in encoders.items()
     }
     model = Model(llm.to(device), tokenizer, manifest, connectors)
     if start:
         load_weights(model.connectors, Path(start) / "connectors.safetensors", "connector")
-        model.universal = load_modality_agnostic(Path(start), model.llm, None)
+        model.modality_agnostic = load_modality_agnostic(Path(start), model.llm, None)
     return model
