@@ -36,6 +36,6 @@ FAMILIES = {
 
 
 def tiny_decoder(family: str, seed: int = 0) -> PreTrainedModel:
-    """A frozen decoder of `family`, not yet attached to the port."""
+    """A frozen decoder of `family`, without the attention adapter."""
     torch.manual_seed(seed)
     return FAMILIES[family]().eval().requires_grad_(False)

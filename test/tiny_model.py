@@ -1,6 +1,6 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""A complete model folder with random weights, made in a second or two: what tests load where a robot loads drive_tiny."""
+"""A complete model folder with random weights, created in a second or two, which tests load instead of drive_tiny."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 from mmllm_ros.encoders import CameraEncoder, ImuEncoder, LidarEncoder
 from mmllm_ros.encoders.proposals import ATTRIBUTES
 from mmllm_ros.latent.attention_adapter import attach
-from mmllm_ros.latent.checkpoint import UNIVERSAL
+from mmllm_ros.latent.checkpoint import MODALITY_AGNOSTIC
 from mmllm_ros.latent.connector import Connector
 from mmllm_ros.latent.manifest import Manifest
 from mmllm_ros.model import Model
@@ -43,7 +43,7 @@ def tiny_tokenizer() -> PreTrainedTokenizerFast:
 
 
 def tiny_llm(vocabulary: int, seed: int = 0) -> LlamaForCausalLM:
-    """Four blocks of width 64, four heads on two kv heads, attached to the port."""
+    """Four blocks of width 64, four heads on two kv heads, with the attention adapter."""
     torch.manual_seed(seed)
     config = LlamaConfig(
         vocab_size=vocabulary, hidden_size=64, intermediate_size=128, num_hidden_layers=4, num_attention_heads=4,
@@ -56,7 +56,7 @@ def tiny_llm(vocabulary: int, seed: int = 0) -> LlamaForCausalLM:
 
 
 def make_tiny_model(folder: Path, seed: int = 0, rig: str = "front") -> Path:
-    """Write config.json, llm/, connectors.safetensors, universal/ and encoders/ into `folder` and return it."""
+    """Write config.json, llm/, connectors.safetensors, modality_agnostic/ and encoders/ into `folder` and return it."""
     tokenizer = tiny_tokenizer()
     llm = tiny_llm(len(tokenizer), seed)
     shape = {"width": 32, "depth": 1, "heads": 2}
@@ -67,15 +67,15 @@ def make_tiny_model(folder: Path, seed: int = 0, rig: str = "front") -> Path:
         ImuEncoder(mounts, **shape),
     ]
     connectors, revisions = {}, {}
-    # Not drawn after the encoders: what a toy learns should not hang on the shape of another part.
+    # A seed of its own: the connectors do not depend on the shape of the encoders.
     torch.manual_seed(seed + CONNECTORS)
     for encoder in encoders:
         encoder.save(folder / "encoders" / encoder.modality)
-        shape = {"linked_blocks": 3, "trunk": 64, "rank": 8, "readouts": encoder.readouts}
+        shape = {"linked_blocks": 3, "trunk": 64, "rank": 8, "predicted_attributes": encoder.predicted_attributes}
         connectors[encoder.modality] = Connector(encoder.modality, encoder.token_width, llm, **shape)
         revisions[encoder.modality] = encoder.revision
     manifest = Manifest(name="tiny", answers=ANSWERS, encoder_revisions=revisions)
     model = Model(llm, tokenizer, manifest, connectors)
-    model.universal = warm_started(model, connectors["camera"], UNIVERSAL, ATTRIBUTES + 1)
+    model.modality_agnostic = warm_started(model, connectors["camera"], MODALITY_AGNOSTIC, ATTRIBUTES + 1)
     model.save(folder)
     return folder

@@ -41,7 +41,7 @@ def test_the_prompt_returns_after_a_refused_question_and_ends_with_an_empty_line
     assert done.returncode == 0, done.stderr
     records = [json.loads(line) for line in (tmp_path / "answers.jsonl").read_text().splitlines()]
     assert [record["question"] for record in records] == ["Are there any cars?", "Am I moving?"]
-    assert "at most 2000 are read" in done.stdout
+    assert "at most 2000 are allowed" in done.stdout
     assert "never asked" not in done.stdout
 
 

@@ -1,6 +1,6 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""The rules of the house, held by a test: which module may import which, and which may import ROS."""
+"""Import rules: layers of modules, and ROS in nodes/ only."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def imports(path: Path) -> list[str]:
 
 
 def called(path: Path) -> set[str]:
-    """`torch.load` for a call `torch.load(...)`; imports are listed too."""
+    """`torch.load` for a call `torch.load(...)`; imports are join_names too."""
     calls = (node.func for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call))
     return {ast.unparse(function) for function in calls} | set(imports(path))
 
@@ -78,12 +78,12 @@ def test_a_file_imports_only_from_a_lower_layer_or_its_own_folder(path: Path) ->
 
 
 @pytest.mark.parametrize("path", [path for path in MODULES if room_of(path) != "nodes"], ids=name)
-def test_only_the_nodes_know_ros(path: Path) -> None:
+def test_only_nodes_import_ros(path: Path) -> None:
     assert not [imported for imported in imports(path) if ROS_PACKAGES.match(imported)]
 
 
 @pytest.mark.parametrize("path", MODULES, ids=name)
-def test_nothing_that_could_run_code_from_a_file_or_a_string_is_called(path: Path) -> None:
+def test_no_function_that_runs_code_from_a_file_or_a_string_is_called(path: Path) -> None:
     forbidden = {"eval", "exec", "os.system", "pickle", "torch.load", "yaml.load", "joblib", "dill", "marshal"}
     assert not called(path) & forbidden
     assert "allow_pickle=True" not in path.read_text()
@@ -91,12 +91,12 @@ def test_nothing_that_could_run_code_from_a_file_or_a_string_is_called(path: Pat
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=name)
-def test_a_source_file_begins_with_its_copyright_and_its_license(path: Path) -> None:
+def test_a_source_file_starts_with_copyright_and_license(path: Path) -> None:
     assert path.read_text().startswith("# Copyright 2026 The mmllm_ros authors\n# SPDX-License-Identifier: Apache-2.0\n")
 
 
 @pytest.mark.parametrize("path", INTERFACES, ids=name)
-def test_an_interface_says_what_it_is_and_every_field_says_what_it_holds(path: Path) -> None:
+def test_an_interface_and_its_fields_have_comments(path: Path) -> None:
     first, *lines = path.read_text().splitlines()
     assert first.startswith("# ")
     constant = re.compile(r"\w+ [A-Z_]+=")
@@ -107,10 +107,10 @@ def test_an_interface_says_what_it_is_and_every_field_says_what_it_holds(path: P
 
 
 @pytest.mark.parametrize("path", [path for path in INTERFACES if path.suffix != ".msg"], ids=name)
-def test_a_response_says_whether_it_went_well_and_why_not(path: Path) -> None:
+def test_a_response_has_success_and_message(path: Path) -> None:
     response = path.read_text().split("---\n")[1]
     assert re.match(r"bool success\b.*\nstring message\b", response)
 
 
-def test_no_module_is_a_drawer() -> None:
+def test_no_module_has_a_generic_name() -> None:
     assert not [path for path in MODULES if path.stem in ("utils", "util", "helpers", "common", "misc")]

@@ -1,6 +1,6 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""The assistant: which readings an answer rests on, why others are out, and what it refuses."""
+"""The assistant: the readings of an answer, the reasons for unused ones, and invalid input."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ START = 1_000 * NANOSECONDS
 
 
 class Clock:
-    """A clock that stands still until it is moved."""
+    """A clock with a fixed time until it is set."""
 
     def __init__(self) -> None:
         self.now = START
@@ -60,7 +60,7 @@ def plan(linked_blocks: int = 0, **plugged: bool) -> Plan:
     return Plan(START, plugged, reasons, "night", linked_blocks)
 
 
-def test_an_answer_names_the_readings_it_rests_on(assistant, model):
+def test_an_answer_names_its_evidence(assistant, model):
     assistant.put(reading(model, "camera", "front", age=0.3))
     assistant.put(reading(model, "camera", "back", age=0.1))
     assistant.put(reading(model, "imu", "imu", age=0.2))
@@ -73,14 +73,14 @@ def test_an_answer_names_the_readings_it_rests_on(assistant, model):
     assert answer.answer in model.answers and 0 < answer.confidence < 1 and answer.latency > 0
 
 
-def test_an_old_reading_does_not_count_and_the_answer_says_how_old(assistant, model, clock):
+def test_an_old_reading_is_not_used_and_the_answer_gives_its_age(assistant, model, clock):
     assistant.put(reading(model, "lidar"))
     clock.now += round(1.4 * NANOSECONDS)
     assert [item.modality for item in assistant.ask(QUESTION).evidence] == ["lidar"]
     clock.now += round(0.2 * NANOSECONDS)
     answer = assistant.ask(QUESTION)
     assert answer.evidence == ()
-    assert answer.unplugged["lidar"] == "too old: 1.6 s, at most 1.5 s count"
+    assert answer.unplugged["lidar"] == "too old: 1.6 s, at most 1.5 s allowed"
 
 
 def test_one_silent_camera_of_several_is_named(assistant, model):
@@ -88,10 +88,10 @@ def test_one_silent_camera_of_several_is_named(assistant, model):
     assistant.put(reading(model, "camera", "left", age=7))
     answer = assistant.ask(QUESTION)
     assert [item.source for item in answer.evidence] == ["front"]
-    assert answer.unplugged["camera/left"] == "too old: 7.0 s, at most 1.5 s count"
+    assert answer.unplugged["camera/left"] == "too old: 7.0 s, at most 1.5 s allowed"
 
 
-def test_a_stamp_from_the_future_is_called_a_clock_problem(assistant, model):
+def test_the_reason_for_a_stamp_in_the_future_names_the_clock(assistant, model):
     assistant.put(reading(model, "imu", age=-30))
     assert assistant.ask(QUESTION).unplugged["imu"] == "stamped 30.0 s in the future: is its clock synchronised?"
 
@@ -99,19 +99,19 @@ def test_a_stamp_from_the_future_is_called_a_clock_problem(assistant, model):
 def test_the_plan_unplugs_with_its_reason(assistant, model):
     for modality in model.modalities:
         assistant.put(reading(model, modality))
-    assistant.follow(plan(camera=False, lidar=True, imu=True))
+    assistant.set_plan(plan(camera=False, lidar=True, imu=True))
     answer = assistant.ask(QUESTION)
     assert [item.modality for item in answer.evidence] == ["imu", "lidar"]
     assert answer.unplugged == {"camera": "unplugged by plan: camera is blind"}
 
 
-def test_unplugging_is_as_if_it_had_never_been_there(model, clock):
+def test_an_unplugged_modality_has_no_effect(model, clock):
     both, alone = (Assistant(model, LlmConfig(), clock) for _ in range(2))
     for assistant in (both, alone):
         assistant.put(reading(model, "lidar"))
     both.put(reading(model, "camera"))
     both.ask(QUESTION)
-    both.follow(plan(camera=False))
+    both.set_plan(plan(camera=False))
     assert (both.ask(QUESTION).answer, both.ask(QUESTION).confidence) == (
         alone.ask(QUESTION).answer,
         alone.ask(QUESTION).confidence,
@@ -140,15 +140,15 @@ def test_linked_blocks_come_from_the_operator_then_the_plan_then_the_model(model
     assistant = Assistant(model, LlmConfig(linked_blocks=configured), clock)
     tokens = reading(model, "camera")
     assistant.put(tokens)
-    assistant.follow(plan(linked_blocks=planned, camera=True))
+    assistant.set_plan(plan(linked_blocks=planned, camera=True))
     scored = model.score(QUESTION, model.latents([tokens], expected))
     assert assistant.ask(QUESTION).confidence == scored.confidence
 
 
-def test_a_second_question_on_the_same_frame_makes_no_latents_again(assistant, model, monkeypatch):
+def test_a_second_question_on_the_same_frame_reuses_the_latents(assistant, model, monkeypatch):
     made = []
-    original = model.banks
-    monkeypatch.setattr(model, "banks", lambda tokens, n: made.append(tokens[0].modality) or original(tokens, n))
+    original = model.latent_caches
+    monkeypatch.setattr(model, "latent_caches", lambda tokens, n: made.append(tokens[0].modality) or original(tokens, n))
     for modality in ("camera", "imu"):
         assistant.put(reading(model, modality))
     first = assistant.ask(QUESTION)
@@ -167,16 +167,16 @@ def test_a_late_message_does_not_replace_a_newer_one(assistant, model):
     assert assistant.ask(QUESTION).evidence[0].age == pytest.approx(0.1)
 
 
-def test_after_a_jump_back_in_time_new_readings_are_taken(assistant, model, clock):
+def test_after_a_jump_back_in_time_new_readings_are_used(assistant, model, clock):
     assistant.put(reading(model, "imu"))
     clock.now -= 100 * NANOSECONDS
     assistant.put(reading(model, "imu", age=100))
     assert assistant.ask(QUESTION).evidence[0].age == 0.0
 
 
-def test_clear_forgets_readings_and_keeps_the_plan(assistant, model):
+def test_clear_removes_readings_and_keeps_the_plan(assistant, model):
     assistant.put(reading(model, "imu"))
-    assistant.follow(plan(camera=False))
+    assistant.set_plan(plan(camera=False))
     assistant.clear()
     answer = assistant.ask(QUESTION)
     assert answer.unplugged["imu"] == "never seen" and answer.unplugged["camera"].startswith("unplugged by plan")
@@ -201,22 +201,22 @@ BAD_TOKENS = {
 @pytest.mark.parametrize("case", BAD_TOKENS)
 def test_tokens_that_do_not_fit_are_refused_and_change_nothing(assistant, model, case):
     assistant.put(good := reading(model, "camera"))
-    change, complaint = BAD_TOKENS[case]
-    with pytest.raises(BadInput, match=complaint):
+    change, message = BAD_TOKENS[case]
+    with pytest.raises(BadInput, match=message):
         assistant.put(dataclasses.replace(good, **change))
     assert assistant.ask(QUESTION).confidence == model.score(QUESTION, model.latents([good])).confidence
 
 
 @pytest.mark.parametrize(
-    ("question", "complaint"),
+    ("question", "message"),
     [
         ("", "the question is empty"),
         (" \n\t", "the question is empty"),
         ("a" * 100_000, "the question is 100000 characters long"),
     ],
 )
-def test_an_empty_or_endless_question_is_refused(assistant, question, complaint):
-    with pytest.raises(BadInput, match=complaint):
+def test_an_empty_or_too_long_question_is_refused(assistant, question, message):
+    with pytest.raises(BadInput, match=message):
         assistant.ask(question)
 
 
@@ -231,7 +231,7 @@ def test_any_text_is_answered_or_refused_in_one_line(model, question):
         assert answer.answer and 0 <= answer.confidence <= 0.3
 
 
-def test_a_question_outside_its_world_is_not_guessed_about(assistant, model):
+def test_the_answer_to_a_question_with_an_unknown_word_names_it(assistant, model):
     assistant.put(reading(model, "camera"))
     answer = assistant.ask("is there a xylophone ?")
     assert answer.answer == "this question is outside what I know (unknown word: 'xylophone')"
@@ -246,7 +246,7 @@ def test_the_answer_is_streamed_and_can_be_cancelled(assistant):
         assistant.ask(QUESTION, cancelled=lambda: True)
 
 
-def test_putting_while_asking_never_mixes_frames(model, clock):
+def test_put_during_ask_does_not_mix_frames(model, clock):
     assistant = Assistant(model, LlmConfig(), clock)
     frames = [reading(model, "lidar", seed=seed) for seed in range(4)]
     possible = {model.score(QUESTION, model.latents([frame])).confidence for frame in frames}
@@ -268,7 +268,7 @@ def test_putting_while_asking_never_mixes_frames(model, clock):
     assert seen <= possible
 
 
-def test_two_assistants_on_one_model_do_not_leak(model, clock):
+def test_two_assistants_of_one_model_are_independent(model, clock):
     assistants = [Assistant(model, LlmConfig(), clock) for _ in range(3)]
     assistants[0].put(reading(model, "camera", seed=1))
     assistants[1].put(reading(model, "camera", seed=2))

@@ -1,6 +1,6 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""One question on top of the plan: what it leaves out, what it has encoded, and that an answer is never missing for it."""
+"""Modalities of one question: unneeded ones are left out, needed ones are encoded, and every question has an answer."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def model(tmp_path_factory) -> Model:
 
 
 class Encoders:
-    """Encode what is asked for, except what is `dead`, and remember it."""
+    """Encode the requested modalities except `dead`, and record them."""
 
     def __init__(self, model: Model, dead=()) -> None:
         self.model, self.dead, self.asked, self.assistant = model, dead, [], None
@@ -54,11 +54,11 @@ def used(answer) -> list[str]:
     return [item.modality for item in answer.evidence]
 
 
-def test_a_question_leaves_out_what_it_does_not_need_and_the_answer_says_why(model):
+def test_a_question_leaves_out_unneeded_modalities_with_a_reason(model):
     assistant, encoders = session(model)
     for modality in MODALITIES:
         assistant.put(reading(model, modality))
-    assistant.follow(plan(*MODALITIES))
+    assistant.set_plan(plan(*MODALITIES))
     answer = assistant.ask(QUESTION)
     # Both are encoded already, so that the better pair costs hardly more than one of them.
     assert used(answer) == ["camera", "lidar"]
@@ -66,41 +66,41 @@ def test_a_question_leaves_out_what_it_does_not_need_and_the_answer_says_why(mod
     assert encoders.asked == []
 
 
-def test_what_a_question_needs_is_encoded_when_asked_though_it_is_unplugged(model):
+def test_an_unplugged_modality_that_a_question_needs_is_encoded_on_request(model):
     assistant, encoders = session(model)
-    assistant.follow(plan("imu"))
+    assistant.set_plan(plan("imu"))
     assert used(assistant.ask(QUESTION)) == ["camera"]
     assert encoders.asked == [["camera"]]
 
 
-def test_tokens_that_are_not_fresh_any_more_are_encoded_anew(model):
+def test_tokens_that_are_not_fresh_are_encoded_again(model):
     assistant, encoders = session(model)
     assistant.put(reading(model, "camera", age=0.7))
-    assistant.follow(plan("camera"))
+    assistant.set_plan(plan("camera"))
     answer = assistant.ask(QUESTION)
     assert encoders.asked == [["camera"]] and answer.evidence[0].age == 0.0
 
 
-def test_an_encoder_that_does_not_deliver_costs_no_answer(model):
+def test_a_question_is_answered_when_an_encoder_does_not_respond(model):
     assistant, encoders = session(model, "camera")
     assistant.put(reading(model, "imu", "imu"))
-    assistant.follow(plan("imu"))
+    assistant.set_plan(plan("imu"))
     answer = assistant.ask(QUESTION)
     assert encoders.asked == [["camera"]] and used(answer) == ["imu"]
     assert answer.unplugged["camera"].startswith("unplugged by plan")
 
 
-def test_what_is_out_of_order_or_unplugged_by_the_operator_is_never_encoded(model):
+def test_an_unavailable_modality_is_not_encoded(model):
     assistant, encoders = session(model)
-    assistant.follow(plan(available=("imu", "lidar")))
+    assistant.set_plan(plan(available=("imu", "lidar")))
     answer = assistant.ask(QUESTION)
     assert used(answer) == ["lidar"] and encoders.asked == [["lidar"]]
     assert answer.unplugged["camera"] == "unplugged by plan: black picture"
 
 
-def test_a_question_of_no_known_type_asks_for_all_that_is_in_order(model):
+def test_a_question_of_unknown_type_uses_all_available_modalities(model):
     assistant, _ = session(model)
-    assistant.follow(plan())
+    assistant.set_plan(plan())
     assert used(assistant.ask("car ?")) == ["camera", "imu", "lidar"]
 
 
@@ -110,7 +110,7 @@ def test_no_answer_is_lost_during_a_thousand_random_switches(model):
     for _ in range(1000):
         on, good = ([m for m in MODALITIES if rng.random() < 0.5] for _ in range(2))
         encoders.dead = [m for m in MODALITIES if rng.random() < 0.3]
-        assistant.follow(plan(*on, available=good))
+        assistant.set_plan(plan(*on, available=good))
         assert assistant.ask(QUESTION).answer in model.answers
         if rng.random() < 0.05:
             assistant.clear()

@@ -1,6 +1,6 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Connectors: what they make, what of them trains, and what removing or adding one changes."""
+"""Connectors: their latents, their trainable parameters, and the effect of adding or removing one."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ families = pytest.mark.parametrize("family", FAMILIES)
 
 
 def make(family: str = "llama", linked: int = 3, seed: int = 0):
-    """An attached decoder with three connectors whose heads are no longer at their zero start."""
+    """An attached decoder with three connectors whose heads have random weights."""
     llm = tiny_decoder(family, seed)
     attach(llm)
     connectors = {m: Connector(m, width, llm, linked, trunk=16, rank=4) for m, width in WIDTHS.items()}
@@ -40,13 +40,13 @@ def tokens(modality: str, rows: int = 1, count: int = 4, seed: int = 0):
     return values, torch.randn((rows, count, 3), generator=generator)
 
 
-def logits(llm, bank) -> torch.Tensor:
-    with plugged(bank), torch.no_grad():
+def logits(llm, latent_cache) -> torch.Tensor:
+    with plugged(latent_cache), torch.no_grad():
         return llm(TEXT, use_cache=False).logits
 
 
-def test_read_outs_are_read_as_they_are_and_the_rest_normalised():
-    connector = Connector("camera", 12, tiny_decoder("llama"), 2, trunk=16, rank=4, readouts=5)
+def test_predicted_attributes_are_not_normalised_and_the_other_numbers_are():
+    connector = Connector("camera", 12, tiny_decoder("llama"), 2, trunk=16, rank=4, predicted_attributes=5)
     values, places = tokens("camera")
     louder = [torch.cat([loud * values[..., :7], read * values[..., 7:]], dim=-1) for loud, read in ((2, 1), (1, 2))]
     key, loud, read = (connector(each, places)[3].key for each in (values, *louder))
@@ -54,10 +54,10 @@ def test_read_outs_are_read_as_they_are_and_the_rest_normalised():
     assert not torch.allclose(read, key, rtol=1e-3, atol=1e-4)
 
 
-@pytest.mark.parametrize("readouts", [-1, 12])
-def test_a_token_cannot_consist_of_read_outs_alone(readouts):
-    with pytest.raises(BadInput, match="read-outs in a token of 12 numbers"):
-        Connector("camera", 12, tiny_decoder("llama"), 2, readouts=readouts)
+@pytest.mark.parametrize("predicted_attributes", [-1, 12])
+def test_a_token_needs_numbers_beside_its_predicted_attributes(predicted_attributes):
+    with pytest.raises(BadInput, match="predicted attributes in a token of 12 numbers"):
+        Connector("camera", 12, tiny_decoder("llama"), 2, predicted_attributes=predicted_attributes)
 
 
 @families
@@ -66,10 +66,10 @@ def test_the_latents_start_as_the_projections_of_the_block_itself(family):
     attach(llm)
     connector = Connector("camera", 12, llm, 2, trunk=16, rank=4)
     values, places = tokens("camera")
-    bank = connector(values, places)
+    latent_cache = connector(values, places)
     features = connector.trunk(torch.cat([connector.normalise(values), place_features(places)], dim=-1))
-    assert list(bank) == [2, 3]
-    for block, latent in bank.items():
+    assert list(latent_cache) == [2, 3]
+    for block, latent in latent_cache.items():
         module = decoder_blocks(llm)[block]
         hidden = connector.hidden(features)
         if family != "opt, norm after attention":
@@ -82,16 +82,16 @@ def test_the_latents_start_as_the_projections_of_the_block_itself(family):
         torch.testing.assert_close(latent.log_gate, torch.full((1, 4), -1.0))
 
 
-def test_tokens_that_know_nothing_yet_leave_each_other_most_of_the_vote():
+def test_duplicate_suppression_is_weak_at_initialization():
     _, connectors = make(linked=2)
     places = torch.tensor([[[0.3, 0.0, 12.0]] * 4])
-    banks = {name: connector(tokens(name)[0], places) for name, connector in connectors.items()}
-    for block, latent in merge(banks).items():
-        alone = torch.cat([banks[name][block].log_gate for name in sorted(banks)], dim=-1)
+    latent_caches = {name: connector(tokens(name)[0], places) for name, connector in connectors.items()}
+    for block, latent in merge(latent_caches).items():
+        alone = torch.cat([latent_caches[name][block].log_gate for name in sorted(latent_caches)], dim=-1)
         assert ((latent.log_gate - alone).exp() > 0.8).all(), "of eight others at the same place"
 
 
-def test_qwen3_normalises_latent_keys_as_its_own():
+def test_qwen3_normalises_latent_keys_like_text_keys():
     llm = tiny_decoder("qwen3")
     projections = FrozenProjections.of(decoder_blocks(llm)[0])
     key, _ = projections(torch.randn(1, 4, 32), torch.zeros(1, 4, 16), torch.zeros(1, 4, 16))
@@ -104,7 +104,7 @@ def test_the_trainable_set_is_trunk_heads_and_gates_by_name():
     names = {name for name, parameter in connectors["camera"].named_parameters() if parameter.requires_grad}
     head = {"hidden.0.weight", "hidden.1.weight", "hidden.1.bias", "key.0.weight", "key.1.weight", "key.1.bias"}
     head |= {"value.0.weight", "value.1.weight", "value.1.bias"}
-    expected = {"log_gate", *(f"{part}.{kind}" for part in ("normalise", "hidden", "salience") for kind in ("weight", "bias"))}
+    expected = {"log_gate", *(f"{part}.{kind}" for part in ("normalise", "hidden", "token_gate") for kind in ("weight", "bias"))}
     expected |= {f"trunk.{layer}.{kind}" for layer in (0, 2) for kind in ("weight", "bias")}
     expected |= {f"heads.{i}.{name}" for i in range(2) for name in head}
     assert names == expected == set(connectors["camera"].state_dict())
@@ -114,8 +114,8 @@ def test_the_trainable_set_is_trunk_heads_and_gates_by_name():
 @families
 def test_every_connector_parameter_learns_and_no_llm_parameter_does(family):
     llm, connectors = make(family)
-    bank = merge({m: connector(*tokens(m)) for m, connector in connectors.items()})
-    with plugged(bank):
+    latent_cache = merge({m: connector(*tokens(m)) for m, connector in connectors.items()})
+    with plugged(latent_cache):
         llm(TEXT, use_cache=False).logits[0, -1, 7].backward()
     for connector in connectors.values():
         for name, parameter in connector.named_parameters():
@@ -150,17 +150,17 @@ def test_connector_gradients_are_the_finite_differences(family):
 
 def test_the_order_of_plugging_does_not_change_a_bit():
     llm, connectors = make()
-    banks = {m: connector(*tokens(m)) for m, connector in connectors.items()}
-    results = [logits(llm, merge({m: banks[m] for m in order})) for order in itertools.permutations(banks)]
+    latent_caches = {m: connector(*tokens(m)) for m, connector in connectors.items()}
+    results = [logits(llm, merge({m: latent_caches[m] for m in order})) for order in itertools.permutations(latent_caches)]
     assert all(torch.equal(result, results[0]) for result in results)
 
 
-def test_an_unplugged_modality_is_as_if_it_had_never_been_there():
+def test_an_unplugged_modality_has_no_effect():
     llm, connectors = make()
-    banks = {m: connector(*tokens(m)) for m, connector in connectors.items()}
-    before = logits(llm, merge({"camera": banks["camera"]}))
-    logits(llm, merge(banks))
-    assert torch.equal(logits(llm, merge({"camera": banks["camera"]})), before)
+    latent_caches = {m: connector(*tokens(m)) for m, connector in connectors.items()}
+    before = logits(llm, merge({"camera": latent_caches["camera"]}))
+    logits(llm, merge(latent_caches))
+    assert torch.equal(logits(llm, merge({"camera": latent_caches["camera"]})), before)
 
 
 def test_adding_a_modality_leaves_old_answers_bit_identical():
@@ -203,8 +203,8 @@ def test_a_row_without_valid_tokens_is_that_row_unplugged(family):
     valid["camera"][0] = False
     for m in WIDTHS:
         valid[m][2] = False
-    bank = merge({m: connector(*tokens(m, rows=3), valid[m]) for m, connector in connectors.items()})
-    with plugged(bank):
+    latent_cache = merge({m: connector(*tokens(m, rows=3), valid[m]) for m, connector in connectors.items()})
+    with plugged(latent_cache):
         rows = llm(text, use_cache=False).logits
         rows[:, -1].logsumexp(-1).sum().backward()
     for connector in connectors.values():
@@ -236,7 +236,7 @@ def test_more_linked_blocks_than_the_llm_has_are_refused():
 
 @pytest.mark.parametrize("family", ["llama", "qwen2", "qwen3", "smollm3"])
 @pytest.mark.parametrize("padded", [False, True])
-def test_the_two_halves_are_the_full_pass_bit_for_bit(family, padded):
+def test_the_two_parts_are_the_full_pass_bit_for_bit(family, padded):
     llm, connectors = make(family)
     assert can_split(llm)
     ids = torch.cat([TEXT, TEXT.flip(1)])
@@ -244,12 +244,12 @@ def test_the_two_halves_are_the_full_pass_bit_for_bit(family, padded):
     if padded:
         mask[1, 4:] = 0
     positions = mask.sum(1, keepdim=True) - 1
-    for bank in ({}, merge({m: connector(*tokens(m, rows=2)) for m, connector in connectors.items()})):
+    for latent_cache in ({}, merge({m: connector(*tokens(m, rows=2)) for m, connector in connectors.items()})):
         with torch.no_grad():
             hidden = lower_states(llm, ids, mask, first_block=1)
-            halves = upper(llm, hidden, bank, mask, first_block=1, positions=positions)
-            whole = full_pass(llm, ids, bank, mask, positions=positions)
-            with plugged(bank):
+            halves = upper(llm, hidden, latent_cache, mask, first_block=1, positions=positions)
+            whole = full_pass(llm, ids, latent_cache, mask, positions=positions)
+            with plugged(latent_cache):
                 library = llm(ids, attention_mask=mask, use_cache=False).logits
         assert torch.equal(halves, whole)
         torch.testing.assert_close(halves[:, 0], library[torch.arange(2), positions[:, 0]], atol=1e-6, rtol=1e-6)
@@ -259,22 +259,22 @@ def test_the_upper_half_has_the_gradients_of_the_full_pass():
     llm, connectors = make()
     gradients = []
     for run in ("halves", "whole"):
-        bank = merge({m: connector(*tokens(m)) for m, connector in connectors.items()})
+        latent_cache = merge({m: connector(*tokens(m)) for m, connector in connectors.items()})
         at = {"positions": torch.tensor([5])}
         if run == "halves":
             with torch.no_grad():
                 hidden = lower_states(llm, TEXT, first_block=1)
-            output = upper(llm, hidden, bank, first_block=1, **at)
+            output = upper(llm, hidden, latent_cache, first_block=1, **at)
         else:
-            output = full_pass(llm, TEXT, bank, **at)
+            output = full_pass(llm, TEXT, latent_cache, **at)
         gradients.append(torch.autograd.grad(output.logsumexp(-1).sum(), list(connectors["camera"].parameters())))
     assert all(torch.equal(a, b) for a, b in zip(*gradients, strict=True))
 
 
-def test_a_bank_below_the_upper_half_is_refused():
+def test_a_latent_cache_below_the_upper_half_is_refused():
     llm, connectors = make(linked=3)
     hidden = lower_states(llm, TEXT, first_block=2)
-    with pytest.raises(ValueError, match="the bank links block 1, below the first block that is run, 2"):
+    with pytest.raises(ValueError, match="the latent cache links block 1, below the first block that is run, 2"):
         upper(llm, hidden, connectors["imu"](*tokens("imu")), first_block=2, positions=torch.tensor([0]))
 
 

@@ -1,6 +1,6 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Every layout that a driver may send decodes to the same picture and the same points; anything else is BadInput."""
+"""Every layout of a driver decodes to the same image and the same points; invalid input raises BadInput."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ POINT_FORMATS = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 
 
 
 def padded(rows: np.ndarray, padding: int) -> tuple[bytes, int]:
-    """Bytes of an array [h, ...] whose rows end with `padding` bytes of rubbish, and the step."""
+    """Bytes of an array [h, ...] whose rows end with `padding` random bytes, and the step."""
     flat = np.frombuffer(rows.tobytes(), np.uint8).reshape(len(rows), -1)
     return np.pad(flat, ((0, 0), (0, padding)), constant_values=0xAA).tobytes(), flat.shape[1] + padding
 
@@ -74,7 +74,7 @@ def test_mono16_is_bright_where_its_upper_byte_is():
 
 
 @pytest.mark.parametrize(("encoding", "dtype"), [("16UC1", "<u2"), ("32FC1", "<f4")])
-def test_a_depth_image_is_stretched_from_its_nearest_to_its_farthest_value(encoding, dtype):
+def test_a_depth_image_is_scaled_from_its_smallest_to_its_largest_value(encoding, dtype):
     depth = np.array([[1000, 2000, 3000]], dtype)
     image = decode_image(depth.tobytes(), 1, 3, encoding, depth.nbytes)
     np.testing.assert_array_equal(image[0, :, 0], [0, 127, 255])
@@ -87,7 +87,7 @@ def test_a_depth_image_may_hold_nan_and_infinity():
 
 
 @pytest.mark.parametrize(("suffix", "tolerance"), [(".png", 0), (".jpg", 6)])
-def test_a_compressed_picture_comes_back_in_rgb(suffix, tolerance):
+def test_a_compressed_image_decodes_to_rgb(suffix, tolerance):
     picture = np.zeros((24, 32, 3), np.uint8)
     picture[:] = (200, 100, 20)
     file = cv2.imencode(suffix, picture[..., ::-1])[1].tobytes()
@@ -96,7 +96,7 @@ def test_a_compressed_picture_comes_back_in_rgb(suffix, tolerance):
     np.testing.assert_allclose(image.astype(int), picture, atol=tolerance)
 
 
-def test_a_small_png_that_claims_to_be_huge_is_refused_before_anything_is_allocated():
+def test_a_small_png_with_a_huge_size_is_refused_before_memory_is_allocated():
     file = bytearray(cv2.imencode(".png", np.zeros((4, 4, 3), np.uint8))[1].tobytes())
     file[16:24] = (30000).to_bytes(4, "big") * 2
     with pytest.raises(BadInput, match="30000x30000"):
@@ -225,7 +225,7 @@ def test_a_cloud_without_intensity_has_zero_intensity():
     assert decode_cloud(**cloud_of([[1, 2, 3]]))[0, 3] == 0.0
 
 
-def test_a_cloud_without_points_is_fine():
+def test_a_cloud_without_points_is_valid():
     assert decode_cloud(b"", [], 0, 0, 1, 0).shape == (0, 4)
 
 

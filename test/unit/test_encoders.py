@@ -1,6 +1,6 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Encoders: frames of any size and rate become tokens that say where they look."""
+"""Encoders: frames of any size and rate become tokens with places."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ import torch
 from transformers import ViTConfig, ViTImageProcessor, ViTModel
 
 from mmllm_ros.datatypes import NANOSECONDS, BadInput, CameraFrame, ImuWindow, LidarScan
-from mmllm_ros.encoders import CameraEncoder, History, ImuEncoder, LidarEncoder, load_encoder
+from mmllm_ros.encoders import CameraEncoder, ImuEncoder, LidarEncoder, load_encoder
 from mmllm_ros.encoders.lidar import range_image
 from mmllm_ros.encoders.proposals import Proposals
+from mmllm_ros.io.frame_history import FrameHistory
 from mmllm_ros.rig import load_rig
 
 RIG = load_rig("nuscenes")
@@ -32,7 +33,7 @@ def imu(rate: float, stamp: int = NANOSECONDS) -> ImuWindow:
     return ImuWindow(stamp, "imu", times, turning)
 
 
-def test_a_batch_of_views_gives_what_each_view_gives_alone():
+def test_a_batch_of_views_has_the_tokens_of_the_separate_views():
     torch.manual_seed(0)
     encoder = CameraEncoder(RIG, **SMALL).eval()
     frames = [(camera(mount.name, seed=i), None) for i, mount in enumerate(RIG.cameras)]
@@ -43,7 +44,7 @@ def test_a_batch_of_views_gives_what_each_view_gives_alone():
         np.testing.assert_allclose(alone.values, tokens.values, atol=1e-4)
 
 
-def test_tokens_of_a_view_look_where_the_camera_looks():
+def test_the_places_of_tokens_are_in_the_view_of_the_camera():
     encoder = CameraEncoder(RIG, **SMALL).eval()
     torch.nn.init.zeros_(encoder.proposals.heads.weight)
     torch.nn.init.zeros_(encoder.proposals.heads.bias)
@@ -83,22 +84,22 @@ def test_a_range_image_keeps_bearing_elevation_and_the_nearest_return():
     assert np.count_nonzero(image[0]) == 2
 
 
-def test_a_sensor_that_cannot_tell_colours_says_what_is_left_of_one_that_can():
+def test_an_unobservable_group_is_uniform_and_the_other_attributes_are_unchanged():
     torch.manual_seed(0)
-    telling, other = Proposals(8, objects=3, sectors=2), Proposals(8, objects=3, sectors=2, unread=("colour",))
-    other.load_state_dict(telling.state_dict())
+    complete, uniform = Proposals(8, objects=3, sectors=2), Proposals(8, objects=3, sectors=2, unobservable=("colour",))
+    uniform.load_state_dict(complete.state_dict())
     cells, places = torch.randn(4, 10, 8), torch.zeros(4, 10, 3)
     sector = torch.arange(10) // 5
-    told, untold = (
-        part(cells, torch.zeros(4, 10), sector, lambda _: places, lambda found: found)[0] for part in (telling, other)
+    known, unknown = (
+        part(cells, torch.zeros(4, 10), sector, lambda _: places, lambda found: found)[0] for part in (complete, uniform)
     )
-    assert torch.equal(untold[..., :-6], told[..., :-6]) and not torch.allclose(untold, told)
-    # an object token's shares stay shares, a sector token's still add up to what is expected there
-    torch.testing.assert_close(untold[..., -6:].sum(-1), told[..., -6:].sum(-1))
-    torch.testing.assert_close(untold[..., -6:].std(-1), torch.zeros(4, 5))
+    assert torch.equal(unknown[..., :-6], known[..., :-6]) and not torch.allclose(unknown, known)
+    # The attributes of a group still sum to 1 in an object token, and to the expected number of objects in a sector token.
+    torch.testing.assert_close(unknown[..., -6:].sum(-1), known[..., -6:].sum(-1))
+    torch.testing.assert_close(unknown[..., -6:].std(-1), torch.zeros(4, 5))
 
 
-def test_a_turned_sweep_turns_its_sector_tokens():
+def test_a_rotated_sweep_rotates_its_sector_tokens():
     torch.manual_seed(0)
     encoder = LidarEncoder(RIG, width=16).eval()
     empty = LidarScan(0, "lidar", np.zeros((0, 4), np.float32))
@@ -111,7 +112,7 @@ def test_a_turned_sweep_turns_its_sector_tokens():
 @pytest.mark.parametrize("rate", [20.0, 32.0, 100.0, 400.0])
 def test_an_imu_of_any_rate_gives_the_same_means(rate):
     encoder = ImuEncoder(RIG, **SMALL)
-    means = encoder.sense(imu(rate))[:6]
+    means = encoder.to_tensor(imu(rate))[:6]
     np.testing.assert_allclose(means[5], 0.2, atol=1e-6)
     np.testing.assert_allclose(means[2], 9.80665, atol=1e-5)
 
@@ -123,7 +124,7 @@ def test_an_imu_window_of_one_sample_is_refused():
 
 
 def test_history_pairs_a_frame_with_the_one_half_a_second_older():
-    history = History()
+    history = FrameHistory()
     stamps = [0, 100, 240, 510, 560, 1080]
     partners = [history.pair(camera(stamp=ms * 1_000_000, size=(4, 4)))[1] for ms in stamps]
     # 240 has only 0 and 100 before it, 240 ms at most: too near. 1080 finds 560 (0.52 s older), not 510.
@@ -131,7 +132,7 @@ def test_history_pairs_a_frame_with_the_one_half_a_second_older():
 
 
 def test_history_forgets_when_time_jumps_back():
-    history = History()
+    history = FrameHistory()
     history.pair(camera(stamp=10 * NANOSECONDS, size=(4, 4)))
     assert history.pair(camera(stamp=NANOSECONDS, size=(4, 4)))[1] is None
 
@@ -149,7 +150,7 @@ def test_a_saved_encoder_loads_with_its_revision_and_gives_the_same_tokens(tmp_p
 
 
 @pytest.mark.parametrize("harm", ["missing", "truncated", "shape", "config"])
-def test_a_harmed_encoder_is_refused_naming_the_file(tmp_path, harm):
+def test_a_damaged_encoder_is_refused_naming_the_file(tmp_path, harm):
     ImuEncoder(RIG, **SMALL).save(tmp_path)
     weights, config = tmp_path / "model.safetensors", tmp_path / "config.json"
     if harm == "missing":
@@ -165,7 +166,7 @@ def test_a_harmed_encoder_is_refused_naming_the_file(tmp_path, harm):
     assert str(config if harm == "config" else weights) in str(refused.value) and "\n" not in str(refused.value)
 
 
-def test_a_hugging_face_vision_encoder_serves_as_the_camera_encoder(tmp_path):
+def test_a_hugging_face_vision_encoder_works_as_camera_encoder(tmp_path):
     torch.manual_seed(0)
     shape = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 64}
     ViTModel(ViTConfig(**shape, image_size=32, patch_size=8)).save_pretrained(tmp_path / "vit")
@@ -186,7 +187,7 @@ def test_a_hugging_face_vision_encoder_serves_as_the_camera_encoder(tmp_path):
     assert values.shape == (1, *tokens.values.shape)
 
 
-def test_a_camera_pitched_down_looks_lower():
+def test_tokens_of_a_camera_pitched_down_have_lower_elevations():
     encoder = CameraEncoder(RIG, **SMALL)
     front = RIG.camera("front")
     level, tilted = ([front.bearing, front.fov, pitch, *front.position] for pitch in (0.0, 0.2))

@@ -1,6 +1,6 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Larger LLMs and vision encoders by their published shapes, two blocks deep, random weights: only the weights are missing."""
+"""Larger LLMs and vision encoders of their published shapes, with two blocks and random weights."""
 
 from __future__ import annotations
 
@@ -32,6 +32,7 @@ from transformers import (
 from mmllm_ros.datatypes import CameraFrame
 from mmllm_ros.encoders import ImuEncoder, LidarEncoder, load_encoder
 from mmllm_ros.encoders.pretrained import PretrainedCamera
+from mmllm_ros.latent.generation import continue_text
 from mmllm_ros.model import Model
 from mmllm_ros.rig import load_rig
 from mmllm_ros.training.connectors import TokenTable, train_connectors
@@ -77,7 +78,7 @@ VISION = {
 
 
 def byte_tokenizer() -> PreTrainedTokenizerFast:
-    """Byte-level pair encoding, as these families have it, without a single pair."""
+    """Byte-level pair encoding of these families, without merges."""
     letters = ["<pad>", "<s>", "</s>", *sorted(pre_tokenizers.ByteLevel.alphabet())]
     tokenizer = Tokenizer(models.BPE({letter: index for index, letter in enumerate(letters)}, []))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -92,7 +93,7 @@ def settings_for(llm: Path) -> TrainSettings:
 
 
 def write_encoders(folder: Path, vision: str) -> None:
-    """The encoders of a model folder, the camera's a vision model of published width."""
+    """The encoders of a model folder, with a vision model of published width for the camera."""
     VISION[vision]().save_pretrained(folder / "camera" / "vision")
     ViTImageProcessor().save_pretrained(folder / "camera" / "vision")
     PretrainedCamera(RIG, "vision").save(folder / "camera")
@@ -125,13 +126,14 @@ def test_a_larger_llm_and_a_pretrained_encoder_train_save_load_and_answer(tmp_pa
     model.save(tmp_path / "model")
     del model
     loaded = Model.load(tmp_path / "model", "cpu")
-    bank = loaded.latents([tokens])
-    assert sorted(bank) == [0, 1]
-    assert 0.0 < loaded.score(QUESTION, bank).confidence < 1.0
-    assert isinstance(loaded.generate(QUESTION, bank, max_new_tokens=3), str)
+    latent_cache = loaded.latents([tokens])
+    assert sorted(latent_cache) == [0, 1]
+    assert 0.0 < loaded.score(QUESTION, latent_cache).confidence < 1.0
+    text, _ = continue_text(loaded.llm, loaded.tokenizer, loaded.prompt.question_ids(QUESTION), latent_cache, 3)
+    assert isinstance(text, str)
 
 
-def test_the_setting_of_the_paper_is_a_configuration_that_reads():
+def test_the_configuration_of_the_paper_is_valid():
     paper = read_settings(Path(__file__).parents[2] / "config" / "train" / "mpnp.yaml")
     assert paper.llm == "facebook/opt-1.3b" and paper.connector["linked_blocks"] == 24
     assert set(paper.schedules) == {"lidar", "imu", "connectors"}

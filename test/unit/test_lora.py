@@ -1,6 +1,6 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""LoRA of a connector: it acts where its modality is heard, and nowhere else."""
+"""LoRA of a connector: it acts in rows that attend to its modality, and nowhere else."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ WIDTHS = {"camera": 6, "imu": 5}
 
 
 def make(family: str = "llama", **lora: int):
-    """An attached decoder with a connector for each modality of `lora`, of that rank, no longer at its zero start."""
+    """An attached decoder with a connector for each modality of `lora`, of that rank, with random LoRA weights."""
     llm = tiny_decoder(family)
     attach(llm)
     torch.manual_seed(0)
@@ -42,8 +42,8 @@ def tokens(name: str) -> tuple[torch.Tensor, torch.Tensor]:
     return torch.randn((2, 4, WIDTHS[name]), generator=generator), torch.randn((2, 4, 3), generator=generator)
 
 
-def logits(llm, bank) -> torch.Tensor:
-    with torch.inference_mode(), plugged(bank):
+def logits(llm, latent_cache) -> torch.Tensor:
+    with torch.inference_mode(), plugged(latent_cache):
         return llm(TEXT).logits
 
 
@@ -59,48 +59,47 @@ def test_with_nothing_plugged_the_llm_is_the_bare_one_bit_for_bit(family):
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_it_changes_what_is_answered_where_its_modality_is_heard_and_only_in_that_row(family):
+def test_it_changes_the_logits_of_rows_that_attend_to_its_modality_only(family):
     llm, connectors = make(family, camera=3)
     valid = torch.tensor([[True] * 4, [False] * 4])
-    bank = connectors["camera"](*tokens("camera"), valid=valid)
-    without = {block: latent.of_rows(torch.arange(2), latent.log_gate) for block, latent in bank.items()}
+    latent_cache = connectors["camera"](*tokens("camera"), valid=valid)
+    without = {block: latent.of_rows(torch.arange(2), latent.log_gate) for block, latent in latent_cache.items()}
     without = {block: type(latent)(latent.key, latent.value, latent.log_gate) for block, latent in without.items()}
-    changed = (logits(llm, bank) - logits(llm, without)).abs().amax((1, 2))
+    changed = (logits(llm, latent_cache) - logits(llm, without)).abs().amax((1, 2))
     assert changed[0] > 1e-3 and changed[1] == 0
 
 
-def test_at_the_start_it_changes_nothing():
+def test_at_initialization_it_changes_nothing():
     llm, connectors = make(camera=3)
-    bank = connectors["camera"](*tokens("camera"))
+    latent_cache = connectors["camera"](*tokens("camera"))
     for lora in connectors["camera"].loras:
         torch.nn.init.zeros_(lora.query[1].weight)
         torch.nn.init.zeros_(lora.output[1].weight)
-    plain = {block: type(latent)(latent.key, latent.value, latent.log_gate) for block, latent in bank.items()}
-    assert torch.equal(logits(llm, bank), logits(llm, plain))
+    plain = {block: type(latent)(latent.key, latent.value, latent.log_gate) for block, latent in latent_cache.items()}
+    assert torch.equal(logits(llm, latent_cache), logits(llm, plain))
 
 
 def test_a_modality_that_is_not_plugged_changes_nothing_of_the_others():
     llm, connectors = make(camera=3, imu=2)
     alone_llm, alone = make(camera=3)
-    bank = merge({"camera": connectors["camera"](*tokens("camera"))})
+    latent_cache = merge({"camera": connectors["camera"](*tokens("camera"))})
     torch.manual_seed(0)
     alone["camera"].load_state_dict(connectors["camera"].state_dict())
-    assert torch.equal(logits(llm, bank), logits(alone_llm, merge({"camera": alone["camera"](*tokens("camera"))})))
+    assert torch.equal(logits(llm, latent_cache), logits(alone_llm, merge({"camera": alone["camera"](*tokens("camera"))})))
 
 
 @pytest.mark.parametrize("family", ["llama", "opt"])
-def test_packed_questions_hear_it_as_each_alone_would(family):
+def test_packed_questions_have_the_loss_of_separate_questions(family):
     llm, connectors = make(family, camera=3, imu=2)
     model, tables = plain_model(llm, 2), token_tables()
-    for connector in connectors.values():
-        model.connect(connector, "x")
+    model = model.variant(connectors, dict.fromkeys(connectors, "x"))
     frames = torch.tensor([4, 1, 3])
     batch = Batch(frames, scenes.AROUND, VIEWS, PAIRS, ROWS, SEEN)
-    value, _ = training.answers_loss(model, training.said(model, tables, batch, 2), batch, LowerCache(llm, 2))
+    value, _ = training.answers_loss(model, training.batch_latents(model, tables, batch, 2), batch, LowerCache(llm, 2))
     alone = torch.zeros(())
     for index, (pair, row) in enumerate(zip(PAIRS, ROWS, strict=True)):
         frame = frames[row][None]
-        bank = merge(
+        latent_cache = merge(
             {
                 name: connectors[name](table.values[frame].float(), table.places[frame])
                 for name, table in tables.items()
@@ -108,14 +107,14 @@ def test_packed_questions_hear_it_as_each_alone_would(family):
             }
         )
         asked = lay_out([pair], 0)
-        alone = alone + answer_loss(full_pass(llm, asked.ids, bank, positions=asked.places), asked.targets)[0]
+        alone = alone + answer_loss(full_pass(llm, asked.ids, latent_cache, positions=asked.places), asked.targets)[0]
     torch.testing.assert_close(value, alone / len(PAIRS), rtol=1e-5, atol=1e-6)
 
 
 def test_it_is_saved_and_loaded_with_its_connector_and_trains_with_it(tmp_path):
     model = plain_model()
     connector = Connector("camera", WIDTHS["camera"], model.llm, 3, trunk=16, rank=4, lora=2)
-    model.connect(connector, "x")
+    model = model.variant({"camera": connector}, {"camera": "x"})
     assert {name for name in training.free_connectors(model) if ".loras." in name} == {
         f"camera.loras.{block}.{part}.{half}.weight" for block in range(3) for part in ("query", "output") for half in (0, 1)
     }

@@ -1,6 +1,6 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""The model: exact scores, honest refusals, and a folder that is either right or refused in one line."""
+"""The model: exact scores, answers to unknown words, and one error line for an invalid model folder."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from mmllm_ros.datatypes import BadInput, Tokens
 from mmllm_ros.latent.answer_trie import AnswerTrie
 from mmllm_ros.latent.attention_adapter import plugged
 from mmllm_ros.latent.connector import Connector
-from mmllm_ros.latent.generation import Cancelled
+from mmllm_ros.latent.generation import Cancelled, continue_text
 from mmllm_ros.latent.manifest import Manifest
 from mmllm_ros.model import KEPT_TEXTS, Model
 
@@ -53,8 +53,8 @@ def everything(model: Model) -> list[Tokens]:
     return [readings(model, modality) for modality in model.modalities]
 
 
-def slow_distribution(model: Model, question: str, bank) -> dict[str, float]:
-    """Each answer on its own, token after token through the whole LLM, chosen among the tokens that still lead to an answer."""
+def slow_distribution(model: Model, question: str, latent_cache) -> dict[str, float]:
+    """The distribution computed answer by answer with full forward passes, by softmax over the tokens that lead to an answer."""
     prompt = model.prompt.question_ids(question)
     sequences = {answer: model.prompt.answer_ids(answer) for answer in model.answers}
     scores = {}
@@ -62,7 +62,7 @@ def slow_distribution(model: Model, question: str, bank) -> dict[str, float]:
         total = 0.0
         for i, token in enumerate(sequence):
             allowed = sorted({other[i] for other in sequences.values() if other[:i] == sequence[:i]})
-            with plugged(bank), torch.no_grad():
+            with plugged(latent_cache), torch.no_grad():
                 logits = model.llm(torch.tensor([prompt + sequence[:i]]), use_cache=False).logits[0, -1]
             total += float(logits[allowed].log_softmax(-1)[allowed.index(token)])
         scores[answer] = total / model.temperature
@@ -72,18 +72,18 @@ def slow_distribution(model: Model, question: str, bank) -> dict[str, float]:
 
 @pytest.mark.parametrize("plug", [False, True])
 @pytest.mark.parametrize("temperature", [1.0, 2.5])
-def test_one_pass_scores_what_asking_for_each_answer_scores(model, monkeypatch, plug, temperature):
+def test_one_pass_gives_the_scores_of_separate_passes(model, monkeypatch, plug, temperature):
     monkeypatch.setattr(model, "temperature", temperature)
-    bank = model.latents(everything(model)) if plug else {}
-    scored = model.score(QUESTION, bank)
-    expected = slow_distribution(model, QUESTION, bank)
+    latent_cache = model.latents(everything(model)) if plug else {}
+    scored = model.score(QUESTION, latent_cache)
+    expected = slow_distribution(model, QUESTION, latent_cache)
     assert scored.distribution == pytest.approx(expected, rel=1e-4)
     assert scored.answer == max(expected, key=expected.get)
     assert scored.confidence == pytest.approx(max(expected.values()), rel=1e-4)
     assert sum(scored.distribution.values()) == pytest.approx(1.0)
 
 
-def test_a_family_that_does_not_split_scores_the_same_way(tmp_path):
+def test_a_family_that_cannot_be_split_has_the_same_scores(tmp_path):
     tokenizer = tiny_tokenizer()
     torch.manual_seed(0)
     sizes = {**SIZES, "vocab_size": len(tokenizer)}
@@ -92,9 +92,11 @@ def test_a_family_that_does_not_split_scores_the_same_way(tmp_path):
     bare = Model.load(tmp_path, "cpu")
     assert bare.modalities == () and bare.linked_blocks == 0
     model = Model(bare.llm, bare.tokenizer, Manifest(name="opt", answers=ANSWERS))
-    model.connect(Connector("lidar", 5, model.llm, 2), "abc")
-    bank = model.latents([readings(model, "lidar")])
-    assert model.score(QUESTION, bank).distribution == pytest.approx(slow_distribution(model, QUESTION, bank), rel=1e-3)
+    model = model.variant({"lidar": Connector("lidar", 5, model.llm, 2)}, {"lidar": "abc"})
+    latent_cache = model.latents([readings(model, "lidar")])
+    assert model.score(QUESTION, latent_cache).distribution == pytest.approx(
+        slow_distribution(model, QUESTION, latent_cache), rel=1e-3
+    )
 
 
 @settings(max_examples=60, deadline=None)
@@ -139,14 +141,14 @@ def test_nothing_plugged_scores_as_the_bare_llm_bit_for_bit(model, folder):
     assert torch.equal(model._logits(ids, len(ids) - 1, {}), expected)
 
 
-def test_a_question_asked_again_reuses_its_lower_blocks_and_says_the_same(model, monkeypatch):
-    bank = model.latents(everything(model))
-    first = model.score("how many cars are there ?", bank)
+def test_a_repeated_question_reuses_its_lower_block_states_and_has_the_same_answer(model, monkeypatch):
+    latent_cache = model.latents(everything(model))
+    first = model.score("how many cars are there ?", latent_cache)
     monkeypatch.setattr("mmllm_ros.model.lower_states", lambda *_, **__: pytest.fail("computed twice"))
-    assert model.score("how many cars are there ?", bank) == first
+    assert model.score("how many cars are there ?", latent_cache) == first
 
 
-def test_the_kept_texts_are_bounded(folder):
+def test_the_number_of_cached_texts_is_bounded(folder):
     model = Model.load(folder, "cpu")
     words = sorted(set(model.tokenizer.get_vocab()) - {"<unk>", "</s>", "<pad>"})[: KEPT_TEXTS // 32]
     for first in words:
@@ -169,14 +171,14 @@ def test_linked_blocks_is_a_run_time_setting(model):
         model.latents(tokens, 4)
 
 
-def test_connecting_a_modality_leaves_old_answers_bit_identical(folder):
+def test_adding_a_modality_leaves_old_answers_bit_identical(folder):
     model = Model.load(folder, "cpu")
     tokens = everything(model)
     before = [model.score(QUESTION, model.latents(tokens)), model.score(QUESTION, {})]
-    model.connect(Connector("radar", 5, model.llm, 4), "radar one")
-    assert [model.score(QUESTION, model.latents(tokens)), model.score(QUESTION, {})] == before
-    assert model.linked_blocks == 4 and model.revision == "unsaved"
-    assert model.score(QUESTION, model.latents([*tokens, readings(model, "radar")])) != before[0]
+    variant = model.variant({"radar": Connector("radar", 5, model.llm, 4)}, {"radar": "radar one"})
+    assert [variant.score(QUESTION, variant.latents(tokens)), variant.score(QUESTION, {})] == before
+    assert variant.linked_blocks == 4 and variant.revision == "unsaved"
+    assert variant.score(QUESTION, variant.latents([*tokens, readings(variant, "radar")])) != before[0]
 
 
 def test_an_unknown_modality_is_refused(model):
@@ -185,40 +187,39 @@ def test_an_unknown_modality_is_refused(model):
         model.latents([stranger])
 
 
-@pytest.mark.parametrize("way", ["score", "answer", "generate"])
-def test_a_word_outside_its_world_is_named_and_not_guessed_about(model, way):
-    said = getattr(model, way)("is there a Xylophone?", {})
-    expected = "this question is outside what I know (unknown word: 'Xylophone')"
-    assert (said if way == "generate" else said.answer) == expected
-    if way != "generate":
-        assert said.confidence == 0.0
+@pytest.mark.parametrize("method", ["score", "answer", "free text"])
+def test_the_answer_to_a_question_with_an_unknown_word_names_the_word(model, folder, method):
+    model, method = (Model.load(folder / "llm", "cpu"), "answer") if method == "free text" else (model, method)
+    scored = getattr(model, method)("is there a Xylophone?", {})
+    assert scored.answer == "this question is outside what I know (unknown word: 'Xylophone')"
+    assert scored.confidence == 0.0
 
 
 def test_several_unknown_words_are_all_named(model):
-    said = model.score("are there zebras, or zeppelins?", {}).answer
-    assert said == "this question is outside what I know (unknown words: 'zebras', 'or', 'zeppelins')"
+    answer = model.score("are there zebras, or zeppelins?", {}).answer
+    assert answer == "this question is outside what I know (unknown words: 'zebras', 'or', 'zeppelins')"
 
 
-def test_a_question_longer_than_the_llm_reads_is_refused(model):
-    with pytest.raises(BadInput, match="the question is 3004 tokens long, model tiny reads at most 2048 with the answer"):
+def test_a_question_longer_than_the_context_of_the_llm_is_refused(model):
+    with pytest.raises(BadInput, match="the question is 3004 tokens long, model tiny takes at most 2048 with the answer"):
         model.score("car " * 3000, {})
 
 
 def test_free_text_is_what_the_library_generates(model):
-    bank = model.latents(everything(model))
+    latent_cache = model.latents(everything(model))
     ids = torch.tensor([model.prompt.question_ids(QUESTION)])
-    with plugged(bank):
+    with plugged(latent_cache):
         whole = model.llm.generate(ids, attention_mask=torch.ones_like(ids), do_sample=False, max_new_tokens=9)
     pieces = []
-    text = model.generate(QUESTION, bank, max_new_tokens=9, on_text=pieces.append)
+    text, _ = continue_text(model.llm, model.tokenizer, ids[0].tolist(), latent_cache, 9, pieces.append)
     assert text == model.tokenizer.decode(whole[0, ids.shape[1] :], skip_special_tokens=True)
     assert len(pieces) > 1 and "".join(pieces).strip() == text
 
 
-def test_generating_stops_between_two_tokens_when_cancelled(model):
-    pieces = []
+def test_generation_stops_between_two_tokens_when_cancelled(model):
+    pieces, ids = [], model.prompt.question_ids(QUESTION)
     with pytest.raises(Cancelled):
-        model.generate(QUESTION, {}, max_new_tokens=500, on_text=pieces.append, cancelled=lambda: len(pieces) >= 3)
+        continue_text(model.llm, model.tokenizer, ids, {}, 500, pieces.append, lambda: len(pieces) >= 3)
     assert len(pieces) == 3
 
 
@@ -232,15 +233,15 @@ def test_a_model_without_answers_answers_in_free_text(folder):
         model.score(QUESTION, {})
 
 
-def test_threads_that_ask_together_get_the_answers_of_asking_alone(model):
-    banks = [model.latents([readings(model, "lidar", seed=seed)]) for seed in range(3)]
+def test_threads_get_the_answers_of_separate_calls(model):
+    latent_caches = [model.latents([readings(model, "lidar", seed=seed)]) for seed in range(3)]
     questions = [QUESTION, "what color is the light ?", "am i moving ?"]
-    expected = {(i, q): model.score(q, bank) for i, bank in enumerate(banks) for q in questions}
+    expected = {(i, q): model.score(q, latent_cache) for i, latent_cache in enumerate(latent_caches) for q in questions}
     wrong = []
 
     def ask(i):
         for _ in range(10):
-            wrong.extend(q for q in questions if model.score(q, banks[i]) != expected[i, q])
+            wrong.extend(q for q in questions if model.score(q, latent_caches[i]) != expected[i, q])
 
     threads = [threading.Thread(target=ask, args=(i,)) for i in range(3)]
     for thread in threads:
@@ -260,12 +261,12 @@ def test_a_saved_model_answers_as_the_one_that_was_saved(tmp_path, model, folder
     original = Model.load(folder, "cpu")
     original.save(target := tmp_path / "copy")
     copy = Model.load(target, "cpu")
-    bank = [m.latents(everything(m)) for m in (model, copy)]
-    assert copy.score(QUESTION, bank[1]) == model.score(QUESTION, bank[0])
+    latent_cache = [m.latents(everything(m)) for m in (model, copy)]
+    assert copy.score(QUESTION, latent_cache[1]) == model.score(QUESTION, latent_cache[0])
     assert copy.revision == original.revision == model.revision
     assert (target / "encoders" / "camera" / "model.safetensors").is_file()
-    halves = [value.half() for value in model.universal.state_dict().values()]
-    assert all(map(torch.equal, (value.half() for value in copy.universal.state_dict().values()), halves))
+    halves = [value.half() for value in model.modality_agnostic.state_dict().values()]
+    assert all(map(torch.equal, (value.half() for value in copy.modality_agnostic.state_dict().values()), halves))
     assert load_file(target / "connectors.safetensors")["camera.log_gate"].dtype == torch.float16
 
 
@@ -317,7 +318,7 @@ DAMAGES = {
         lambda f: edit(f / "config.json", prompt="hi"),
         r"prompt template 'hi' does not hold \{question\} once",
     ),
-    "answer it cannot write": (lambda f: edit(f / "config.json", answers=["xylophone"]), r"cannot write the answer 'xylophone'"),
+    "answer without tokens": (lambda f: edit(f / "config.json", answers=["xylophone"]), r"cannot encode the answer 'xylophone'"),
     "answers alike": (lambda f: edit(f / "config.json", answers=["yes", "Yes"]), r"answers 'yes' and 'Yes' are the same tokens"),
     "huge connector": (
         lambda f: edit(f / "config.json", connectors={"camera": {**SHAPE, "trunk": 10**9}}),
@@ -342,7 +343,7 @@ DAMAGES = {
         lambda f: reshape(f / "connectors.safetensors"),
         r"connectors\.safetensors cannot be used: .*size mismatch",
     ),
-    "connectors with a hole": (
+    "connectors with a missing key": (
         lambda f: drop(f / "connectors.safetensors"),
         r"connectors\.safetensors cannot be used: .*Missing key",
     ),
@@ -359,21 +360,21 @@ DAMAGES = {
         lambda f: edit(f / "llm" / "config.json", rms_norm_eps=0.5),
         r"llm has revision '\w{12}', but .*config\.json was made for",
     ),
-    "other llm of the universal connector": (
-        lambda f: edit(f / "universal" / "config.json", llm_revision="x"),
-        r"universal was made for LLM 'x', not for '\w{12}'",
+    "other llm of the modality-agnostic connector": (
+        lambda f: edit(f / "modality_agnostic" / "config.json", llm_revision="x"),
+        r"modality_agnostic was made for LLM 'x', not for '\w{12}'",
     ),
-    "huge universal connector": (
-        lambda f: edit(f / "universal" / "config.json", shape={**SHAPE, "rank": 10**9}),
-        r"universal/config\.json gives the shape .*1 to 16384",
+    "huge modality-agnostic connector": (
+        lambda f: edit(f / "modality_agnostic" / "config.json", shape={**SHAPE, "rank": 10**9}),
+        r"modality_agnostic/config\.json gives the shape .*1 to 16384",
     ),
-    "too many blocks of the universal connector": (
-        lambda f: edit(f / "universal" / "config.json", shape={**SHAPE, "linked_blocks": 9}),
-        r"universal/config\.json cannot be used: 9 linked blocks, but the LLM has 4",
+    "too many blocks of the modality-agnostic connector": (
+        lambda f: edit(f / "modality_agnostic" / "config.json", shape={**SHAPE, "linked_blocks": 9}),
+        r"modality_agnostic/config\.json cannot be used: 9 linked blocks, but the LLM has 4",
     ),
-    "universal connector without weights": (
-        lambda f: (f / "universal" / "model.safetensors").unlink(),
-        r"universal/model\.safetensors cannot be used: No such file",
+    "modality-agnostic connector without weights": (
+        lambda f: (f / "modality_agnostic" / "model.safetensors").unlink(),
+        r"modality_agnostic/model\.safetensors cannot be used: No such file",
     ),
     "other encoder": (lambda f: edit(f / "encoders" / "imu" / "config.json", depth=2), r"imu has revision '\w{12}', but"),
     "encoder without weights": (lambda f: (f / "encoders" / "imu" / "model.safetensors").unlink(), r"imu has revision"),
@@ -383,9 +384,9 @@ DAMAGES = {
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_a_bad_model_folder_is_refused_in_one_line(folder, tmp_path, damage):
     broken = damaged(folder, tmp_path)
-    hurt, complaint = DAMAGES[damage]
+    hurt, message = DAMAGES[damage]
     hurt(broken)
-    with pytest.raises(BadInput, match=complaint) as refusal:
+    with pytest.raises(BadInput, match=message) as refusal:
         Model.load(broken, "cpu")
     assert "\n" not in str(refusal.value) and len(str(refusal.value)) < 700
 
@@ -395,23 +396,25 @@ def test_an_unknown_model_folder_is_refused_by_name(tmp_path):
         Model.load(tmp_path / "nowhere", "cpu")
 
 
-def test_a_slip_in_a_path_is_no_hub_name(tmp_path, monkeypatch):
+def test_a_mistyped_path_is_not_a_hub_name(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "models").mkdir()
     with pytest.raises(BadInput, match="model folder 'models/drive_tinyy' does not exist"):
         Model.load("models/drive_tinyy", "cpu")
 
 
-def test_a_hub_name_is_asked_for_once_and_refused_in_one_line(monkeypatch):
+def test_an_unreachable_hub_name_is_queried_once_and_refused_in_one_line(monkeypatch):
     def unreachable(name, timeout):
         raise OSError(f"no route to the hub\nfor {name}")
 
     monkeypatch.setattr("huggingface_hub.model_info", unreachable)
-    with pytest.raises(BadInput, match=r"model 'nobody/nothing' is no folder, .* the hub says: no route to the hub for nobody"):
+    with pytest.raises(
+        BadInput, match=r"model 'nobody/nothing' is not a folder, .* the hub returns: no route to the hub for nobody"
+    ):
         Model.load("nobody/nothing", "cpu")
 
 
-def test_a_model_folder_without_encoders_serves_a_machine_without_sensors(folder, tmp_path):
+def test_a_model_folder_without_encoders_loads(folder, tmp_path):
     alone = damaged(folder, tmp_path)
     shutil.rmtree(alone / "encoders")
     assert Model.load(alone, "cpu").encoder_revisions["camera"]
@@ -424,7 +427,7 @@ def test_only_connectors_train(model):
     assert owned.isdisjoint(id(parameter) for parameter in model.llm.parameters())
 
 
-def test_a_tokenizer_without_an_end_is_refused():
+def test_a_tokenizer_without_an_end_token_is_refused():
     tokenizer = tiny_tokenizer()
     tokenizer.eos_token = None
     with pytest.raises(BadInput, match="the tokenizer has no end token"):

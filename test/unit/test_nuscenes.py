@@ -1,6 +1,6 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""The nuScenes door, on a simulated drive written in exactly that layout."""
+"""The nuScenes reader, on a simulated drive written in the layout of nuScenes."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def _tables(folder, name, change):
     path.write_text(json.dumps(records))
 
 
-def test_a_drive_comes_back_from_its_folder_as_it_was_captured(folder, keyframes):
+def test_a_drive_is_read_as_it_was_captured(folder, keyframes):
     dataset = NuScenes(folder)
     assert dataset.tokens() == ["sample-0", "sample-1", "sample-2"]
     keyframe = dataset.keyframe("sample-1")
@@ -78,7 +78,7 @@ def test_lidar_points_are_turned_from_right_and_forward_to_forward_and_left(tmp_
     np.testing.assert_allclose(read_sweep(tmp_path / "a.pcd.bin"), [[10, -2, -1, 0.2]], atol=1e-6)
 
 
-def test_questions_are_joined_in_time_order_and_foreign_ones_passed_over(folder):
+def test_questions_are_joined_in_time_order_and_those_of_other_folders_are_skipped(folder):
     questions = [Question("q", "yes", "exist", 0, token) for token in ("sample-2", "elsewhere", "sample-0", "sample-2")]
     joined = list(NuScenes(folder).join(questions))
     assert [(keyframe.token, len(asked)) for keyframe, asked in joined] == [("sample-0", 1), ("sample-2", 2)]
@@ -148,7 +148,7 @@ def test_any_bytes_of_a_sweep_are_points_or_one_line(tmp_path, content):
 
 
 @pytest.fixture
-def write_two_moments(keyframes):
+def write_two_keyframes(keyframes):
     """Writes them into a folder. A function, since hypothesis prints its arguments, and frames are long."""
     return lambda folder: write_folder(folder, keyframes[:2])
 
@@ -160,8 +160,8 @@ def write_two_moments(keyframes):
     value=st.none() | st.integers() | st.text(max_size=4) | st.lists(st.integers(), max_size=2),
 )
 @example(table="sample", field="prev", value="0")
-def test_any_value_in_a_table_is_used_or_refused_in_one_line(tmp_path, write_two_moments, table, field, value):
-    write_two_moments(tmp_path)
+def test_any_value_in_a_table_is_used_or_refused_in_one_line(tmp_path, write_two_keyframes, table, field, value):
+    write_two_keyframes(tmp_path)
     _tables(tmp_path, table, lambda records: records[-1].update({field: value}))
     try:
         dataset = NuScenes(tmp_path)

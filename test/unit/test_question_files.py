@@ -1,6 +1,6 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Question files: NuScenes-QA's form in, ours out and in again, one line for anything else."""
+"""Question files: NuScenes-QA's form is read, ours is written and read, anything else is refused in one line."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def _written(folder, content):
     return path
 
 
-def test_simulated_questions_come_back_as_they_were_written(tmp_path):
+def test_simulated_questions_are_read_as_they_were_written(tmp_path):
     rng = np.random.default_rng(0)
     questions = ask(random_scene(rng), AROUND, rng, 20, seed=7)
     write_questions(tmp_path / "new" / "questions.json", questions, "val")
@@ -66,7 +66,7 @@ def test_what_is_not_a_question_file_is_refused_in_one_line(tmp_path, content, r
     assert "\n" not in str(refusal.value)
 
 
-def test_a_file_that_is_not_there_is_named(tmp_path):
+def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(BadInput, match=r"none\.json cannot be read"):
         read_questions(tmp_path / "none.json")
 

@@ -36,7 +36,7 @@ def refusal(rig_file: Path, text: str) -> str:
     return str(error.value)
 
 
-def test_a_page_of_nested_lists_is_refused_in_a_line_that_can_be_read(rig_file):
+def test_the_error_for_nested_lists_is_short(rig_file):
     document = "a name of some length"
     for _ in range(6):
         document = [document] * 6
@@ -93,7 +93,7 @@ def test_degrees_of_the_file_are_radians_of_the_rig(rig_file: Path, bearing: flo
         ("#" * 1_000_001, "at most 1 MB"),
     ],
 )
-def test_a_wrong_rig_is_refused_by_the_name_of_what_is_wrong(rig_file: Path, text: str, named: str) -> None:
+def test_the_error_for_a_wrong_rig_names_the_setting(rig_file: Path, text: str, named: str) -> None:
     assert named in refusal(rig_file, text)
 
 
@@ -112,7 +112,7 @@ def test_the_shipped_rigs_load_and_their_axes_are_rotations(name: str) -> None:
         np.testing.assert_array_equal(turn @ turn.T, np.eye(3))
 
 
-def test_a_lidar_with_y_forward_is_turned_to_x_forward() -> None:
+def test_a_lidar_with_y_forward_is_rotated_to_x_forward() -> None:
     # +y of the sensor looks forward, so a point one metre along it is one metre ahead.
     assert rotation(("+y", "-x", "+z")) @ [0.0, 1.0, 0.0] == pytest.approx([1.0, 0.0, 0.0])
 
@@ -124,7 +124,9 @@ def test_the_defaults_of_every_section_are_within_their_own_ranges(kind: type) -
 
 @pytest.mark.parametrize(("kind", "field"), FIELDS, ids=lambda part: getattr(part, "__name__", None) or part.name)
 @given(value=st.none() | st.integers() | st.floats() | st.booleans() | st.text(max_size=5) | st.lists(st.integers(), max_size=2))
-def test_a_parameter_takes_its_type_and_range_or_names_itself(kind: type, field: dataclasses.Field, value: object) -> None:
+def test_a_parameter_accepts_its_type_and_range_and_its_error_names_it(
+    kind: type, field: dataclasses.Field, value: object
+) -> None:
     try:
         section = kind(**{field.name: value})
     except BadInput as error:
@@ -140,5 +142,5 @@ def test_a_parameter_takes_its_type_and_range_or_names_itself(kind: type, field:
 
 
 @pytest.mark.parametrize(("kind", "field"), FIELDS, ids=lambda part: getattr(part, "__name__", None) or part.name)
-def test_every_parameter_says_what_it_is(kind: type, field: dataclasses.Field) -> None:
+def test_every_parameter_has_a_description(kind: type, field: dataclasses.Field) -> None:
     assert len(field.metadata["description"]) > 5

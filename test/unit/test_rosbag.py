@@ -1,6 +1,6 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Recordings: what is written comes back, and a damaged file ends with one line."""
+"""Recordings: frames are read as they were written, and a damaged file is refused in one line."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def bag(tmp_path):
 
 
 @pytest.mark.parametrize("rig_name", ["front", "radiate"])
-def test_what_is_written_comes_back_whatever_the_axes_of_the_rig(tmp_path, rig_name):
+def test_frames_are_read_as_written_for_any_axes_of_the_rig(tmp_path, rig_name):
     rig = load_rig(rig_name)
     with Recorder(tmp_path / "bag", rig) as recorder:
         recorder.write(frames())
@@ -69,7 +69,7 @@ def test_every_imu_sample_of_overlapping_windows_is_written_once(bag):
     assert Recording(bag).topics["/imu/data"].count == 200
 
 
-def test_imu_windows_come_ten_times_a_second_and_span_one_second(bag):
+def test_imu_windows_are_yielded_ten_times_a_second_and_span_one_second(bag):
     windows = [frame for frame in Recording(bag).frames(load_rig("front")) if isinstance(frame, ImuWindow)]
     assert set(np.diff([window.stamp for window in windows[1:]])) == {NANOSECONDS // 10}
     assert windows[-1].times[-1] - windows[-1].times[0] == NANOSECONDS
@@ -83,7 +83,7 @@ def test_a_recording_names_its_topics_with_type_count_and_offered_qos(bag):
     assert topics["/tf_static"].qos[0].durability.name == "TRANSIENT_LOCAL"
 
 
-def test_a_recording_knows_when_it_starts_and_ends(bag):
+def test_a_recording_has_a_start_and_an_end(bag):
     recording = Recording(bag)
     assert recording.start == START - 990_000_000
     assert recording.end == START + NANOSECONDS
@@ -96,7 +96,7 @@ def test_one_mcap_file_reads_like_its_folder(bag):
     ]
 
 
-def test_raw_reads_only_the_asked_for_topics_from_the_asked_for_time(bag):
+def test_raw_reads_only_the_given_topics_from_the_given_time(bag):
     messages = list(Recording(bag).raw(["/lidar/points"], start=1.2))
     assert [(topic, time - START) for topic, _, time, _ in messages] == [
         ("/lidar/points", NANOSECONDS // 2),
@@ -114,7 +114,7 @@ def test_raw_of_no_topics_reads_nothing(bag):
     assert list(Recording(bag).raw([])) == []
 
 
-def test_a_compressed_topic_stands_for_the_raw_one_of_the_rig(tmp_path):
+def test_a_compressed_topic_replaces_the_raw_topic_of_the_rig(tmp_path):
     with Recorder(tmp_path / "bag", load_rig("radiate")) as recorder:
         recorder.write(frames())
     found = Recording(tmp_path / "bag").sensors(load_rig("front"))
@@ -183,17 +183,17 @@ def test_malformed_metadata_is_refused_in_one_line(bag, pattern, replacement, na
     assert named in one_line(error)
 
 
-def test_a_bag_without_sensor_topics_says_what_it_holds_and_what_the_rig_expects(bag):
+def test_the_error_for_a_bag_without_sensor_topics_lists_its_topics_and_those_of_the_rig(bag):
     with pytest.raises(BadInput) as error:
         Recording(bag).sensors(load_rig("imu_stationary"))
     message = one_line(error)
     assert "ins/imu" in message and "/lidar/points (sensor_msgs/msg/PointCloud2)" in message
 
 
-def test_an_unknown_topic_and_a_start_behind_the_end_are_refused(bag):
+def test_an_unknown_topic_and_a_start_after_the_end_are_refused(bag):
     with pytest.raises(BadInput, match="no topic '/sonar'"):
         Recording(bag).chosen("lidar/points, sonar")
-    with pytest.raises(BadInput, match=r"start 60.0 s lies behind the end"):
+    with pytest.raises(BadInput, match=r"start 60.0 s is after the end"):
         list(Recording(bag).raw(start=60.0))
 
 
@@ -207,8 +207,8 @@ def test_one_unreadable_message_is_skipped_with_a_warning_and_the_rest_is_read(t
     assert "/lidar/points at" in caplog.text
 
 
-def test_a_sqlite_bag_with_types_nobody_knows_reads_the_topics_that_are_known(tmp_path, bag):
-    """A version 5 sqlite3 bag, as ros2 bag wrote them before mcap, made by hand."""
+def test_a_sqlite_bag_with_unknown_types_reads_the_topics_of_known_types(tmp_path, bag):
+    """A version 5 sqlite3 bag, the format of ros2 bag before mcap."""
     *_, early, imu = Recording(bag).raw(["/imu/data"])
     folder = tmp_path / "old"
     folder.mkdir()
@@ -243,7 +243,7 @@ def test_a_sqlite_bag_with_types_nobody_knows_reads_the_topics_that_are_known(tm
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(garbage=st.binary(max_size=400), magic=st.booleans(), suffix=st.sampled_from([".mcap", ".db3", ".bag"]))
-def test_garbage_is_refused_in_one_line(tmp_path, garbage, magic, suffix):
+def test_random_bytes_are_refused_in_one_line(tmp_path, garbage, magic, suffix):
     mark = b"\x89MCAP0\r\n"
     path = tmp_path / f"garbage{suffix}"
     path.write_bytes(mark + garbage + mark if magic else garbage)
@@ -271,12 +271,12 @@ def test_an_upright_imu_reads_gravity_upwards():
     np.testing.assert_allclose(samples[0], [0.54, -0.1, 9.93, 0.3, 0.0, 0.0], atol=1e-6)
 
 
-def test_gravity_that_the_driver_removed_is_put_back():
+def test_gravity_that_the_driver_removes_is_added():
     mount = ImuMount(axes=("+x", "-y", "-z"), gravity_removed=True)
     np.testing.assert_allclose(from_imu(np.zeros((1, 6)), mount)[0], [0, 0, GRAVITY, 0, 0, 0], atol=1e-6)
 
 
-def test_an_imu_buffer_drops_late_samples_and_starts_afresh_after_a_jump_back():
+def test_an_imu_buffer_drops_late_samples_and_is_cleared_by_a_jump_back():
     buffer = ImuBuffer("imu")
     sample = np.zeros(6, np.float32)
     assert buffer.window() is None

@@ -1,6 +1,6 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Scan matching: the motion between two sweeps is found, and what stands still lies where it was."""
+"""Scan matching: the motion between two sweeps is estimated, and standing objects align."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_the_motion_of_the_ego_vehicle_is_found_in_most_scenes(weather):
     assert np.median(errors, axis=0) == pytest.approx([0.0, 0.0], abs=0.3)
 
 
-def test_what_stands_still_lies_where_it_was_after_the_motion_is_taken_out():
+def test_standing_objects_align_after_compensation_of_the_motion():
     batch, _ = next(p for p in (pair(seed, Weather()) for seed in range(40, 60)) if p[1].speed > 5.0)
     now, before, motion, fit = found(batch)
     assert fit > 0.4
@@ -61,13 +61,13 @@ def test_what_stands_still_lies_where_it_was_after_the_motion_is_taken_out():
     assert agreeing(motion) > agreeing(torch.zeros_like(motion)) + 0.2
 
 
-def test_a_sweep_without_an_older_one_has_not_moved():
+def test_a_sweep_without_an_older_one_has_no_motion():
     batch, _ = pair(41, Weather())
     batch["before"] = batch["now"]
     assert found(batch)[2].abs().max() < 0.15
 
 
-def test_an_empty_sweep_moves_nowhere_and_is_no_error():
+def test_an_empty_sweep_has_no_motion():
     batch, _ = pair(41, Weather())
     batch = {**batch, "now": torch.zeros_like(batch["now"]), "before": torch.zeros_like(batch["before"])}
     _, _, motion, fit = found(batch)
@@ -75,7 +75,7 @@ def test_an_empty_sweep_moves_nowhere_and_is_no_error():
     assert ENCODER.eval()(batch)[0].isfinite().all()
 
 
-def test_the_encoder_reads_both_sweeps_and_is_the_same_after_a_round_trip(tmp_path: Path):
+def test_the_encoder_uses_both_sweeps_and_is_the_same_after_saving_and_loading(tmp_path: Path):
     batch, _ = pair(41, Weather())
     torch.manual_seed(0)
     encoder = LidarEncoder(RIG, width=16).half().float().eval()
