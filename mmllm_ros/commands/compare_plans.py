@@ -41,10 +41,10 @@ def compare_plans(
     json_file: Json = None,
 ) -> None:
     """Compare the context monitor with fixed plans on the same simulated drives and questions, without ROS."""
-    from ..context.modality_selection import Budget
+    from ..context.modality_selection import AnswerBudget
     from ..context.plan import Rules
     from ..context.plan_table import FILE, PlanTable
-    from ..evaluation.cost_accounting import Work
+    from ..evaluation.cost_accounting import CostAccounting
     from ..evaluation.plan_comparison import PERIOD, compare
     from ..evaluation.plan_comparison_figure import draw
     from ..evaluation.plan_comparison_report import summarise, table
@@ -54,11 +54,11 @@ def compare_plans(
     layout = load_rig(rig)
     plans = PlanTable.read(model_folder(model) / FILE)
     loaded, encoders = load_model(model, layout, device)
-    rules = Rules(epsilon=chosen.epsilon, budget=Budget(seconds=chosen.budget))
+    rules = Rules(epsilon=chosen.epsilon, budget=AnswerBudget(seconds=chosen.budget))
     with Progress(console=out) as progress:
         task = progress.add_task(scenario, total=drives * int(duration / PERIOD + 1))
         found = compare(
-            scenario, Work(loaded, encoders), plans, layout, drives, duration, seed, rules, lambda: progress.advance(task)
+            scenario, CostAccounting(loaded, encoders), plans, layout, drives, duration, seed, rules, lambda: progress.advance(task)
         )
     report = summarise(found, scenario, duration)
     out.print(table(report))

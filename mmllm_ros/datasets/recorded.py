@@ -12,7 +12,8 @@ from pathlib import Path
 from rich.progress import track
 
 from ..datatypes import NANOSECONDS, BadInput, Frame, Question, Tokens
-from ..encoders import Encoder, History
+from ..encoders import Encoder
+from ..io.frame_history import FrameHistory
 from ..io.nuscenes import NuScenes
 from ..io.question_files import read_questions
 from ..io.rosbag import Recording
@@ -43,15 +44,15 @@ def from_recording(encoders: Mapping[str, Encoder], bag: Path, questions: Path, 
     moments = [(stamp, tuple(asked)) for stamp, asked in groupby(sorted(read_questions(questions), key=_stamp), key=_stamp)]
     if not moments:
         raise BadInput(f"{questions} holds no questions")
-    histories: dict[tuple[str, str], History] = {}
-    newest: dict[tuple[str, str], tuple[Frame, Frame | None]] = {}
+    histories: dict[tuple[str, str], FrameHistory] = {}
+    latest: dict[tuple[str, str], tuple[Frame, Frame | None]] = {}
     done: list[Example] = []
     for frame in Recording(bag).frames(rig):
         while len(done) < len(moments) and frame.stamp > moments[len(done)][0]:
-            done.append(_asked(encoders, newest, *moments[len(done)]))
+            done.append(_example(encoders, latest, *moments[len(done)]))
         source = (frame.modality, frame.source)
-        newest[source] = histories.setdefault(source, History()).pair(frame)
-    return done + [_asked(encoders, newest, *moment) for moment in moments[len(done) :]]
+        latest[source] = histories.setdefault(source, FrameHistory()).pair(frame)
+    return done + [_example(encoders, latest, *moment) for moment in moments[len(done) :]]
 
 
 def _stamp(question: Question) -> int:
@@ -61,13 +62,13 @@ def _stamp(question: Question) -> int:
         raise BadInput(f"sample_token {question.sample_token!r} is not the stamp [ns] of a frame") from error
 
 
-def _asked(
+def _example(
     encoders: Mapping[str, Encoder],
-    newest: Mapping[tuple[str, str], tuple[Frame, Frame | None]],
+    latest: Mapping[tuple[str, str], tuple[Frame, Frame | None]],
     stamp: int,
     questions: Sequence[Question],
 ) -> Example:
-    fresh = [pair for pair in newest.values() if stamp - pair[0].stamp <= MAX_AGE * NANOSECONDS]
+    fresh = [pair for pair in latest.values() if stamp - pair[0].stamp <= MAX_AGE * NANOSECONDS]
     tokens: tuple[Tokens, ...] = encode(encoders, fresh)
     scene = str(questions[0].seed or math.floor(stamp / (20 * NANOSECONDS)))
     pictures = frame_thumbnails([frame for frame, _ in fresh])

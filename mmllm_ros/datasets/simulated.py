@@ -1,6 +1,6 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Questions with true answers and the tokens they are asked about, from the simulator or from recorded frames."""
+"""Examples for training and evaluation: questions with true answers and the tokens of the frames that they are about."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ import numpy as np
 from rich.progress import track
 
 from ..datatypes import FRAME_GAP, Frame, Question, Tokens
-from ..encoders import Encoder, History
+from ..encoders import Encoder
+from ..io.frame_history import FrameHistory
 from ..rig import Rig
 from ..simulator.drive import Drive, Snapshot
 from ..simulator.questions.question_maker import ask
@@ -39,7 +40,7 @@ class Example:
 
 def encode_pairs(encoders: Mapping[str, Encoder], frames: Sequence[Frame], before: Sequence[Frame]) -> tuple[Tokens, ...]:
     """The tokens of simultaneous frames, each with the earlier frame of its source where there is one."""
-    histories = {frame.source: History() for frame in (*frames, *before)}
+    histories = {frame.source: FrameHistory() for frame in (*frames, *before)}
     for frame in before:
         histories[frame.source].pair(frame)
     pairs = [histories[frame.source].pair(frame) for frame in frames]

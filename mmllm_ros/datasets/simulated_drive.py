@@ -1,6 +1,6 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Moments of a simulated drive as a robot meets them: frames, the health its nodes would report, and what was true."""
+"""Moments of a simulated drive: frames, the health that the encoder nodes would report, and the truth."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from ..simulator.sensors.faults import Snapshot
 from ..simulator.truth import SceneTruth
 
 STALE_AFTER = 1.0
-"""A sensor silent for longer [s] is out of order, as in the encoder nodes."""
+"""A sensor without a frame for longer [s] is unhealthy, as in the encoder nodes."""
 
 
 @dataclass(frozen=True, slots=True)
 class SimulatedMoment:
-    """`pairs` are the frames with their partners half a second older, `cpu` [s] is what measuring the signals took."""
+    """`pairs` are frames, each with the frame FRAME_GAP older; `cpu` is the CPU time of the health signals [s]."""
 
     truth: SceneTruth
     pairs: tuple[tuple[Frame, Frame | None], ...]
@@ -33,17 +33,17 @@ class SimulatedMoment:
 
 
 def moments(drive: Drive, seconds: float, period: float) -> Iterator[SimulatedMoment]:
-    """A moment every `period` seconds, for so many seconds."""
-    senses = DriveSensors(drive.rig)
+    """A moment every `period` seconds until `seconds` of the drive."""
+    sensors = DriveSensors(drive.rig)
     while True:
-        yield senses.look(drive.capture())
+        yield sensors.observe(drive.capture())
         if drive.seconds + period > seconds:
             return
         drive.advance(period)
 
 
 class DriveSensors:
-    """What the encoder nodes of a rig know, without their nodes."""
+    """Frame pairing and health of every sensor of a rig, as in the encoder nodes, without ROS."""
 
     def __init__(self, rig: Rig) -> None:
         self._sensors = {
@@ -52,11 +52,11 @@ class DriveSensors:
             **({("imu", "imu"): _Sensor("imu", "imu")} if rig.imu else {}),
         }
 
-    def look(self, snapshot: Snapshot) -> SimulatedMoment:
-        """One moment; a sensor that gives no frame has its silence in its health."""
+    def observe(self, snapshot: Snapshot) -> SimulatedMoment:
+        """One moment; the health of a sensor without a frame has the age of its latest frame."""
         frames = [frame for frame in (*snapshot.cameras, snapshot.lidar, snapshot.imu) if frame is not None]
         began = time.process_time()
-        pairs = tuple(self._sensors[frame.modality, frame.source].see(frame) for frame in frames)
+        pairs = tuple(self._sensors[frame.modality, frame.source].add(frame) for frame in frames)
         healths = tuple(sensor.health(snapshot.truth.stamp) for sensor in self._sensors.values())
         return SimulatedMoment(snapshot.truth, pairs, healths, time.process_time() - began)
 
@@ -64,19 +64,19 @@ class DriveSensors:
 class _Sensor:
     def __init__(self, modality: str, source: str) -> None:
         self._modality, self._source = modality, source
-        self._history, self._tempo = History(), RateMonitor()
-        self._newest: Frame | None = None
+        self._history, self._rate_monitor = History(), RateMonitor()
+        self._latest: Frame | None = None
         self._signals: dict[str, float] = {}
 
-    def see(self, frame: Frame) -> tuple[Frame, Frame | None]:
-        self._signals = measure(frame, self._newest)
-        self._newest = frame
-        self._tempo.add(frame.stamp)
+    def add(self, frame: Frame) -> tuple[Frame, Frame | None]:
+        self._signals = measure(frame, self._latest)
+        self._latest = frame
+        self._rate_monitor.add(frame.stamp)
         return self._history.pair(frame)
 
     def health(self, now: int) -> Health:
-        stamp = self._newest.stamp if self._newest else 0
+        stamp = self._latest.stamp if self._latest else 0
         age = (now - stamp) / NANOSECONDS
         healthy, reason = judge(self._signals, age, STALE_AFTER)
-        rate, jitter = self._tempo.rate, self._tempo.jitter
+        rate, jitter = self._rate_monitor.rate, self._rate_monitor.jitter
         return Health(self._modality, self._source, stamp, rate, age, jitter, 0, self._signals, healthy, reason)

@@ -1,9 +1,9 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""How often the answers are right, with which modalities, and how much of that is perception rather than prior.
+"""Accuracy of the answers by set of modalities, with baselines that separate perception from prior knowledge.
 
-Every figure comes with what a model that sees nothing would score on the same questions: the commonest answer, a regression
-on the question's words, and the LLM with nothing plugged. `wrong_frame` plugs the sensors of another scene.
+Blind baselines on the same questions: the most frequent answer, a regression on the question's words, and the LLM with nothing
+plugged. `wrong_frame` plugs the sensors of another scene.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ matplotlib.use("Agg")
 from matplotlib import pyplot
 
 MISTAKES = 12
-"""So many wrong answers are told of, the most confident ones."""
+"""Number of wrong answers in the report, the most confident ones."""
 
 
 def evaluate(model: Model, asked: Sequence[Example], prior: Sequence[Question]) -> dict:
-    """All figures of `model` on `asked`; the blind baselines learn from `prior`, questions of training scenes.
+    """All figures of `model` on `asked`; the blind baselines are fitted on `prior`, questions of training scenes.
 
     Returns {"n", "majority", "blind_ngram", "blind_llm", "wrong_frame", "ece", "sets": {"camera+imu": {"overall",
     "low", "high", "spans", "oracle", type ..., "hops", "directions", "wordings", "contexts", "cost"}}, "reliability",
@@ -76,23 +76,23 @@ def _answers(model: Model, asked: Sequence[Example], plugged: tuple[str, ...]) -
     results, seconds = [], []
     for moment in track(asked, f"answer with {'+'.join(plugged) or 'nothing'}"):
         started = time.perf_counter()
-        bank = model.latents([tokens for tokens in moment.tokens if tokens.modality in plugged])
+        latent_cache = model.latents([tokens for tokens in moment.tokens if tokens.modality in plugged])
         for index, question in enumerate(moment.questions):
-            results.append(model.score(question.question, bank))
+            results.append(model.score(question.question, latent_cache))
             if not index:
                 seconds.append(time.perf_counter() - started)
     return results, seconds
 
 
 def _cost(asked: Sequence[Example], plugged: tuple[str, ...], seconds: Sequence[float]) -> dict[str, float]:
-    """What a set costs: tokens that are plugged on average, and the time from tokens to an answer [s], on this machine."""
+    """Cost of a set: mean number of plugged tokens, and the time from tokens to an answer [s], on this machine."""
     counts = [sum(len(tokens.values) for tokens in moment.tokens if tokens.modality in plugged) for moment in asked]
     middle, late = np.quantile(seconds, (0.5, 0.95)) if seconds else (0.0, 0.0)
     return {"tokens": float(np.mean(counts)), "p50": float(middle), "p95": float(late)}
 
 
 def _mistakes(asked: Sequence[Example], scored: Sequence[Scored]) -> list[dict]:
-    """The wrong answers of which the model was surest, "moment" counting in `asked`."""
+    """The wrong answers with the highest confidence; "moment" is the index in `asked`."""
     pairs = [(index, question) for index, moment in enumerate(asked) for question in moment.questions]
     wrong = [(item, *pair) for item, pair in zip(scored, pairs, strict=True) if item.answer != pair[1].answer]
     wrong.sort(key=lambda entry: -entry[0].confidence)
@@ -104,7 +104,7 @@ def _mistakes(asked: Sequence[Example], scored: Sequence[Scored]) -> list[dict]:
 
 
 def _other_scene(asked: Sequence[Example]) -> list[Example]:
-    """The same questions, each moment with the tokens of the moment half the list away."""
+    """The same questions, each with the tokens of the example half the list away."""
     shift = max(1, len(asked) // 2)
     return [
         Example(moment.scene, moment.context, asked[(index + shift) % len(asked)].tokens, moment.questions)
@@ -170,7 +170,7 @@ def _grouped(names: Sequence[str], right: Sequence[float]) -> dict[str, float]:
 
 
 def plot_reliability(report: dict, path: Path) -> None:
-    """How often an answer was right against how sure it was, with the share of answers in each bin."""
+    """Reliability diagram: accuracy against confidence, with the share of answers in each bin."""
     rows = report["reliability"]
     figure, axis = pyplot.subplots(figsize=(4.5, 4.5))
     axis.plot([0, 1], [0, 1], color="0.7", linestyle="--", label="perfectly calibrated")
@@ -187,7 +187,7 @@ def plot_reliability(report: dict, path: Path) -> None:
 
 
 def table(report: dict) -> Table:
-    """The accuracies for people: one row per modality set, after the floors."""
+    """The accuracies as a table for the terminal: the blind baselines, then one row per modality set."""
     types = sorted(report["floors"]["majority"].keys() - {"overall"})
     view = Table(
         title=f"{report['model']} {report['revision']}: {report['n']} questions, {report['scenes']} scenes never trained on"

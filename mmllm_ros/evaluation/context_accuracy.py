@@ -1,6 +1,6 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""How well the context is told from the signals, against the simulator's truth; and the fit of the weights that tell it."""
+"""Accuracy of the context estimate against the simulator's truth, and the fit of its weights."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rich.progress import track
 from rich.table import Table
 
 from ..context.context_estimate import FLOOR, LEVELS, NAMES, SCALES, Weights, estimate, scaled
-from ..datasets.simulated_drive import SimulatedMoment, DriveSensors
+from ..datasets.simulated_drive import DriveSensors, SimulatedMoment
 from ..datatypes import FRAME_GAP
 from ..rig import Rig
 from ..simulator.drive import Drive
@@ -22,19 +22,19 @@ from ..simulator.questions.scene_graph import moving, turn
 from ..simulator.splits import scene_seed
 
 PENALTY = 1.0
-"""Of the squared weights, in standard deviations of their signals (ridge regression)."""
+"""Ridge penalty of the squared weights, for signals in units of their standard deviation."""
 
 
 def drives(rig: Rig, split: str, scenes: int, seed: int) -> list[SimulatedMoment]:
-    """The second of two moments of each of so many drives, each name of the context in turn."""
+    """The second of two moments of each of `scenes` drives, each name of the context in turn."""
     found = []
     for number in track(range(scenes), f"drive {split} scenes"):
         drive = Drive(scene_seed(split, seed + number), rig, NAMES[number % len(NAMES)])
-        senses = DriveSensors(rig)
+        sensors = DriveSensors(rig)
         drive.advance(2.0)
-        senses.look(drive.capture())
+        sensors.observe(drive.capture())
         drive.advance(FRAME_GAP)
-        found.append(senses.look(drive.capture()))
+        found.append(sensors.observe(drive.capture()))
     return found
 
 
@@ -48,8 +48,8 @@ def confusion(moments: Sequence[SimulatedMoment], weights: Weights | None = None
         state = {True: "moving", False: "standing", None: None}[moving(ego)]
         state = turn(ego) if state == "moving" else state
         if state:
-            told = estimate(moment.healths, weights).motion
-            motion[state, told.replace("moving", "going straight")] += 1
+            estimated = estimate(moment.healths, weights).motion
+            motion[state, estimated.replace("moving", "going straight")] += 1
     return {
         **found.pop("all"),
         **found,
@@ -69,7 +69,7 @@ def _against_truth(moments: Sequence[SimulatedMoment], weights: Weights | None, 
         names[moment.truth.weather.name, context.name] += 1
         for level, value in context.levels.items():
             errors[level].append(abs(value - getattr(moment.truth.weather, level)))
-    right = sum(count for (truth, told), count in names.items() if truth == told)
+    right = sum(count for (truth, estimated), count in names.items() if truth == estimated)
     return {
         "n": len(moments),
         "right": right / len(moments),
@@ -80,13 +80,13 @@ def _against_truth(moments: Sequence[SimulatedMoment], weights: Weights | None, 
 
 def _nested(pairs: Counter) -> dict[str, dict[str, int]]:
     rows: dict[str, dict[str, int]] = {}
-    for (truth, told), count in sorted(pairs.items()):
-        rows.setdefault(truth, {})[told] = count
+    for (truth, estimated), count in sorted(pairs.items()):
+        rows.setdefault(truth, {})[estimated] = count
     return rows
 
 
 def fit(moments: Sequence[SimulatedMoment]) -> dict:
-    """Weights of every level, for each set of modalities that can tell it: what config/context.json holds."""
+    """Weights of every level, for each set of modalities that can estimate it: the content of config/context.json."""
     rows = [
         {
             name: value
@@ -122,7 +122,7 @@ def _ridge(rows: Sequence[dict], moments: Sequence[SimulatedMoment], names: Sequ
 
 
 def write(weights: dict, path: Path) -> None:
-    """One line a level."""
+    """Write the weights as JSON, one line per level."""
     blocks = [
         f'"{modalities}": {{\n' + ",\n".join(f'  "{level}": {json.dumps(row)}' for level, row in levels.items()) + "\n }"
         for modalities, levels in weights.items()
@@ -131,18 +131,18 @@ def write(weights: dict, path: Path) -> None:
 
 
 def table(report: dict) -> Table:
-    """The confusion table for people."""
-    told = [*NAMES, *sorted({name for row in report["names"].values() for name in row} - set(NAMES))]
-    view = Table(title=f"{100 * report['right']:.1f} % of {report['n']} moments named rightly; rows are the truth")
-    for heading in ("", *told):
+    """The confusion table for the terminal."""
+    estimated = [*NAMES, *sorted({name for row in report["names"].values() for name in row} - set(NAMES))]
+    view = Table(title=f"{100 * report['right']:.1f} % of {report['n']} moments named right; rows are the truth")
+    for heading in ("", *estimated):
         view.add_column(heading, justify="right")
     for truth in (name for name in NAMES if name in report["names"]):
-        view.add_row(truth, *(str(report["names"][truth].get(name, "")) for name in told))
+        view.add_row(truth, *(str(report["names"][truth].get(name, "")) for name in estimated))
     errors = ", ".join(f"{level} {value:.2f}" for level, value in report["levels"].items())
     motion = sum(row.get(truth, 0) for truth, row in report["motion"].items())
     total = sum(sum(row.values()) for row in report["motion"].values())
     view.caption = (
-        f"mean error of the levels (0 to 1): {errors}; camera only {100 * report['camera only']['right']:.0f} % named rightly; "
+        f"mean error of the levels (0 to 1): {errors}; camera only {100 * report['camera only']['right']:.0f} % named right; "
         f"motion {motion} of {total}; signals of one moment take {1000 * report['seconds']:.1f} ms of CPU"
     )
     return view

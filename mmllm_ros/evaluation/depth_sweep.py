@@ -1,8 +1,8 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""What each number of linked blocks, and each closed gate, costs and brings: accuracy, FLOPs, time, memory.
+"""Accuracy, FLOPs, time and memory for each number of linked blocks, and with gates closed.
 
-One set of weights serves every row of the table (papers.md 4.3); no linked block is the bare LLM.
+All rows use the same weights; the row without linked blocks is the bare LLM.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ from ..model import Model
 
 FORMAT = "mmllm_ros depths 1"
 CLOSED_SHARES = (0.2, 0.4, 0.6)
-"""Of all gates, the weakest so many are closed for the rows about pruning."""
+"""Shares of the gates, the weakest ones, that are closed for the rows about pruning."""
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One way to answer with everything plugged.
+    """Figures of one configuration with everything plugged.
 
-    `accuracy` with its 95 % interval; per frame what the connectors make of its tokens, per question an answer with the text's
-    lower blocks kept: FLOPs and median time [ms]. `latent_bytes` is what one frame keeps in memory for all its questions,
-    `weight_bytes` the connectors' weights that are in use.
+    `accuracy` with its 95 % interval. FLOPs and median time [ms] per frame (connectors) and per question (an answer with the
+    text's lower blocks cached). `latent_bytes` is the size of the keys and values of one frame, `weight_bytes` that of the
+    connectors' weights in use.
     """
 
     linked_blocks: int
@@ -50,7 +50,7 @@ class Row:
 
 
 def measure(model: Model, asked: Sequence[Example]) -> dict:
-    """The table over `asked`, a row per depth and then rows with ever more gates closed. `model` is left as it was."""
+    """The table over `asked`: a row per depth, then rows with more and more gates closed. `model` is restored afterwards."""
     rows = [_row(model, asked, depth, 0) for depth in range(model.linked_blocks + 1)]
     gates = {name: connector.log_gate.detach().clone() for name, connector in model.connectors.items()}
     ascending = torch.cat([gate.flatten() for gate in gates.values()]).sort().values
@@ -77,20 +77,20 @@ def _row(model: Model, asked: Sequence[Example], depth: int, closed: int) -> Row
     scenes, right, frame_s, question_s = [], [], [], []
     for moment in track(asked, f"{depth} linked blocks" + (f", {closed} gates closed" if closed else "")):
         started = time.perf_counter()
-        bank = _plug(model, moment, depth)
+        latent_cache = _plug(model, moment, depth)
         frame_s.append(time.perf_counter() - started)
         for question in moment.questions:
-            # Once to have the lower blocks' states, as a question asked again does.
-            model.score(question.question, bank)
+            # The first call fills the cache of the lower blocks.
+            model.score(question.question, latent_cache)
             started = time.perf_counter()
-            answer = model.score(question.question, bank).answer
+            answer = model.score(question.question, latent_cache).answer
             question_s.append(time.perf_counter() - started)
             scenes.append(moment.scene)
             right.append(float(answer == question.answer))
     low, high = interval(scenes, right)
     last = next(moment for moment in reversed(asked) if moment.questions)
-    bank = _plug(model, last, depth)
-    latents = [part for latent in bank.values() for part in (latent.key, latent.value, latent.log_gate)]
+    latent_cache = _plug(model, last, depth)
+    latents = [part for latent in latent_cache.values() for part in (latent.key, latent.value, latent.log_gate)]
     return Row(
         linked_blocks=depth,
         closed_gates=closed,
@@ -98,7 +98,7 @@ def _row(model: Model, asked: Sequence[Example], depth: int, closed: int) -> Row
         low=low,
         high=high,
         frame_flops=count_flops(lambda: _plug(model, last, depth)),
-        question_flops=count_flops(lambda: model.score(last.questions[-1].question, bank)),
+        question_flops=count_flops(lambda: model.score(last.questions[-1].question, latent_cache)),
         frame_ms=1e3 * float(np.median(frame_s)),
         question_ms=1e3 * float(np.median(question_s)),
         latent_bytes=sum(part.nbytes for part in latents),
@@ -121,7 +121,7 @@ def _weights_in_use(model: Model, depth: int) -> int:
 
 
 def table(report: dict) -> Table:
-    """The rows for people."""
+    """The rows as a table for the terminal."""
     view = Table(title=f"{report['model']} {report['revision']}: {report['questions']} questions, everything plugged")
     headings = ("linked blocks", "gates closed", "accuracy", "95 %", "MFLOP a frame", "a question", "ms a frame", "a question")
     for heading in (*headings, "KiB latents", "KiB weights"):

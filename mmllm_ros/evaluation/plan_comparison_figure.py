@@ -1,6 +1,6 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""The picture of a comparison: what light and weather were, what was plugged and used, how often right, and what it cost."""
+"""Figure of a comparison of plans: light and weather, modalities plugged and used, accuracy, and cost."""
 
 from __future__ import annotations
 
@@ -17,11 +17,18 @@ matplotlib.use("Agg")
 from matplotlib import pyplot
 from matplotlib.axes import Axes
 
-COLOURS = {"day": "#f6d55c", "dusk": "#d98e5f", "night": "#2b3a67", "glare": "#fff3b0", "fog": "#b8c4cc", "rain": "#6b8fb5"}
+CONTEXT_COLOURS = {
+    "day": "#f6d55c",
+    "dusk": "#d98e5f",
+    "night": "#2b3a67",
+    "glare": "#fff3b0",
+    "fog": "#b8c4cc",
+    "rain": "#6b8fb5",
+}
 UNKNOWN = "#eeeeee"
 PLUGGED, USED, BROKEN = "#a9d6b8", "#1b7f4b", "#d1495b"
 WINDOW = 15.0
-"""Accuracy is a mean over so many seconds before and after [s]."""
+"""Accuracy is a moving mean over this time before and after [s]."""
 
 
 def draw(found: dict, report: dict, path: Path) -> None:
@@ -43,7 +50,7 @@ def draw(found: dict, report: dict, path: Path) -> None:
     _bars(figure.add_subplot(grid[2:, 1]), report, "flops_share", "operations, % of everything always on")
     ours = report["ours"]
     figure.suptitle(
-        f"{report['scenario'].replace('_', ' ')}: our plan answers {100 * ours['accuracy']:.1f} % rightly, everything always on "
+        f"{report['scenario'].replace('_', ' ')}: our plan {100 * ours['accuracy']:.1f} % right, everything always on "
         f"{100 * report['always_on']['accuracy']:.1f} %, with {100 * ours['flops_share']:.0f} % of its operations"
         f" ({report['questions']} questions, {report['drives']} drive{'s' * (report['drives'] > 1)})",
         fontsize=11,
@@ -60,7 +67,7 @@ def _spans(axis: Axes, steps: Sequence[dict], key: str, y: float) -> None:
             continue
         name, start = steps[begin][key], steps[begin]["second"]
         end = steps[min(index, len(steps) - 1)]["second"]
-        axis.barh(y, end - start, left=start, height=0.8, color=COLOURS.get(name, UNKNOWN), edgecolor="none")
+        axis.barh(y, end - start, left=start, height=0.8, color=CONTEXT_COLOURS.get(name, UNKNOWN), edgecolor="none")
         if end - start > 0.05 * steps[-1]["second"]:
             axis.text((start + end) / 2, y, name, ha="center", va="center", fontsize=8, color="w" if name == "night" else "k")
         begin = index

@@ -1,6 +1,6 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""What a comparison of plans comes to: accuracy, compute and switches of each, as JSON and as a table."""
+"""Summary of a comparison of plans: accuracy, compute and switches of each, as JSON and as a table."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from rich.table import Table
 
 NEAR = 10.0
-"""A switch within so many seconds after a true change of context, or of a sensor's health, follows that change [s]."""
+"""A switch at most this long after a true change of context or of a sensor's health is a result of that change [s]."""
 
 ORDER = ("always_on", "all_when_asked", "best_pair", "camera", "lidar", "imu", "random", "oracle", "ours_ahead", "ours")
 
@@ -19,7 +19,7 @@ ORDER = ("always_on", "all_when_asked", "best_pair", "camera", "lidar", "imu", "
 def summarise(found: dict, name: str, duration: float) -> dict:
     """{plan: {"accuracy", "flops", "cpu_s", ...}}: FLOPs and CPU seconds of the whole drive or drives, encoders and LLM.
 
-    `best_pair` is the pair that did best in hindsight. Of ours also: shares of always_on's compute, the difference in accuracy
+    `best_pair` is the pair with the highest accuracy. For `ours` also: shares of always_on's compute, the difference in accuracy
     with its standard error (the questions are the same), switches per minute, and those outside of true changes per 10 s.
     """
     rows = found["rows"]
@@ -57,7 +57,7 @@ def _plan(records: Sequence[dict]) -> dict:
 
 
 def _switches(timeline: Sequence[dict]) -> tuple[int, int, float]:
-    """How often what is plugged changed, how often without a true change before, and in how many seconds."""
+    """Number of switches of modalities, number without a preceding true change, and duration [s]."""
     switches = stray = 0
     changed = -NEAR
     seconds = 0.0
@@ -75,7 +75,7 @@ def _switches(timeline: Sequence[dict]) -> tuple[int, int, float]:
 
 
 def table(report: dict) -> Table:
-    """For people."""
+    """The report as a table for the terminal."""
     view = Table(
         title=f"{report['scenario']}: {report['questions']} questions on {report['drives']} drives of {report['duration']:g} s"
     )
@@ -93,6 +93,6 @@ def table(report: dict) -> Table:
     ours = report["ours"]
     view.caption = (
         f"ours: {ours['switches_per_min']:.1f} switches per minute, {ours['stray_switches_per_10_s']:.2f} per 10 s outside of "
-        f"true changes; context named rightly in {100 * report['context_right']:.0f} % of all moments"
+        f"true changes; context right in {100 * report['context_right']:.0f} % of all moments"
     )
     return view

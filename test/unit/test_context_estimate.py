@@ -10,7 +10,7 @@ import pytest
 
 from mmllm_ros.context.context_estimate import Context, estimate, name_of, shipped_weights
 from mmllm_ros.context.health_signals import SIGNALS
-from mmllm_ros.datasets.simulated_drive import Moment, Senses
+from mmllm_ros.datasets.simulated_drive import DriveSensors, SimulatedMoment
 from mmllm_ros.datatypes import Health
 from mmllm_ros.evaluation.context_accuracy import confusion, fit
 from mmllm_ros.rig import load_rig
@@ -18,13 +18,13 @@ from mmllm_ros.simulator.drive import Drive
 from mmllm_ros.simulator.truth import Weather
 
 
-def moment(weather: Weather | str, seed: int = 0) -> Moment:
+def moment(weather: Weather | str, seed: int = 0) -> SimulatedMoment:
     drive = Drive(seed, load_rig("front"), weather)
-    senses = Senses(drive.rig)
+    sensors = DriveSensors(drive.rig)
     drive.advance(1.5 + seed)
-    senses.look(drive.capture())
+    sensors.observe(drive.capture())
     drive.advance(0.5)
-    return senses.look(drive.capture())
+    return sensors.observe(drive.capture())
 
 
 def health(modality: str, healthy: bool = True, **signals: float) -> Health:

@@ -1,6 +1,6 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""The table of depths: more linked blocks cost more, closed gates cost nothing, and the model stays as it was."""
+"""The depth sweep: more linked blocks cost more, closed gates cost nothing, and the model is restored."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ import torch
 from tiny_model import make_tiny_model
 
 from mmllm_ros.cli import main
-from mmllm_ros.datasets.simulated import simulated
+from mmllm_ros.datasets.simulated import simulated_examples
 from mmllm_ros.datatypes import Question
 from mmllm_ros.encoders import load_encoder
 from mmllm_ros.evaluation.depth_sweep import measure
-from mmllm_ros.metrics.flops import counted
+from mmllm_ros.metrics.flops import count_flops
 from mmllm_ros.model import Model
 from mmllm_ros.rig import load_rig
 
@@ -37,7 +37,7 @@ def measured(folder):
     before = {name: connector.log_gate.clone() for name, connector in model.connectors.items()}
     encoders = {name: load_encoder(folder / "encoders" / name, RIG) for name in model.modalities}
     known = (Question("are there any cars?", "yes", "exist", 0), Question("how many trucks are there?", "2", "count", 0))
-    asked = [replace(moment, questions=known) for moment in simulated(encoders, RIG, "test", 3, 0, each=2)]
+    asked = [replace(moment, questions=known) for moment in simulated_examples(encoders, RIG, "test", 3, 0, each=2)]
     report = measure(model, asked)
     assert all(torch.equal(before[name], connector.log_gate) for name, connector in model.connectors.items())
     return model, report["rows"]
@@ -67,14 +67,14 @@ def test_the_operations_of_a_product_are_counted_with_its_gradients():
     weight = torch.nn.Parameter(torch.zeros(5, 7))
     rows = torch.zeros(3, 5)
     # Two for each of 3 x 5 x 7 multiplications, and as many again for the gradient of the weight.
-    assert counted(lambda: rows @ weight) == 210
-    assert counted(lambda: (rows @ weight).sum().backward()) == 420
+    assert count_flops(lambda: rows @ weight) == 210
+    assert count_flops(lambda: (rows @ weight).sum().backward()) == 420
 
 
 def test_attention_is_counted():
     query = torch.zeros(1, 2, 4, 8)
     # Scores and their mix of values: 2 heads x 4 x 4 x 8 multiplications each.
-    assert counted(lambda: torch.nn.functional.scaled_dot_product_attention(query, query, query)) == 2 * 2 * 2 * 4 * 4 * 8
+    assert count_flops(lambda: torch.nn.functional.scaled_dot_product_attention(query, query, query)) == 2 * 2 * 2 * 4 * 4 * 8
 
 
 def test_the_command_writes_the_table(folder, tmp_path):

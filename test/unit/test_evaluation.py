@@ -1,6 +1,6 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Evaluation: the figures mean what they say, on moments made by hand and on a recording written by the tests."""
+"""Evaluation: figures on hand-made examples and on a recording written by the tests."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def question(text: str, answer: str, kind: str = "exist") -> Question:
     return Question(text, answer, kind, 0, needs=(("camera",), ("lidar",)), details=details)
 
 
-def moments(model: Model, count: int) -> list[Example]:
+def examples(model: Model, count: int) -> list[Example]:
     rng = np.random.default_rng(0)
     made = []
     for index in range(count):
@@ -73,7 +73,7 @@ def test_there_are_eight_sets_of_three_modalities_the_empty_first_and_the_full_l
 
 
 def test_the_empty_set_scores_what_the_bare_llm_scores(model):
-    asked = moments(model, 6)
+    asked = examples(model, 6)
     report = evaluate(model, asked, [q for moment in asked for q in moment.questions])
     bare = [model.score(q.question, {}).answer == q.answer for moment in asked for q in moment.questions]
     assert report["blind_llm"] == report["sets"]["none"]["overall"] == np.mean(bare)
@@ -86,7 +86,7 @@ def test_the_empty_set_scores_what_the_bare_llm_scores(model):
 
 
 def test_wrong_frame_plugs_the_sensors_of_another_scene(model):
-    first, second = moments(model, 2)
+    first, second = examples(model, 2)
     asked = [first, second]
     report = evaluate(model, asked, list(first.questions))
     swapped = [replace(first, tokens=second.tokens), replace(second, tokens=first.tokens)]
@@ -114,14 +114,14 @@ def test_reliability_counts_every_answer_once_and_compares_confidence_with_truth
     assert (tmp_path / "plot.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_wilsons_interval_is_that_of_the_books():
+def test_wilsons_interval_agrees_with_the_literature():
     # Newcombe 1998, table I: 81 of 263 gives 0.2553 to 0.3662
     assert wilson(81, 263) == pytest.approx((0.2553, 0.3662), abs=1e-4)
     assert wilson(0, 10)[0] == 0.0 and wilson(10, 10)[1] == 1.0
 
 
-def test_the_mistakes_are_the_surest_wrong_answers_and_say_which_moment_they_are_of(model):
-    asked = moments(model, 4)
+def test_the_mistakes_are_the_most_confident_wrong_answers_with_the_index_of_their_moment(model):
+    asked = examples(model, 4)
     mistakes = evaluate(model, asked, list(asked[0].questions))["mistakes"]
     assert mistakes and [item["confidence"] for item in mistakes] == sorted((m["confidence"] for m in mistakes), reverse=True)
     for item in mistakes:
@@ -130,14 +130,14 @@ def test_the_mistakes_are_the_surest_wrong_answers_and_say_which_moment_they_are
 
 
 def test_more_modalities_plug_more_tokens_and_nothing_plugs_none(model):
-    asked = moments(model, 2)
+    asked = examples(model, 2)
     costs = {name: row["cost"] for name, row in evaluate(model, asked, list(asked[0].questions))["sets"].items()}
     assert costs["none"]["tokens"] == 0 < costs["camera"]["tokens"] < costs["camera+imu+lidar"]["tokens"]
     assert all(0 < cost["p50"] <= cost["p95"] for cost in costs.values())
 
 
-def test_the_table_names_every_set_and_the_floors(model):
-    asked = moments(model, 2)
+def test_the_table_names_every_set_and_the_blind_baselines(model):
+    asked = examples(model, 2)
     console = Console(record=True, width=160, file=io.StringIO())
     console.print(table(evaluate(model, asked, list(asked[0].questions))))
     text = console.export_text()

@@ -1,6 +1,6 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Plans compared on the same drives, with real weights of a tiny model: measured table in, figures and picture out."""
+"""Comparison of plans on the same drives, with the weights of a tiny model: plan table, figures and picture."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tiny_model import make_tiny_model
 
 from mmllm_ros.cli import main
 from mmllm_ros.context.plan_table import PlanTable
-from mmllm_ros.evaluation.plan_comparison import ROUTE, weather_at
+from mmllm_ros.evaluation.plan_comparison import WEATHER_SCHEDULE, weather_at
 from mmllm_ros.evaluation.plan_comparison_report import ORDER, summarise
 
 
@@ -50,12 +50,12 @@ def test_a_scenario_compares_every_plan_and_draws(model, tmp_path):
 
 
 def test_light_and_weather_go_through_every_name_and_back():
-    names = [weather_at(second + 10, 180.0).name for second, _ in ROUTE]
+    names = [weather_at(second + 10, 180.0).name for second, _ in WEATHER_SCHEDULE]
     assert names == ["day", "dusk", "night", "glare", "fog", "rain", "day"]
     assert weather_at(5.0, 18.0) == weather_at(50.0, 180.0)
 
 
-def test_switches_near_a_true_change_are_no_stray_ones():
+def test_switches_shortly_after_a_true_change_are_not_stray():
     def step(second, plugged, truth="day", drive=0):
         costs = {f"{plan} {key}": 1 for plan in ("always_on", "ours") for key in ("right", "asked", "flops")}
         return {"drive": drive, "second": second, "plugged": plugged, "truth": truth, "context": truth, "broken": [], **costs}
