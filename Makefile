@@ -6,13 +6,13 @@ export ROS_WHEELS
 
 .PHONY: build drive test lint bench clean
 
-build:  ## everything that the other targets need: system libraries, .venv, the colcon build
+build:  ## system libraries, .venv, the colcon build; all other targets need it
 	@.ci/setup
 
 drive: build  ## a simulated car drives for a minute and answers questions, see out/drive.png
 	@$(ENV) mmllm drive --duration 60
 
-test: build  ## unit tests, then the nodes over DDS, then what takes minutes
+test: build  ## unit tests, then the nodes over DDS, then the slow tests
 	@.ci/browser
 	@$(ENV) python -m pytest test/unit
 	@$(ENV) python -m pytest test/ros -m "ros and not slow"
@@ -24,5 +24,5 @@ lint: build
 bench: build
 	@$(ENV) for script in benchmark/*.py; do python "$$script" || exit; done
 
-clean:  ## .venv stays, it takes minutes to make
+clean:  ## keeps .venv, which takes minutes to build
 	rm -rf build install log out .pytest_cache .ruff_cache .hypothesis

@@ -1,6 +1,6 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""The pip door. In an environment that holds the ROS 2 wheels, pip also builds and installs the messages and the nodes.
+"""Installation with pip. In an environment with the ROS 2 wheels, pip also builds and installs the messages and the nodes.
 
 Elsewhere it installs the library and the offline commands. colcon does not use this file: see package.xml, CMakeLists.txt.
 """
@@ -21,10 +21,10 @@ from setuptools.command.build_py import build_py
 from distutils.command.install_data import install_data  # isort: skip
 
 SOURCE = Path(__file__).parent.resolve()
-# Nothing is built inside the checkout: what an earlier build left there would find its way into the wheel.
+# Build outside the checkout, so that files of an earlier build do not get into the wheel.
 WORK = Path(tempfile.mkdtemp(prefix="mmllm_ros_"))
 atexit.register(shutil.rmtree, WORK, ignore_errors=True)
-ROS_IS_HERE = Path(sys.prefix, "share", "rosidl_default_generators").is_dir()
+HAS_ROS = Path(sys.prefix, "share", "rosidl_default_generators").is_dir()
 
 
 def build_with_cmake() -> Path:
@@ -32,7 +32,7 @@ def build_with_cmake() -> Path:
     missing = [tool for tool in ("cmake", "make", "c++") if shutil.which(tool) is None]
     if missing:
         raise SystemExit(f"mmllm_ros: ROS 2 is in this environment, but building its messages needs {', '.join(missing)}")
-    # pip's build isolation hides the environment from Python by way of PYTHONPATH, but the generators live in it.
+    # pip's build isolation sets PYTHONPATH, which hides the environment that contains the generators.
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     environment |= {"AMENT_PREFIX_PATH": sys.prefix, "CMAKE_PREFIX_PATH": sys.prefix}
     build, prefix = str(WORK / "cmake"), WORK / "prefix"
@@ -50,17 +50,17 @@ def files_below(folder: Path, destination: str) -> list[tuple[str, list[str]]]:
 
 
 class BuildModulesAndMessages(build_py):
-    """The Python modules, and next to them what rosidl generates: mmllm_ros.msg, .srv and .action."""
+    """Installs the Python modules and the generated mmllm_ros.msg, .srv and .action."""
 
     def run(self) -> None:
         super().run()
-        if ROS_IS_HERE and not self.editable_mode:
+        if HAS_ROS and not self.editable_mode:
             (package,) = build_with_cmake().glob("lib/python*/site-packages/mmllm_ros")
             shutil.copytree(package, Path(self.build_lib, "mmllm_ros"), dirs_exist_ok=True)
 
 
-class InstallTheRest(install_data):
-    """What lies outside of site-packages: shared files, and with ROS 2 the libraries and the node executables."""
+class InstallDataFiles(install_data):
+    """Installs the files outside site-packages: shared files, and with ROS 2 the libraries and the node executables."""
 
     def run(self) -> None:
         prefix = WORK / "prefix"
@@ -76,15 +76,15 @@ class InstallTheRest(install_data):
 
 
 class PlatformDistribution(Distribution):
-    """With generated messages the wheel belongs to one Python and one kind of machine."""
+    """With generated messages the wheel is specific to the Python version and the platform."""
 
     def has_ext_modules(self) -> bool:
-        return ROS_IS_HERE
+        return HAS_ROS
 
 
 setup(
     distclass=PlatformDistribution,
-    cmdclass={"build_py": BuildModulesAndMessages, "install_data": InstallTheRest},
+    cmdclass={"build_py": BuildModulesAndMessages, "install_data": InstallDataFiles},
     data_files=[("share/mmllm_ros", ["package.xml"])],
     options={"build": {"build_base": str(WORK / "setuptools")}, "egg_info": {"egg_base": str(WORK)}},
 )

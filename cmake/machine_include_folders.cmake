@@ -3,8 +3,8 @@
 
 # rosidl exports the include folders of Python and NumPy as absolute paths of the machine that built an interface package.
 
-# The ROS wheels of PyPI therefore name folders that exist nowhere else, and CMake refuses them. Forget those. On a ROS
-# installed from apt every folder exists, and nothing changes.
+# The ROS wheels of PyPI therefore name folders that do not exist here, which CMake rejects. This function removes them. With
+# ROS from apt every folder exists, and nothing changes.
 function(drop_missing_include_folders)
   get_property(imported_targets DIRECTORY PROPERTY IMPORTED_TARGETS)
   foreach(target ${imported_targets})
@@ -21,7 +21,8 @@ function(drop_missing_include_folders)
   endforeach()
 endfunction()
 
-# Ours would name a virtual environment that may lie in this very checkout, which CMake refuses too: use them, export none.
+# The include folders of this package may lie in a virtual environment inside the checkout, which CMake rejects for export: they are
+# used for the build and not exported.
 function(keep_include_folders_private target)
   get_target_property(folders ${target} INTERFACE_INCLUDE_DIRECTORIES)
   set(private "")

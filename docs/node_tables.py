@@ -1,8 +1,8 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""The five tables of each node in README.md. `python -m docs.node_tables` writes them anew; test/unit/test_readme.py compares.
+"""Generates docs/nodes.md: `python -m docs.node_tables`. test/unit/test_readme.py compares it with the sources.
 
-Parameters are read from mmllm_ros/config.py. What else a node has is written here, and the test holds it against the sources.
+Parameters are read from mmllm_ros/config.py. Topics, services and actions are listed here; the test compares them with the sources.
 """
 
 from __future__ import annotations
@@ -16,13 +16,12 @@ from pathlib import Path
 from mmllm_ros import config
 
 ROOT = Path(__file__).resolve().parents[1]
-README = ROOT / "README.md"
-BEGIN, END = "<!-- node tables: python -m docs.node_tables -->", "<!-- end of node tables -->"
+PAGE = ROOT / "docs" / "nodes.md"
 
 ENCODERS = ("camera_encoder", "lidar_encoder", "imu_encoder")
 WITH_DIAGNOSTICS = (*ENCODERS, "context_monitor", "llm")
 LATEST, RELIABLE, LATCHED = "best effort, depth 1", "reliable, depth 10", "reliable, depth 1, transient local"
-NEWEST = "reliable, depth 1"
+PICTURES = "reliable, depth 1"
 BY_RIG = "(by the rig)"
 
 # (nodes, name, type, QoS, what). A name in parentheses is not fixed in the sources: the rig or the recording gives it.
@@ -30,40 +29,46 @@ SUBSCRIBED = (
     (("camera_encoder", "visualizer", "drive"), BY_RIG, "sensor_msgs/Image or CompressedImage", LATEST,
      "a topic per camera; one that ends in `/compressed` is CompressedImage"),
     (("lidar_encoder", "visualizer", "drive"), BY_RIG, "sensor_msgs/PointCloud2", LATEST, "any fields with x, y, z"),
-    (("imu_encoder",), BY_RIG, "sensor_msgs/Imu", "best effort, depth 100", "any rate; every sample counts"),
+    (("imu_encoder",), BY_RIG, "sensor_msgs/Imu", "best effort, depth 100", "any rate; every sample is used"),
     (("context_monitor", "visualizer"), "mmllm/health", "mmllm_ros/SensorHealth", RELIABLE, "of every sensor"),
-    (("llm",), "mmllm/tokens", "mmllm_ros/SensorTokens", RELIABLE, "the newest of each source is kept"),
+    (("llm",), "mmllm/tokens", "mmllm_ros/SensorTokens", RELIABLE, "the latest of each source is kept"),
     ((*ENCODERS, "llm", "visualizer", "drive"), "mmllm/plan", "mmllm_ros/ModalityPlan", LATCHED, "which modalities are plugged"),
     (("llm",), "mmllm/questions", "std_msgs/String", RELIABLE, "ask without a client"),
-    (("visualizer",), "mmllm/answers", "mmllm_ros/Answer", RELIABLE, "the newest are drawn"),
-    (("context_monitor",), "mmllm/answers", "mmllm_ros/Answer", RELIABLE, "the plugged set suits what is asked"),
+    (("visualizer",), "mmllm/answers", "mmllm_ros/Answer", RELIABLE, "the latest are drawn"),
+    (("context_monitor",), "mmllm/answers", "mmllm_ros/Answer", RELIABLE, "the types of recent questions"),
 )  # fmt: skip
 PUBLISHED = (
     (ENCODERS, "mmllm/tokens", "mmllm_ros/SensorTokens", "reliable, 1 per source", "while active; header of the sensor message"),
     (ENCODERS, "mmllm/health", "mmllm_ros/SensorHealth", RELIABLE, "always, also while inactive"),
     (("context_monitor",), "mmllm/plan", "mmllm_ros/ModalityPlan", LATCHED, "when it changes, with a reason per modality"),
-    (("llm",), "mmllm/answers", "mmllm_ros/Answer", RELIABLE, "every answer, to whomever it was given"),
-    (("visualizer",), "mmllm/overlay", "sensor_msgs/Image", NEWEST, "the robot at a glance; drawn only if subscribed to"),
-    (("visualizer",), "mmllm/markers", "visualization_msgs/MarkerArray", NEWEST, "answer, sensors and their state, motion"),
-    (("visualizer",), "mmllm/points", "sensor_msgs/PointCloud2", NEWEST, "the lidar in the colours of the cameras"),
+    (("llm",), "mmllm/answers", "mmllm_ros/Answer", RELIABLE, "every answer, whoever asked"),
+    (("visualizer",), "mmllm/overlay", "sensor_msgs/Image", PICTURES, "sensors, plan and answers in one picture; drawn only with subscribers"),
+    (("visualizer",), "mmllm/markers", "visualization_msgs/MarkerArray", PICTURES, "answer, sensors and their state, motion"),
+    (("visualizer",), "mmllm/points", "sensor_msgs/PointCloud2", PICTURES, "the lidar in the colours of the cameras"),
     (WITH_DIAGNOSTICS, "/diagnostics", "diagnostic_msgs/DiagnosticArray", RELIABLE, "once a second (REP-107)"),
     (("simulator",), BY_RIG, "Image, CameraInfo, PointCloud2, Imu", RELIABLE, "every sensor of the rig"),
-    (("simulator",), "(/tf_static)", "tf2_msgs/TFMessage", LATCHED, "the mounts, where tf2_msgs is installed"),
+    (("simulator",), "(/tf_static)", "tf2_msgs/TFMessage", LATCHED, "the sensor mounts, where tf2_msgs is installed"),
     (("replay",), "(as recorded)", "as recorded", "as recorded", "every topic whose type is installed"),
     (("simulator", "replay"), "/clock", "rosgraph_msgs/Clock", LATEST, "unless `clock` is false"),
 )  # fmt: skip
 SERVICES = (
     (("llm",), "mmllm/ask", "mmllm_ros/Ask", "server", "one question, answered within its timeout"),
-    (("llm",), "mmllm/teach", "mmllm_ros/Teach", "server", "the right answer to a question about this moment is kept"),
+    (("llm",), "mmllm/teach", "mmllm_ros/Teach", "server", "stores the right answer to a question about the current tokens as a labelled sample"),
     (("context_monitor",), "mmllm/set_modality", "mmllm_ros/SetModality", "server",
      "override: 1 plugged, 2 unplugged, 0 automatic again"),
-    (("context_monitor",), "(NAME_encoder/change_state, get_state)", "lifecycle_msgs", "client", "drives the encoders"),
-    (ENCODERS, "~/encode", "mmllm_ros/Encode", "server", "the newest frames as tokens now, plugged or not"),
-    (ENCODERS, "(~/change_state, ~/get_state, ...)", "lifecycle_msgs", "server", "of every lifecycle node"),
+    (("context_monitor",), "(NAME_encoder/change_state, get_state)", "lifecycle_msgs", "client", "switches the encoders"),
+    (ENCODERS, "~/encode", "mmllm_ros/Encode", "server", "encodes the latest frames now, plugged or not"),
+    (ENCODERS, "(~/change_state, ~/get_state, ...)", "lifecycle_msgs", "server", "the interface of a lifecycle node"),
 )  # fmt: skip
 ACTIONS = (
-    (("llm",), "mmllm/ask_question", "mmllm_ros/AskQuestion", "server", "the same with streamed text, and cancel"),
-    (("llm",), "mmllm/adapt", "mmllm_ros/Adapt", "server", "trains connectors while answers go on; swapped in if better"),
+    (("llm",), "mmllm/ask_question", "mmllm_ros/AskQuestion", "server", "one question with streamed text; can be cancelled"),
+    (
+        ("llm",),
+        "mmllm/adapt",
+        "mmllm_ros/Adapt",
+        "server",
+        "trains connectors while questions are answered; replaces them if better",
+    ),
     (("drive",), "mmllm/ask_question", "mmllm_ros/AskQuestion", "client", "asks every `interval` seconds"),
 )
 PARAMETERS = (
@@ -76,13 +81,27 @@ PARAMETERS = (
     (("drive",), config.DriveConfig),
 )
 FIXED_IN = (config.SimulatorConfig, config.ReplayConfig, config.DriveConfig)
-"""Nodes that take no change once they run."""
+"""Nodes whose parameters cannot change at run time."""
 
 
-def tables() -> str:
-    """For each node its five tables, as markdown that folds; the encoders share theirs."""
+INTRODUCTION = """# Nodes
+
+For integrators: the topics, services, actions and parameters of each node. Written by `python -m docs.node_tables`.
+
+`ros2 run mmllm_ros NAME` starts a node; with ROS 2 from PyPI wheels use for example
+`python -m mmllm_ros.nodes.llm`. Names are relative:
+a namespace makes a second robot. The encoders are lifecycle nodes: configure loads the weights, activate starts encoding,
+deactivate stops it and keeps the weights, cleanup frees them. `drive` runs all nodes in one process and asks questions.
+Topics "by the rig" are named in the [rig file](own_robot.md#the-rig-file). The fields of messages, services and actions, with
+units and frames, are described in `msg/`, `srv/` and `action/`. The public interface is what this page names, the messages, and the
+JSON that `mmllm` writes.
+"""
+
+
+def page() -> str:
+    """The whole page: five tables per node; the encoders share theirs."""
     names = sorted({name for nodes, _ in PARAMETERS for name in nodes} - set(ENCODERS), key=_order)
-    return "\n".join(_section(nodes) for nodes in (ENCODERS, *((name,) for name in names)))
+    return "\n".join((INTRODUCTION, *(_section(nodes) for nodes in (ENCODERS, *((name,) for name in names)))))
 
 
 def _order(name: str) -> int:
@@ -90,7 +109,7 @@ def _order(name: str) -> int:
 
 
 def _section(nodes: tuple[str, ...]) -> str:
-    """One node, or the three encoders: what it is, by its own docstring, and its tables."""
+    """One node, or the three encoders: the first paragraph of its docstring, and its tables."""
     what = " ".join(dict.fromkeys(_docstring(name) for name in nodes))
     parts = (
         ("Subscribed topics", ("Topic", "Type", "QoS", "What"), _interfaces(SUBSCRIBED, nodes)),
@@ -105,7 +124,7 @@ def _section(nodes: tuple[str, ...]) -> str:
         text += f"**{title}**\n\n{_table(heads, found)}\n" if found else ""
         missing += [] if found else [title.lower()]
     none = f"No {', no '.join(missing)}.\n\n" if missing else ""
-    return f"<details>\n<summary><b>{', '.join(nodes)}</b><br>{what}</summary>\n\n{text}{none}</details>\n"
+    return f"## {', '.join(nodes)}\n\n{what}\n\n{text}{none}".rstrip() + "\n"
 
 
 def _docstring(name: str) -> str:
@@ -113,12 +132,6 @@ def _docstring(name: str) -> str:
     what = " ".join(ast.get_docstring(module).split("\n\n")[0].split())
     what = re.sub(rf"^The {name.replace('_', '.')}( node)?: ", "", what)  # the name stands above it
     return what[0].upper() + what[1:]
-
-
-def replaced(text: str) -> str:
-    """`text` of README.md with the section between the two comments written anew."""
-    before, rest = text.split(BEGIN)
-    return f"{before}{BEGIN}\n{tables()}{END}{rest.split(END)[1]}"
 
 
 def _table(heads: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
@@ -151,4 +164,4 @@ def _range(rules: dict) -> str:
 
 
 if __name__ == "__main__":
-    README.write_text(replaced(README.read_text()))
+    PAGE.write_text(page())

@@ -1,8 +1,8 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""The documents tell the truth: tables, commands, options, launch arguments, files, links and examples are those of the sources.
+"""The documents match the sources: tables, commands, options, launch arguments, files, links and examples.
 
-What their commands do is tried by test/ros/test_documents.py.
+test/ros/test_documents.py runs their commands.
 """
 
 from __future__ import annotations
@@ -36,8 +36,17 @@ EXECUTABLES = (
 )  # fmt: skip
 
 
-def test_the_tables_are_what_the_script_writes() -> None:
-    assert node_tables.replaced(TEXTS[node_tables.README]) == TEXTS[node_tables.README], "run `python -m docs.node_tables`"
+def test_the_readme_has_at_most_1000_words() -> None:
+    assert len(TEXTS[ROOT / "README.md"].split()) <= 1000
+
+
+@pytest.mark.parametrize("page", sorted((ROOT / "docs").glob("*.md")), ids=lambda page: page.name)
+def test_every_page_says_at_its_top_who_it_is_for(page: Path) -> None:
+    assert TEXTS[page].split("\n\n")[1].startswith("For ")
+
+
+def test_the_node_tables_are_what_the_script_writes() -> None:
+    assert TEXTS[node_tables.PAGE] == node_tables.page(), "run `python -m docs.node_tables`"
 
 
 def test_the_tree_is_what_the_script_writes() -> None:
@@ -52,36 +61,49 @@ MAKES = {
     "ActionServer": ("server", 1, 2),
     "ActionClient": ("client", 1, 2),
 }
-"""How an interface is made, and which arguments of the call are its type and its name."""
+"""Call that creates an interface -> its role, and the positions of its type and its name in the arguments."""
 
 
 @cache
-def parsed(module: str) -> list[ast.stmt]:
-    return ast.parse((NODES / f"{module}.py").read_text()).body
+def parsed(module: Path) -> ast.Module:
+    return ast.parse(module.read_text())
+
+
+def imports(module: Path) -> dict[str, tuple[Path | None, str]]:
+    """Each imported name -> the module below nodes/ that it comes from (None for any other), and its name there."""
+    found: dict[str, tuple[Path | None, str]] = {}
+    for item in parsed(module).body:
+        for alias in getattr(item, "names", ()) if isinstance(item, ast.Import | ast.ImportFrom) else ():
+            level = item.level if isinstance(item, ast.ImportFrom) else 0
+            home = None
+            if level:
+                path = module.parents[level - 1].joinpath(*(item.module or "").split(".")).with_suffix(".py")
+                home = path if path.is_file() and path.is_relative_to(NODES) else None
+            found[alias.asname or alias.name] = home, alias.name
+    return found
 
 
 def interfaces(node: str) -> set[tuple[str, str, str]]:
-    """(role, name, type) of every interface with a literal name that a node makes, by itself or by what it calls."""
-    # The drive holds all the others; what is its own is the passenger's.
-    waiting, seen, found = [("passenger", "DriveClient") if node == "drive" else (node, "main")], set(), set()
+    """(role, name, type) of every interface with a literal name that a node creates, itself or in what it calls."""
+    # The drive starts all other nodes; the interfaces of its own are those of the drive client.
+    start = (NODES / "clients" / "drive_client.py", "DriveClient") if node == "drive" else (NODES / f"{node}.py", "main")
+    waiting, seen, found = [start], set(), set()
     while waiting:
         module, definition = waiting.pop()
         if (module, definition) in seen:
             continue
         seen.add((module, definition))
-        body = parsed(module)
-        imported = {alias.asname or alias.name: (item, alias) for item in body for alias in getattr(item, "names", ())}
-        defined = {item.name: item for item in body if isinstance(item, ast.ClassDef | ast.FunctionDef)}
+        imported = imports(module)
+        defined = {item.name: item for item in parsed(module).body if isinstance(item, ast.ClassDef | ast.FunctionDef)}
         for item in ast.walk(defined.get(definition, ast.Module([], []))):
             if isinstance(item, ast.Name):
-                source, alias = imported.get(item.id, (None, None))
-                home = source.module if isinstance(source, ast.ImportFrom) and source.level == 1 and source.module else None
-                used = (home, alias.name) if home else (module, item.id) if item.id in defined else None
+                home, name = imported.get(item.id, (None, ""))
+                used = (home, name) if home else (module, item.id) if item.id in defined else None
                 waiting += [used] if used else []
             elif isinstance(item, ast.Call) and (make := MAKES.get(ast.unparse(item.func).split(".")[-1])):
                 role, kind, name = make[0], ast.unparse(item.args[make[1]]), item.args[make[2]]
                 if isinstance(name, ast.Constant):
-                    found.add((role, name.value, imported[kind][1].name))
+                    found.add((role, name.value, imported[kind][1]))
     return found
 
 
@@ -89,14 +111,14 @@ def interfaces(node: str) -> set[tuple[str, str, str]]:
 def test_the_tables_name_every_interface_of_a_node_and_no_other(node: str) -> None:
     rows = [("subscribed", *row) for row in node_tables.SUBSCRIBED] + [("published", *row) for row in node_tables.PUBLISHED]
     rows += [(row[3], *row) for row in (*node_tables.SERVICES, *node_tables.ACTIONS)]
-    told = {(role, name, kind.split("/")[-1]) for role, nodes, name, kind, *_ in rows if node in nodes}
-    assert {row for row in told if not row[1].startswith("(")} == interfaces(node)
+    listed = {(role, name, kind.split("/")[-1]) for role, nodes, name, kind, *_ in rows if node in nodes}
+    assert {row for row in listed if not row[1].startswith("(")} == interfaces(node)
 
 
 @pytest.mark.parametrize("node", EXECUTABLES)
 def test_the_parameters_in_the_tables_are_those_that_the_node_declares(node: str) -> None:
     (kind,) = (kind for nodes, kind in node_tables.PARAMETERS if node in nodes)
-    source = {"drive": "passenger"}.get(node, "encoder_node" if node in node_tables.ENCODERS else node)
+    source = {"drive": "clients/drive_client"}.get(node, "encoding/encoder_node" if node in node_tables.ENCODERS else node)
     called = re.search(r"declare\(self, (\w+)(, self\._on_config)?\)", (NODES / f"{source}.py").read_text())
     assert called.group(1) == kind.__name__
     assert (called.group(2) is None) == (kind in node_tables.FIXED_IN)
@@ -105,7 +127,15 @@ def test_the_parameters_in_the_tables_are_those_that_the_node_declares(node: str
 def test_every_mmllm_command_exists_with_the_options_shown() -> None:
     known = get_command(app).commands
     shown = [shlex.split(line) for line in COMMANDS if line.startswith("mmllm ")]
-    assert {words[1] for words in shown} >= {"drive", "ask", "replay", "doctor"}
+    assert {words[1] for words in shown} >= {
+        "drive",
+        "ask",
+        "replay",
+        "doctor",
+        "adapt-scenario",
+        "compare-plans",
+        "evaluate-recording",
+    }
     for words in shown:
         options = {word for word in words if word.startswith("--")}
         if words[1] == "--help":
@@ -129,7 +159,7 @@ def test_every_node_and_every_make_target_named_exists() -> None:
 
 
 def anchors(page: Path) -> set[str]:
-    """What `#...` may follow a link to `page`."""
+    """The anchors of the headings of `page`."""
     heads = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", head.lower()).replace(" ", "-") for head in heads}
 
