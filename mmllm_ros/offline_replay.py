@@ -10,15 +10,16 @@ from pathlib import Path
 
 from .assistant import Assistant
 from .config import EncoderConfig, LlmConfig
+from .context.sensor_monitor import SensorMonitor
 from .datatypes import NANOSECONDS, BadInput, CameraFrame, Frame, LidarScan
-from .encoders import History, load_encoder
+from .encoders import load_encoder
 from .io.rosbag import Recording
 from .model import Model
 from .resources import default_model
 from .rig import load_rig
 from .visualization.drawing import AnswerSnapshot
 
-PAUSE = NANOSECONDS // 2
+QUESTION_PERIOD = NANOSECONDS // 2
 """Recorded time between two questions [ns]."""
 
 
@@ -32,9 +33,9 @@ def answer_recording(
     session = _Session(recording, config)
     waiting = list(questions)
     while waiting:
-        unasked, last = len(waiting), -PAUSE
+        unasked, last = len(waiting), -QUESTION_PERIOD
         for moment in session.play():
-            if moment - last >= PAUSE and session.complete():
+            if moment - last >= QUESTION_PERIOD and session.complete():
                 on_answer(session.ask(waiting.pop(0)))
                 last = moment
                 if not waiting:
@@ -46,7 +47,7 @@ def answer_recording(
 
 
 class _Session:
-    """A recording played through a model; the assistant's clock is the newest stamp so far."""
+    """A recording played through encoders and assistant; the clock of the assistant is the latest stamp so far."""
 
     def __init__(self, recording: Recording, config: LlmConfig) -> None:
         folder = Path(config.model) if config.model else default_model()
@@ -55,7 +56,7 @@ class _Session:
         self._max_age = round(config.max_age * NANOSECONDS)
         self._now = 0
         self._encoded: dict[tuple[str, str], int] = {}
-        self._seen: dict[tuple[str, str], Frame] = {}
+        self._monitors: dict[tuple[str, str], SensorMonitor] = {}
         recorded = {mount.modality for mount in recording.sensors(self._rig).values()}
         model = Model.load(folder, config.device)
         self.assistant = Assistant(model, config, lambda: self._now)
@@ -67,17 +68,15 @@ class _Session:
         """Play the recording from its start. Yields the time [ns] whenever the assistant has new tokens."""
         self.assistant.clear()
         self._encoded.clear()
-        self._seen.clear()
+        self._monitors.clear()
         self._now = 0
         period = round(NANOSECONDS / EncoderConfig().rate)
-        histories: dict[tuple[str, str], History] = {}
         for frame in self._recording.frames(self._rig):
             source = (frame.modality, frame.source)
             if source[0] not in self._encoders:
                 continue
             self._now = max(self._now, frame.stamp)
-            self._seen[source] = frame
-            pair = histories.setdefault(source, History()).pair(frame)
+            pair = self._monitors.setdefault(source, SensorMonitor(*source)).add(frame)
             if frame.stamp - self._encoded.get(source, -period) >= period and self._encode(source, pair):
                 yield self._now
 
@@ -85,7 +84,7 @@ class _Session:
         try:
             (tokens,) = self._encoders[source[0]].encode([pair])
         except BadInput as error:
-            logging.getLogger(__name__).warning("a frame of %s skipped: %s", "/".join(source), error)
+            logging.getLogger(__name__).warning("a frame of %s is skipped: %s", "/".join(source), error)
             return False
         self.assistant.put(tokens)
         self._encoded[source] = tokens.stamp
@@ -93,9 +92,10 @@ class _Session:
 
     def ask(self, question: str) -> AnswerSnapshot:
         """The answer at this time, with the latest camera images and lidar sweep."""
-        images = {frame.source: frame.image for frame in self._seen.values() if isinstance(frame, CameraFrame)}
-        sweep = next((frame.points for frame in self._seen.values() if isinstance(frame, LidarScan)), None)
-        return AnswerSnapshot(images, sweep, self.assistant.ask(question))
+        frames = [monitor.newest for monitor in self._monitors.values()]
+        images = {frame.source: frame.image for frame in frames if isinstance(frame, CameraFrame)}
+        points = next((frame.points for frame in frames if isinstance(frame, LidarScan)), None)
+        return AnswerSnapshot(images, points, self.assistant.ask(question))
 
     def complete(self) -> bool:
         """Whether every recorded modality of the model has a reading that is fresh enough to be used."""

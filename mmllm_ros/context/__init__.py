@@ -1,3 +1,3 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Health signals -> context -> plan: pure functions, no ROS."""
+"""Decides from sensor health, light, weather and questions which sensors are connected to the LLM. Pure functions, no ROS."""

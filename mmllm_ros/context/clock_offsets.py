@@ -1,6 +1,6 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Whose clock is off: the age of each sensor's newest reading, compared with the others'."""
+"""Clock offsets between sensors, from the ages of their latest data."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from ..datatypes import Health
 
 
 def clock_offsets(healths: Iterable[Health]) -> dict[str, float]:
-    """By "modality/source": how far its stamps run ahead of the other sensors' [s], their median taken; only sensors that send.
+    """By "modality/source": by how much [s] its stamps are ahead of the median of the other sensors; only sensors with data.
 
-    A reading is up to a period old when its age is told, so that less than a period means nothing.
+    Data is up to one period old when its age is measured, so an offset of less than a period has no meaning.
     """
     ages = {f"{item.modality}/{item.source}": item.age for item in healths if item.stamp}
     offsets = {}

@@ -1,10 +1,10 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Signals of all sensors -> the context: how light, how foggy, how rainy, how much glare, and a name for it.
+"""Health signals of all sensors -> the context: levels of light, fog, rain and glare, and a name.
 
-Each level is a weighted sum of a few signals, cut to 0 to 1; light is added up on a logarithmic scale, as the eye does.
-The weights are a table that can be read, config/context.json. Each signal is held within the range it had where the weights
-come from, so that a strange sensor cannot shout down the others.
+Each level is a weighted sum of signals, clipped to 0 to 1; for light the sum is logarithmic. The weights are in
+config/context.json. Each signal is clipped to the range that it had when the weights were fitted, so that one signal outside
+its range cannot dominate.
 """
 
 from __future__ import annotations
@@ -25,25 +25,25 @@ LEVELS = ("light", "glare", "rain", "fog")
 """What is estimated, each from 0 to 1 as in the simulator: light is 1 at noon and 0 at night, the others are 0 when absent."""
 
 NAMES = ("day", "dusk", "night", "glare", "rain", "fog")
-"""Every name that light and weather can have; `covered` and `unknown` are names of knowing nothing."""
+"""Names of light and weather; besides, `covered` and `unknown` mean that neither is known."""
 
 PRESENT = 0.3
-"""A level above this gives the context its name; the highest wins."""
+"""The highest level above this threshold names the context."""
 
 FLOOR = 0.05
-"""Light is added up as log(light + FLOOR)."""
+"""The sum for light is log(light + FLOOR)."""
 
 NIGHT, DUSK = 0.15, 0.45
-"""Light below these is night, and dusk."""
+"""Light below NIGHT is night, light below DUSK is dusk."""
 
 STILL = 0.08
-"""Vibration [m/s^2] below this is a vehicle at rest with its engine on."""
+"""With vibration [m/s^2] below this the vehicle stands, engine on."""
 
 TURNING = 0.055
-"""Rate [rad/s] from which a vehicle turns."""
+"""From this yaw rate [rad/s] on the vehicle turns."""
 
 COVERED = 0.3
-"""Share of the picture behind a cover from which the context is `covered`."""
+"""From this covered share of the image on the context is `covered`."""
 
 _log: Callable[[float], float] = lambda value: math.log(max(value, 1e-3))  # noqa: E731
 SCALES: dict[str, dict[str, Callable[[float], float]]] = {
@@ -53,15 +53,15 @@ SCALES: dict[str, dict[str, Callable[[float], float]]] = {
     },
     "lidar": {"reach": _log, "range_spread": _log, "ghosts": math.sqrt, "near": math.sqrt},
 }  # fmt: skip
-"""The signals of each modality that the levels rest on, and the scale on which they add up.
+"""The signals of each modality from which the levels are computed, and the scale on which they are summed.
 
-The lidar's intensities are not among them: every make has a scale of its own, and with them a real fog was taken for rain.
+Lidar intensities are left out: their scale differs between makes, and with them real fog was classified as rain.
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """Light and weather as `levels` with a `name`, and how the vehicle moves. A level that nobody can tell is missing."""
+    """Light and weather as `levels` with a `name`, and the motion of the vehicle. A level that cannot be estimated is missing."""
 
     name: str = "unknown"
     motion: str = ""
@@ -74,7 +74,7 @@ class Context:
 
 @dataclass(frozen=True, slots=True)
 class Weight:
-    """What one unit of a scaled signal adds to a level, and the range in which it was seen."""
+    """Weight of a scaled signal in a level, and the range to which the signal is clipped."""
 
     weight: float
     low: float
@@ -82,11 +82,11 @@ class Weight:
 
 
 Weights = Mapping[str, Mapping[str, tuple[float, Mapping[str, Weight]]]]
-"""By the modalities that tell ("camera", "lidar", "camera+lidar"), by level: an offset, and a Weight for each signal."""
+"""By modalities ("camera", "lidar", "camera+lidar"), by level: an offset, and a Weight for each signal."""
 
 
 def estimate(healths: Iterable[Health], weights: Weights | None = None) -> Context:
-    """The context now. Only believed sensors count; several cameras are averaged: one in the shade does not make a night."""
+    """The context now, from healthy sensors. Signals of several cameras are averaged."""
     healths = list(healths)
     seen = {
         modality: mean
@@ -105,7 +105,7 @@ def estimate(healths: Iterable[Health], weights: Weights | None = None) -> Conte
 
 
 def name_of(levels: Mapping[str, float]) -> str:
-    """The strongest condition in one word."""
+    """The strongest condition, one of NAMES or `unknown`."""
     weather = {level: value for level, value in levels.items() if level != "light" and value > PRESENT}
     if weather:
         return max(weather, key=weather.__getitem__)
@@ -115,12 +115,12 @@ def name_of(levels: Mapping[str, float]) -> str:
 
 
 def scaled(signals: Mapping[str, float], modality: str) -> dict[str, float]:
-    """The signals of a modality that the levels rest on, on the scale on which they add up."""
+    """The signals of a modality from which the levels are computed, scaled as in SCALES."""
     return {name: scale(max(0.0, signals[name])) for name, scale in SCALES[modality].items()}
 
 
 def read_weights(path: Path) -> Weights:
-    """The table in a file written by `mmllm context --fit`."""
+    """The weights in a file written by `mmllm context --fit`."""
     return {
         modalities: {
             level: (row["offset"], {name: Weight(*numbers) for name, numbers in row["signals"].items()})
@@ -132,7 +132,7 @@ def read_weights(path: Path) -> Weights:
 
 @cache
 def shipped_weights() -> Weights:
-    """The table that ships."""
+    """The weights in config/context.json."""
     return read_weights(shared_folder() / "config" / "context.json")
 
 

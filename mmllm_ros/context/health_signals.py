@@ -1,6 +1,6 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Light signals: small numbers that say what a sensor sees and how well, in under 2 ms a frame. verdict.py judges them."""
+"""Health signals: cheap statistics of a frame (less than 2 ms). health_check.py and context_estimate.py evaluate them."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from ..datatypes import CameraFrame, Frame, ImuWindow, LidarScan
 
 SIGNALS: dict[str, tuple[str, str]] = {
     # camera
-    "luminance": ("0 to 1", "mean brightness; below 0.4 it is dark outside, for exposure lifts the dark but not all the way"),
-    "dimness": ("0 to 1", "how far luminance lies below 0.45; 0 while the exposure can make up for the dark"),
+    "luminance": ("0 to 1", "mean brightness; below 0.4 it is dark outside, although auto exposure compensates in part"),
+    "dimness": ("0 to 1", "0.45 minus luminance, at least 0; 0 while auto exposure compensates for the dark"),
     "contrast": ("0 to 1", "standard deviation of brightness; near 0 in dense fog or behind a cover"),
-    "sharpness": ("0 to 1", "mean step between pixels of a picture 160 wide; falls with fog, blur and drops on the lens"),
+    "sharpness": ("0 to 1", "mean difference of adjacent pixels at a width of 160; falls with fog, blur and drops on the lens"),
     "haze": ("0 to 1", "mean of the darkest channel around each pixel; near 0 in clear air by day, rises in fog"),
-    "saturated": ("share", "pixels at the upper end of the scale; rises with glare"),
-    "black": ("share", "pixels at the lower end of the scale"),
-    "grain": ("0 to 1", "median difference of a pixel to the mean of its neighbours; the chip's noise, which rises in the dark"),
-    "covered": ("share", "of 8 x 16 fields of the picture, those that are dark and without any grain: behind a hand, tape, mud"),
-    "change": ("0 to 1", "mean difference of brightness to the frame measured before, 0 where there is none"),
+    "saturated": ("share", "pixels at the upper end of the range; rises with glare"),
+    "black": ("share", "pixels at the lower end of the range"),
+    "grain": ("0 to 1", "lower quartile of a pixel's difference to its neighbours: sensor noise, which rises in the dark"),
+    "covered": ("share", "of 8 x 16 fields of the image, those that are dark and without noise: behind a hand, tape, mud"),
+    "change": ("0 to 1", "mean difference of brightness to the last measured frame, 0 where there is none"),
     # lidar
     "points": ("count", "returns in the sweep"),
-    "coverage": ("share", "of 72 sectors around, those with any return"),
-    "gap": ("rad", "widest run of sectors without any return; a covered side, unless the lidar is one that looks one way"),
+    "coverage": ("share", "of 72 sectors of azimuth, those with any return"),
+    "gap": ("rad", "widest range of azimuth without returns: a covered side, or the field of view of the lidar"),
     "near": ("share", "returns closer than 3 m; rises with rain, spray, dense fog and a covered sensor"),
     "reach": ("m", "range within which 95 % of the returns lie; falls in fog"),
     "range_spread": ("m", "standard deviation of the ranges; falls in fog"),
@@ -32,7 +32,7 @@ SIGNALS: dict[str, tuple[str, str]] = {
     "intensity_spread": ("0 to 1", "standard deviation of the intensity; falls with it"),
     "ghosts": ("share", "weak returns (intensity below 0.06) closer than 10 m and above the ground: drops in the air"),
     # camera and lidar
-    "frozen": ("0 or 1", "the frame equals the one measured before, which no live sensor does"),
+    "frozen": ("0 or 1", "the frame equals the last measured frame, which no working sensor sends"),
     # imu
     "samples": ("count", "samples in the window"),
     "gravity": ("m/s^2", "length of the mean specific force; about 9.81"),
@@ -42,21 +42,21 @@ SIGNALS: dict[str, tuple[str, str]] = {
     "turn_rate": ("rad/s", "mean angular velocity about the vertical axis, counter-clockwise positive"),
     "stuck": ("count", "of the six axes, those that did not change in the window"),
 }
-"""Every signal: its unit, and what it means. Rate, age, jitter and refused messages stand in the health message itself."""
+"""Every signal: unit and meaning. Rate, age, jitter and rejected messages are fields of the health message."""
 
 SECTORS = 72
 WEAK = 0.06
 """Intensity of a return below which it may come from a drop in the air."""
 ABOVE_GROUND = -1.2
-"""Height [m, from the sensor] above which a near return is not of the road; a lidar on a roof is about 1.8 m up."""
+"""Height [m, from the sensor] above which a near return is not of the road; a lidar on a roof is about 1.8 m above it."""
 UNTEXTURED, DARK_FIELD = 0.5, 25.0
-"""A field of the picture with less roughness and less brightness than this [of 255] shows nothing, not even noise."""
+"""A field of the image with less roughness and less brightness than this [of 255] is covered: it has not even noise."""
 
 _CLIPPING = np.array([30.0, 30.0, 30.0, 4.0, 4.0, 4.0], np.float32)
 
 
 def measure(newest: Frame, before: Frame | None = None) -> dict[str, float]:
-    """The signals of a frame; `before` is the one of the same sensor measured before, if there was one."""
+    """The signals of a frame; `before` is the last measured frame of the same sensor, None for the first."""
     if isinstance(newest, CameraFrame):
         return camera_signals(newest.image, before.image if before else None)
     if isinstance(newest, LidarScan):
@@ -65,7 +65,7 @@ def measure(newest: Frame, before: Frame | None = None) -> dict[str, float]:
 
 
 def camera_signals(image: np.ndarray, previous: np.ndarray | None = None) -> dict[str, float]:
-    """Of uint8 images [h, w, 3], RGB; `previous` is the one measured before, if there was one."""
+    """Signals of an image uint8 [h, w, 3], RGB; `previous` is the last measured image, None for the first."""
     small, grey = _small(image)
     red, green, blue = cv2.split(small)
     dark = cv2.erode(cv2.min(cv2.min(red, green), blue), np.ones((7, 7), np.uint8))
@@ -88,7 +88,7 @@ def camera_signals(image: np.ndarray, previous: np.ndarray | None = None) -> dic
 
 
 def lidar_signals(points: np.ndarray, previous: np.ndarray | None = None) -> dict[str, float]:
-    """Of float32 [n, 4] in REP-103 axes; `previous` is the sweep measured before, if there was one."""
+    """Signals of points float32 [n, 4] in REP-103 axes; `previous` is the last measured scan, None for the first."""
     count = len(points)
     some = points[:: max(1, count // 8192)]
     x, y, z, intensity = some.T
@@ -110,7 +110,7 @@ def lidar_signals(points: np.ndarray, previous: np.ndarray | None = None) -> dic
 
 
 def imu_signals(window: ImuWindow) -> dict[str, float]:
-    """Of the newest second of samples."""
+    """Signals of a window of one second."""
     mean = window.samples.mean(axis=0)
     force = window.samples[:, :3] - mean[:3]
     enough = len(window.samples) >= 8  # fewer may be equal by chance
@@ -128,7 +128,7 @@ def imu_signals(window: ImuWindow) -> dict[str, float]:
 
 
 def _small(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The picture about 160 pixels wide, in colour and grey. Rows and columns are skipped before averaging: it is cheaper."""
+    """The image at a width of about 160 pixels, in colour and grey. Subsampled before averaging, which is cheaper."""
     height, width = image.shape[:2]
     skip = max(1, min(height // 180, width // 320))
     columns = max(2, min(160, width))

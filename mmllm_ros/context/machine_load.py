@@ -1,6 +1,6 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""How busy this machine is: processor, memory, and GPU and temperatures where they can be read."""
+"""Load of this machine: processor, memory, and GPU memory and temperatures where they can be read."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ import psutil
 MEBIBYTE = 2**20
 
 
-class Load:
-    """Reads what there is to read; the names are those of pressure.LIMITS."""
+class MachineLoad:
+    """Reads the load; the keys are those of load_shedding.LIMITS."""
 
     def __init__(self) -> None:
-        psutil.cpu_percent()  # the next reading counts from here
+        psutil.cpu_percent()  # the next call measures from here
         self._gpus = _gpus()
 
     def read(self) -> dict[str, float]:
@@ -32,7 +32,7 @@ class Load:
 
 
 def _gpus() -> list[tuple[Any, Any]]:
-    """NVIDIA's own library, if it is installed (nvidia-ml-py) and finds a driver."""
+    """GPU handles of nvidia-ml-py, where it is installed and finds a driver."""
     if find_spec("pynvml") is None:
         return []
     import pynvml

@@ -1,23 +1,23 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""The rule that chooses: of all ways to answer that keep the budget and lie within epsilon of the best, the cheapest."""
+"""Selects modalities and linked blocks: the cheapest option within the budget whose accuracy is within epsilon of the best."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from .plan_table import Option, PlanTable, listed
+from .plan_table import Option, PlanTable, join_names
 
-LEFT_OUT = "healthy, but"
-"""How the reason begins for which a modality that works is not used."""
+NOT_SELECTED = "not used:"
+"""Start of the reason of a healthy modality that is not used."""
 SAME_COST = 1.05
-"""Ways whose costs differ by less than this factor cost the same, and the one that is right more often is taken."""
+"""Of options whose costs differ by less than this factor the most accurate is taken."""
 
 
 @dataclass(frozen=True, slots=True)
-class Budget:
-    """What one answer may take, encoding included: time [s], floating point operations, memory of encoders [bytes]. 0 = any."""
+class AnswerBudget:
+    """Limits per answer, encoding included: time [s], floating point operations, memory of encoders [bytes]. 0 = no limit."""
 
     seconds: float = 0.0
     flops: float = 0.0
@@ -26,17 +26,17 @@ class Budget:
 
 @dataclass(frozen=True, slots=True)
 class Situation:
-    """What a choice depends on, besides the table.
+    """What a choice depends on, besides the plan table.
 
     Args:
-        kinds: kinds of question with their weights; one question is one kind.
+        kinds: weight of each kind of question.
         context: name of light and weather.
         allowed: modalities that may be used.
-        ready: of these, those whose newest frame is encoded already, so that it costs nothing.
-        sources: sensors per modality, 1 where it does not say.
-        most_blocks: most linked blocks, 0 = any.
-        most_modalities: how many may be plugged at once.
-        slowness: by which factor this machine is slower than the one where the table was made.
+        ready: allowed modalities whose newest frame is already encoded, at no further cost.
+        sources: number of sensors per modality, 1 where missing.
+        most_blocks: limit of linked blocks, 0 = no limit.
+        most_modalities: limit of plugged modalities.
+        slowness: time on this machine divided by time on the machine where the table was measured.
     """
 
     kinds: Mapping[str, float]
@@ -51,7 +51,7 @@ class Situation:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """What is to be plugged for an answer, how often it will be right, and what it costs: [s], floating point operations."""
+    """Modalities and linked blocks for an answer, with the expected accuracy, time [s] and floating point operations."""
 
     modalities: tuple[str, ...]
     linked_blocks: int
@@ -59,19 +59,20 @@ class Choice:
     seconds: float
     flops: float
     reasons: Mapping[str, str]
-    """Why each allowed modality that is left out is left out."""
+    """For each allowed modality that is not chosen, why."""
 
 
-def choose(table: PlanTable, situation: Situation, budget: Budget, epsilon: float) -> Choice:
-    """The cheapest way within `epsilon` of the best among those that keep the budget; where none does, the cheapest of all."""
-    ways = [_Way(table, option, situation) for option in table.options if _possible(table, option, situation)]
-    affordable = [way for way in ways if way.keeps(budget)] or [min(ways, key=lambda way: way.flops)]
-    best = max(way.accuracy for way in affordable)
-    good = [way for way in affordable if way.accuracy >= best - epsilon]
-    limit = SAME_COST * min(way.flops for way in good)
-    chosen = max((way for way in good if way.flops <= limit), key=lambda way: (way.accuracy, -way.flops))
+def choose(table: PlanTable, situation: Situation, budget: AnswerBudget, epsilon: float) -> Choice:
+    """The cheapest option within `epsilon` of the best within the budget; the cheapest of all where none is within it."""
+    candidates = [_Candidate(table, option, situation) for option in table.options if _possible(table, option, situation)]
+    cheapest = min(candidates, key=lambda item: item.flops)
+    affordable = [candidate for candidate in candidates if candidate.within(budget)] or [cheapest]
+    best = max(candidate.accuracy for candidate in affordable)
+    good = [candidate for candidate in affordable if candidate.accuracy >= best - epsilon]
+    limit = SAME_COST * min(candidate.flops for candidate in good)
+    chosen = max((candidate for candidate in good if candidate.flops <= limit), key=lambda item: (item.accuracy, -item.flops))
     reasons = {
-        modality: _why_not(modality, chosen, ways, situation, affordable)
+        modality: _reason(modality, chosen, candidates, situation, affordable)
         for modality in situation.allowed
         if modality not in chosen.option.modalities
     }
@@ -79,19 +80,19 @@ def choose(table: PlanTable, situation: Situation, budget: Budget, epsilon: floa
 
 
 def _possible(table: PlanTable, option: Option, situation: Situation) -> bool:
-    # A limit below the shallowest that was measured leaves the shallowest.
+    # A limit below the smallest measured number of blocks leaves that number.
     deepest = max((depth for depth in table.depths if depth <= situation.most_blocks), default=table.depths[0])
     shallow = not situation.most_blocks or option.linked_blocks <= deepest
     few = len(option.modalities) <= situation.most_modalities
     return shallow and few and set(option.modalities) <= set(situation.allowed)
 
 
-class _Way:
-    """An option in a situation."""
+class _Candidate:
+    """An option with its accuracy and cost in a situation."""
 
     def __init__(self, table: PlanTable, option: Option, situation: Situation) -> None:
         self.option = option
-        weights = situation.kinds or table.usual
+        weights = situation.kinds or table.question_counts
         total = sum(weights.values())
         self.accuracy = sum(w * option.accuracy(kind, situation.context) for kind, w in weights.items()) / total
         self.flops, self.seconds, self.memory = option.flops, option.seconds, 0.0
@@ -104,19 +105,22 @@ class _Way:
                 self.seconds += count * encoder.seconds
         self.seconds *= situation.slowness
 
-    def keeps(self, budget: Budget) -> bool:
+    def within(self, budget: AnswerBudget) -> bool:
         pairs = ((self.seconds, budget.seconds), (self.flops, budget.flops), (self.memory, budget.memory))
-        return all(not limit or spent <= limit for spent, limit in pairs)
+        return all(not limit or used <= limit for used, limit in pairs)
 
 
-def _why_not(modality: str, chosen: _Way, ways: list[_Way], situation: Situation, affordable: list[_Way]) -> str:
-    with_it = [way for way in affordable if modality in way.option.modalities]
+def _reason(
+    modality: str, chosen: _Candidate, candidates: list[_Candidate], situation: Situation, affordable: list[_Candidate]
+) -> str:
+    with_it = [candidate for candidate in affordable if modality in candidate.option.modalities]
     if not with_it:
-        return f"{LEFT_OUT} the budget has no room for it now"
-    other = max(with_it, key=lambda way: way.accuracy)
+        return f"{NOT_SELECTED} it exceeds the budget"
+    other = max(with_it, key=lambda candidate: candidate.accuracy)
     what = next(iter(situation.kinds)) if len(situation.kinds) == 1 else "usual"
     alone = "alone " if len(chosen.option.modalities) == 1 else ""
     return (
-        f"{LEFT_OUT} not needed: {listed(chosen.option.modalities)} {alone}answer{'s' if alone else ''} "
-        f"{100 * chosen.accuracy:.0f} % of the {what} questions ({situation.context}), with it {100 * other.accuracy:.0f} %"
+        f"{NOT_SELECTED} {join_names(chosen.option.modalities)} {alone}answer{'s' if alone else ''} "
+        f"{100 * chosen.accuracy:.0f} % of the {what} questions ({situation.context}), "
+        f"with {modality} {100 * other.accuracy:.0f} %"
     )

@@ -1,6 +1,6 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Health of every sensor + the table + what the operator wants -> which modalities are plugged, with a sentence for each."""
+"""The planner: health of every sensor, plan table and operator overrides -> plugged modalities, with a reason for each."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ from enum import IntEnum
 import numpy as np
 
 from ..datatypes import NANOSECONDS, Health, Plan
-from .baseline_plan import keep_plugged
+from .baseline_plan import baseline_choice
 from .context_estimate import Context, estimate, name_of
-from .hysteresis import Hysteresis, Smoothed
+from .hysteresis import ExponentialSmoothing, Hysteresis
 from .load_shedding import LoadLevel
-from .modality_selection import Budget, Choice, Situation, choose
+from .modality_selection import AnswerBudget, Choice, Situation, choose
 from .plan_table import PlanTable
 from .question_classifier import classify_question
 
-SETTLING = 2.0
-"""Light and weather are smoothed over so long [s], and a new name must last half as long."""
+SMOOTHING_TIME = 2.0
+"""Time constant of light and weather [s]; a new name of the context must last half as long."""
 
 RECENT_QUESTIONS = 50
-"""The plugged set suits the questions asked last, mixed with what is usually asked."""
+"""The baseline plan is made for so many recent questions, mixed with the question counts of the table."""
 
-USUAL = 10.0
-"""What is usually asked counts like so many questions."""
+PRIOR_WEIGHT = 10.0
+"""The question counts of the table weigh as much as so many recent questions."""
 
 
 class Mode(IntEnum):
-    """What the operator asked for; the numbers are those of SetModality.srv."""
+    """Operator override of a modality; the numbers are those of SetModality.srv."""
 
     AUTOMATIC = 0
     PLUGGED = 1
@@ -39,8 +39,8 @@ class Mode(IntEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
-    """The newest health of one source, and when it arrived [ns of the monitor's clock]."""
+class HealthReport:
+    """The latest health of one source, and its time of arrival [ns, the monitor's clock]."""
 
     health: Health
     received: int
@@ -48,165 +48,167 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """How the planner decides.
+    """Settings of the planner.
 
     Args:
-        lost_after: a source without a report for longer [s] is lost.
-        dwell: another set of healthy modalities must be the better one for so long [s] before it is plugged.
-        recover_after: a modality that was out of order must be in order for so long [s].
-        epsilon: accuracy that may be given up for a cheaper set.
-        budget: what an answer may take. With `seconds`, encoders work only when asked where that keeps the time.
-        duty: share of their rate at which encoders work ahead of questions, at most.
+        lost_after: a source without a report for a longer time [s] is lost.
+        hysteresis: another set of healthy modalities must be better for so long [s] before it is plugged.
+        recover_after: a modality that was unhealthy must be healthy for so long [s] before it is plugged.
+        epsilon: accuracy that may be lost for a cheaper set, 0 to 1.
+        budget: limits per answer. With `seconds`, encoders run only on request where that is fast enough.
+        encode_rate_share: limit of the share of their rate at which encoders run ahead of questions.
     """
 
     lost_after: float = 1.5
-    dwell: float = 5.0
+    hysteresis: float = 5.0
     recover_after: float = 1.0
     epsilon: float = 0.005
-    budget: Budget = field(default_factory=Budget)
-    duty: float = 1.0
+    budget: AnswerBudget = field(default_factory=AnswerBudget)
+    encode_rate_share: float = 1.0
 
 
 class Planner:
-    """Decides again and again. Without a table everything healthy is plugged.
+    """Makes plans. Without a table every healthy modality is plugged.
 
     Args:
-        modalities: those the robot has sensors for. A modality that only reports health is added to them.
-        table: what each set of modalities is worth and costs, None where nobody has measured it.
-        watched: directions that the cameras see, see demand.py.
+        modalities: modalities of the robot. A modality that reports health is added to them.
+        table: accuracy and cost of each set of modalities, None where not measured.
+        viewed_directions: directions in the cameras' view, see question_classifier.py.
     """
 
-    def __init__(self, modalities: Iterable[str], table: PlanTable | None = None, watched: Collection[str] = ()) -> None:
+    def __init__(
+        self, modalities: Iterable[str], table: PlanTable | None = None, viewed_directions: Collection[str] = ()
+    ) -> None:
         self.table = table
         self.context = Context()
         self._modalities = tuple(modalities)
-        self._watched = watched
-        self._asked: deque[str] = deque(maxlen=RECENT_QUESTIONS)
-        self._levels, self._name, self._motion = Smoothed(), Hysteresis[str](), Hysteresis[str]()
+        self._watched = viewed_directions
+        self._recent_kinds: deque[str] = deque(maxlen=RECENT_QUESTIONS)
+        self._levels, self._name, self._motion = ExponentialSmoothing(), Hysteresis[str](), Hysteresis[str]()
         self._wanted, self._allowed = Hysteresis[tuple[str, ...]](), frozenset[str]()
         self._decided: tuple[str, Choice | None] = ("", None)
-        self._good: set[str] = set()
-        self._bad_at: dict[str, int] = {}
+        self._was_healthy: set[str] = set()
+        self._unhealthy_at: dict[str, int] = {}
 
-    def asked(self, question: str) -> None:
-        """Somebody has asked; the plugged set should suit what is asked."""
-        self._asked.append(classify_question(question).kind(self._watched))
+    def add_question(self, question: str) -> None:
+        """Count a question that was asked, for the baseline plan."""
+        self._recent_kinds.append(classify_question(question).kind(self._watched))
 
     def step(
         self,
-        reports: Iterable[Report],
+        reports: Iterable[HealthReport],
         overrides: Mapping[str, Mode],
         rules: Rules,
         now: int,
-        relief: LoadLevel | None = None,
+        load_level: LoadLevel | None = None,
     ) -> Plan:
-        """The plan at `now` [ns, the clock of `Report.received`].
+        """The plan at `now` [ns, the clock of `HealthReport.received`].
 
         Args:
             reports: at most one per source.
             overrides: the operator's mode by modality, a missing one is AUTOMATIC.
-            relief: how far the plan has to give way to a busy machine, None = not at all.
+            load_level: level of load shedding, None = 0.
         """
-        relief = relief or LoadLevel()
-        sources: dict[str, list[Report]] = {modality: [] for modality in self._modalities}
+        load_level = load_level or LoadLevel()
+        sources: dict[str, list[HealthReport]] = {modality: [] for modality in self._modalities}
         for report in reports:
             sources.setdefault(report.health.modality, []).append(report)
         self._estimate([report.health for known in sources.values() for report in known], now)
-        verdicts = {modality: self._judge(modality, known, rules, now) for modality, known in sources.items()}
-        healthy = {modality for modality, (good, _) in verdicts.items() if good}
+        checks = {modality: self._check(modality, known, rules, now) for modality, known in sources.items()}
+        healthy = {modality for modality, (good, _) in checks.items() if good}
         mode = {modality: overrides.get(modality, Mode.AUTOMATIC) for modality in sources}
         forced = {modality for modality, wanted in mode.items() if wanted == Mode.PLUGGED}
         allowed = {modality for modality in healthy | forced if mode[modality] != Mode.UNPLUGGED}
-        choice = self._choose(allowed, sources, rules, relief)
-        standing = self._hold(tuple(sorted(allowed)) if choice is None else choice.modalities, allowed, rules, now)
-        plugged = {modality: modality in standing or modality in forced for modality in sources}
+        choice = self._choose(allowed, sources, rules, load_level)
+        baseline = self._hold(tuple(sorted(allowed)) if choice is None else choice.modalities, allowed, rules, now)
+        plugged = {modality: modality in baseline or modality in forced for modality in sources}
         reasons = {}
-        for modality, (good, sentence) in verdicts.items():
+        for modality, (good, sentence) in checks.items():
             if good and choice and modality in allowed and not plugged[modality]:
                 sentence = choice.reasons.get(modality, sentence)
-            settled = mode[modality] != Mode.AUTOMATIC
-            reasons[modality] = f"{mode[modality].name.lower()} by the operator; {sentence}" if settled else sentence
-        fixed = relief.dropped or rules.budget.memory  # nothing beside the plan, not even for one question
+            overridden = mode[modality] != Mode.AUTOMATIC
+            reasons[modality] = f"{mode[modality].name.lower()} by the operator; {sentence}" if overridden else sentence
+        fixed = load_level.dropped or rules.budget.memory  # a question may not use other modalities than the plan
         available = {modality for modality, on in plugged.items() if on} if fixed else allowed
         return Plan(
             stamp=now,
             plugged=plugged,
             reasons=reasons,
             context=str(self.context),
-            linked_blocks=self.table.depths[0] if self.table and relief.shallow else 0,
+            linked_blocks=self.table.depths[0] if self.table and load_level.shallow else 0,
             cost=choice.seconds if choice else 0.0,
             budget=rules.budget.seconds,
             flops=choice.flops if choice else 0.0,
             flops_budget=rules.budget.flops,
             available=tuple(sorted(available)),
-            duty=self._duty(choice, rules, relief),
+            encode_rate_share=self._encode_rate_share(choice, rules, load_level),
         )
 
     def _estimate(self, healths: list[Health], now: int) -> None:
         newest = estimate(healths)
-        levels = self._levels.step(newest.levels, now, SETTLING)
+        levels = self._levels.step(newest.levels, now, SMOOTHING_TIME)
         name = newest.name if newest.name == "covered" else name_of(levels)
-        if self.context.name == "unknown":  # to know something at last needs no second thought
+        if self.context.name == "unknown":  # the first known name takes effect at once
             self._name = Hysteresis()
         if not self.context.motion:
             self._motion = Hysteresis()
-        name = self._name.step(name, now, SETTLING / 2)
-        self.context = Context(name, self._motion.step(newest.motion, now, SETTLING / 2), levels)
+        name = self._name.step(name, now, SMOOTHING_TIME / 2)
+        self.context = Context(name, self._motion.step(newest.motion, now, SMOOTHING_TIME / 2), levels)
 
-    def _judge(self, modality: str, reports: list[Report], rules: Rules, now: int) -> tuple[bool, str]:
-        good, sentence = judge(modality, reports, now, rules.lost_after)
+    def _check(self, modality: str, reports: list[HealthReport], rules: Rules, now: int) -> tuple[bool, str]:
+        good, sentence = check_modality(modality, reports, now, rules.lost_after)
         if not good:
-            if modality in self._good:
-                self._bad_at[modality] = now
+            if modality in self._was_healthy:
+                self._unhealthy_at[modality] = now
             return False, sentence
-        if now < self._bad_at.get(modality, now):
-            self._bad_at.clear()  # time has jumped back
-        if now - self._bad_at.get(modality, -(10**18)) < rules.recover_after * NANOSECONDS:
+        if now < self._unhealthy_at.get(modality, now):
+            self._unhealthy_at.clear()  # time has jumped back
+        if now - self._unhealthy_at.get(modality, -(10**18)) < rules.recover_after * NANOSECONDS:
             return False, f"healthy again for less than {rules.recover_after:g} s"
-        self._good.add(modality)
+        self._was_healthy.add(modality)
         return True, sentence
 
     def _choose(
-        self, allowed: Collection[str], sources: Mapping[str, list[Report]], rules: Rules, relief: LoadLevel
+        self, allowed: Collection[str], sources: Mapping[str, list[HealthReport]], rules: Rules, load_level: LoadLevel
     ) -> Choice | None:
         table = self.table
-        # A modality that the table does not know was added later, and is worth what its owner thinks it is.
+        # Without costs of every modality in the table, for example one added later, all healthy modalities are plugged.
         if table is None or not set(allowed) <= set(table.encoders):
             return None
-        asked, usual = Counter(self._asked), table.usual
-        total = sum(usual.values()) or 1.0
-        kinds = {kind: asked[kind] + USUAL * weight / total for kind, weight in usual.items()}
+        recent, counts = Counter(self._recent_kinds), table.question_counts
+        total = sum(counts.values()) or 1.0
+        kinds = {kind: recent[kind] + PRIOR_WEIGHT * count / total for kind, count in counts.items()}
         situation = Situation(
             kinds=kinds,
             context=self.context.name,
             allowed=sorted(allowed),
             sources={modality: max(1, len(known)) for modality, known in sources.items()},
-            most_blocks=table.depths[0] if relief.shallow else 0,
-            most_modalities=max(1, len(allowed) - relief.dropped),
+            most_blocks=table.depths[0] if load_level.shallow else 0,
+            most_modalities=max(1, len(allowed) - load_level.dropped),
             slowness=round(slowness(table, [report.health for known in sources.values() for report in known]), 1),
         )
-        # Where a question may use nothing beside the plan, one set must do for all.
-        decide = choose if relief.dropped or rules.budget.memory else keep_plugged
+        # Where a question may not use other modalities than the plan, one set is chosen for all kinds.
+        decide = choose if load_level.dropped or rules.budget.memory else baseline_choice
         key = (situation, decide, rules, tuple(sorted(kinds.items())))
         if repr(key) != self._decided[0]:
             self._decided = (repr(key), decide(table, situation, rules.budget, rules.epsilon))
         return self._decided[1]
 
     def _hold(self, wanted: tuple[str, ...], allowed: set[str], rules: Rules, now: int) -> tuple[str, ...]:
-        if allowed != self._allowed:  # what is out of order goes at once, and what is back may come at once
+        if allowed != self._allowed:  # an unhealthy modality is unplugged at once, and a recovered one may be plugged at once
             self._wanted, self._allowed = Hysteresis(), frozenset(allowed)
-        return self._wanted.step(wanted, now, rules.dwell)
+        return self._wanted.step(wanted, now, rules.hysteresis)
 
-    def _duty(self, choice: Choice | None, rules: Rules, relief: LoadLevel) -> float:
-        """Where an answer keeps the time although all is encoded only then, nothing is encoded ahead."""
+    def _encode_rate_share(self, choice: Choice | None, rules: Rules, load_level: LoadLevel) -> float:
+        """0 where an answer is within the time budget although its modalities are encoded on request."""
         in_time = choice is not None and 0.0 < choice.seconds <= rules.budget.seconds
-        return 0.0 if in_time else min(rules.duty, relief.duty)
+        return 0.0 if in_time else min(rules.encode_rate_share, load_level.encode_rate_share)
 
 
-def judge(modality: str, reports: list[Report], now: int, lost_after: float) -> tuple[bool, str]:
-    """Whether any source of a modality can be believed, and a sentence that stays the same while nothing changes."""
+def check_modality(modality: str, reports: list[HealthReport], now: int, lost_after: float) -> tuple[bool, str]:
+    """Whether any source of a modality is healthy, and a reason that does not change while the state stays the same."""
     if not reports:
-        return False, f"no {modality} has reported yet"
+        return False, f"no health report of {modality} yet"
     faults = {}
     for report in sorted(reports, key=lambda report: report.health.source):
         if now - report.received > lost_after * NANOSECONDS:
@@ -216,12 +218,12 @@ def judge(modality: str, reports: list[Report], now: int, lost_after: float) -> 
     good = len(reports) - len(faults)
     if not faults:
         return True, f"{'healthy' if good == 1 else f'all {good} sources healthy'}"
-    listed = "; ".join(f"{source}: {fault}" for source, fault in faults.items())
-    return good > 0, f"{good} of {len(reports)} healthy; {listed}" if good else listed
+    join_names = "; ".join(f"{source}: {fault}" for source, fault in faults.items())
+    return good > 0, f"{good} of {len(reports)} healthy; {join_names}" if good else join_names
 
 
 def slowness(table: PlanTable, healths: Iterable[Health]) -> float:
-    """By which factor this machine encodes slower than the one where the table was made, 1 where nobody has measured it."""
+    """Encoding time on this machine divided by that in the table, median over sensors; 1 where it is not measured."""
     factors = [
         item.cost / table.encoders[item.modality].seconds
         for item in healths

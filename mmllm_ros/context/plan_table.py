@@ -1,8 +1,8 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""The plan table: how often answers are right, and what they cost, by context, kind of question, modalities and linked blocks.
+"""The plan table: accuracy and cost of answers by context, kind of question, modalities and linked blocks.
 
-`mmllm plan` measures it and writes it beside the model's weights; people can read it.
+`mmllm plan` measures it and writes it to the model folder as JSON.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from ..datatypes import BadInput, one_line
 
 FILE = "plan_table.json"
 FORMAT = "mmllm_ros plan table 1"
-LARGEST = 4_000_000
-"""Bytes of a table that is still read."""
+MAX_BYTES = 4_000_000
+"""A larger file is rejected."""
 
 STRENGTH = 60.0
-"""A row of so many questions counts as much as what is known of its kind of question in every context."""
+"""Prior weight: with so many questions, a context counts as much as all contexts of its kind of question together."""
 
 Counts = Mapping[str, Mapping[str, tuple[float, float]]]
 """Kind of question -> context -> right answers, questions."""
@@ -29,7 +29,7 @@ Counts = Mapping[str, Mapping[str, tuple[float, float]]]
 
 @dataclass(frozen=True, slots=True)
 class EncoderCost:
-    """One frame of one sensor: floating point operations, CPU time [s] where the table was made, memory of weights [bytes]."""
+    """Cost of one frame of one sensor: floating point operations, CPU time [s] where measured, memory of the weights [bytes]."""
 
     flops: float
     seconds: float
@@ -38,7 +38,7 @@ class EncoderCost:
 
 @dataclass(frozen=True, eq=False)
 class Option:
-    """One way to answer: which modalities are plugged into how many of the last blocks, what the LLM's part costs, how it did."""
+    """One option: plugged modalities, number of linked blocks, cost of the LLM, and counts of right answers."""
 
     modalities: tuple[str, ...]
     linked_blocks: int
@@ -47,7 +47,7 @@ class Option:
     counts: Counts
 
     def accuracy(self, kind: str, context: str) -> float:
-        """Share of right answers, 0 to 1. A row of few questions leans on its kind in every context, that one on all."""
+        """Share of right answers, 0 to 1, shrunk towards that of its kind in all contexts, which is shrunk towards that of all."""
         row = self.counts.get(kind, {}).get(context, (0.0, 0.0))
         return _share([row], self._of_kind.get(kind, self._overall), STRENGTH)
 
@@ -62,7 +62,7 @@ class Option:
 
 @dataclass(frozen=True)
 class PlanTable:
-    """All options of one model with one rig, and what encoding costs."""
+    """All options of one model with one rig, and the cost of its encoders."""
 
     model: str
     revision: str
@@ -71,13 +71,13 @@ class PlanTable:
     options: tuple[Option, ...]
 
     @cached_property
-    def usual(self) -> dict[str, float]:
-        """How often each kind of question was asked: what to expect of a robot that has not been asked yet."""
+    def question_counts(self) -> dict[str, float]:
+        """Number of measured questions of each kind: the prior for a robot that has not been asked yet."""
         return {kind: sum(asked for _, asked in rows.values()) for kind, rows in self.options[0].counts.items()}
 
     @cached_property
     def depths(self) -> tuple[int, ...]:
-        """The numbers of linked blocks that were measured, ascending."""
+        """The measured numbers of linked blocks, ascending."""
         return tuple(sorted({option.linked_blocks for option in self.options if option.modalities}))
 
     def write(self, path: Path) -> None:
@@ -89,8 +89,8 @@ class PlanTable:
     def read(cls, path: Path) -> PlanTable:
         """Read what `write` wrote. Raises BadInput naming the file."""
         try:
-            if path.stat().st_size > LARGEST:
-                raise ValueError(f"larger than {LARGEST} bytes")
+            if path.stat().st_size > MAX_BYTES:
+                raise ValueError(f"larger than {MAX_BYTES} bytes")
             content = json.loads(path.read_text())
             if content.pop("format") != FORMAT:
                 raise ValueError(f"not of format {FORMAT!r}")
@@ -106,8 +106,8 @@ class PlanTable:
             raise BadInput(f"plan table {path} cannot be used: {one_line(error)}") from error
 
 
-def listed(names: Sequence[str]) -> str:
-    """As people say it: "camera, imu and lidar", or "nothing"."""
+def join_names(names: Sequence[str]) -> str:
+    """For a sentence: "camera, imu and lidar", or "nothing"."""
     return " and ".join(filter(None, (", ".join(names[:-1]), names[-1]))) if names else "nothing"
 
 

@@ -1,6 +1,6 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""A question's words -> its type, where it looks, and which modalities can tell. One rule a line, the first that fits counts."""
+"""Classifies a question by its words: type, direction, and the modalities that can answer it. The first matching rule applies."""
 
 from __future__ import annotations
 
@@ -12,30 +12,42 @@ from dataclasses import dataclass
 from ..rig import Rig
 
 MIDDLES = {"front": 0, "front left": 60, "back left": 120, "back": 180, "back right": -120, "front right": -60}
-"""Bearing [degrees] of the middle of each direction that a question can name; each is 60 wide."""
+"""Bearing [degrees] of the middle of each direction in questions; each is 60 wide."""
 
 OBJECTS = ("camera", "lidar")
 
 
 @dataclass(frozen=True, slots=True)
 class QuestionClass:
-    """What a question asks for.
+    """Class of a question.
 
-    `type` is one of NuScenes-QA's question types or ours (ego, distance, light), empty for a question of no known type. `where`
-    is the direction it names from the vehicle ("front left"), empty where it names none. `able` are the modalities that can tell,
-    empty = who knows: everything healthy is asked.
+    `type` is one of NuScenes-QA's question types or ours (ego, distance, light), empty where unknown. `direction` is the
+    direction from the vehicle in the question ("front left"), empty where there is none. `modalities` are those that can answer
+    it, empty = unknown.
     """
 
     type: str = ""
-    where: str = ""
-    able: tuple[str, ...] = ()
+    direction: str = ""
+    modalities: tuple[str, ...] = ()
 
-    def kind(self, watched: Collection[str]) -> str:
-        """The row of the plan table: the type, and whether the cameras look there. `watched` are the directions they cover."""
-        if not self.where or self.able != OBJECTS:
+    def kind(self, viewed_directions: Collection[str]) -> str:
+        """The row of the plan table: the type, and whether the direction is one of the cameras' `viewed_directions`."""
+        if not self.direction or self.modalities != OBJECTS:
             return self.type
-        return f"{self.type} in view" if self.where in watched else f"{self.type} out of view"
+        return f"{self.type} in view" if self.direction in viewed_directions else f"{self.type} out of view"
 
+
+SUBJECTS = {
+    "ego": "how the robot moves",
+    "light": "colours",
+    "distance": "how far away objects are",
+    "count": "how many objects there are",
+    "exist": "whether objects are present",
+    "comparison": "whether two objects have the same status",
+    "status": "the status of objects",
+    "object": "what an object is",
+}
+"""What a question of each type asks for, in the reasons for modalities that cannot answer it."""
 
 _RULES: Sequence[tuple[str, str, tuple[str, ...]]] = (
     (r"\bmy speed\b|\bam i\b|\bi am\b|\bi\b.*\b(turning|braking|accelerating|moving|going)\b", "ego", ("imu", *OBJECTS)),
@@ -47,25 +59,25 @@ _RULES: Sequence[tuple[str, str, tuple[str, ...]]] = (
     (r"\bstatus\b", "status", OBJECTS),
     (r"\bwhat\b", "object", OBJECTS),
 )
-_WHERE = re.compile(r"\b(front|back)(?: (left|right))? of me\b|\bahead\b")
+_DIRECTION = re.compile(r"\b(front|back)(?: (left|right))? of me\b|\bahead\b")
 
 
 def classify_question(question: str) -> QuestionClass:
-    """What `question` asks for, by its words."""
+    """The class of `question`."""
     text = question.lower()
-    found = re.search(_WHERE, text)
-    where = "" if not found else " ".join(part for part in found.groups() if part) or "front"
-    for pattern, kind, able in _RULES:
+    found = re.search(_DIRECTION, text)
+    direction = "" if not found else " ".join(part for part in found.groups() if part) or "front"
+    for pattern, kind, modalities in _RULES:
         if re.search(pattern, text):
-            return QuestionClass(kind, where, able)
+            return QuestionClass(kind, direction, modalities)
     return QuestionClass()
 
 
-def watched(rig: Rig) -> frozenset[str]:
-    """The directions that lie within the cameras' fields of view, but for 5 degrees at either edge."""
+def viewed_directions(rig: Rig) -> frozenset[str]:
+    """The directions within the cameras' fields of view, except for 5 degrees at either edge."""
 
     def in_view(degrees: float) -> bool:
         bearing = math.radians(degrees)
         return any(abs(math.remainder(bearing - mount.bearing, math.tau)) <= mount.fov / 2 for mount in rig.cameras)
 
-    return frozenset(where for where, middle in MIDDLES.items() if all(in_view(middle + step) for step in (-25, 0, 25)))
+    return frozenset(direction for direction, middle in MIDDLES.items() if all(in_view(middle + step) for step in (-25, 0, 25)))

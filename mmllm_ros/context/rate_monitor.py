@@ -1,6 +1,6 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""How often a sensor measures, from a few of its stamps and the number of messages between them."""
+"""Rate and jitter of a sensor, from the stamps of the messages that are read and the number of messages between them."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ import numpy as np
 from ..datatypes import NANOSECONDS
 
 SPAN = 5 * NANOSECONDS
-"""Rate and jitter are those of the last five seconds of stamps [ns]."""
+"""Rate and jitter are computed over this span of stamps [ns]."""
 
 
 class RateMonitor:
     """Rate and jitter of one sensor.
 
-    Not every message is read, so a step is the time between two read ones over how many were sent meanwhile; the
-    jitter of a sensor whose every message is read is exact, any other is that of the mean step.
+    Not every message is read: a step is the time between two read messages divided by the number of messages sent meanwhile.
+    The jitter is exact where every message is read, else it is that of the mean steps.
     """
 
     def __init__(self) -> None:
@@ -26,12 +26,12 @@ class RateMonitor:
         self._last: int | None = None
 
     def clear(self) -> None:
-        """Forget everything."""
+        """Drop all stamps."""
         self._steps.clear()
         self._last = None
 
     def add(self, stamp: int, messages: int = 1) -> None:
-        """A message stamped `stamp` [ns] was read, the newest of `messages`. A stamp that goes back starts afresh."""
+        """Add a message stamped `stamp` [ns], the last of `messages` sent since the one before. A stamp that goes back resets."""
         if self._last is not None and stamp < self._last:
             self.clear()
         if self._last is not None and stamp > self._last:

@@ -1,6 +1,6 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Encoders, frame -> tensor -> tokens: one file per modality."""
+"""Encoders: each turns camera images, lidar sweeps or IMU samples into a few feature vectors (tokens) with positions."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""The only room that knows ROS. Importing it without ROS 2, or without the built messages, ends with one line and status 2."""
+"""The ROS 2 nodes, one module per executable, with shared code in folders. Only this folder imports ROS; without ROS or the built messages it exits with one line and status 2."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def _require_ros() -> None:
         problem = "the messages of mmllm_ros are not built: run `make build`, then `. ./env.sh`"
     else:
         return
-    # A node's module cannot even be imported without its base class, so `main` has no chance to say this.
+    # A node's module cannot be imported without its base class, so `main` could not report this.
     print(f"mmllm_ros nodes cannot run: {problem}", file=sys.stderr)
     raise SystemExit(2)
 

@@ -1,6 +1,6 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""The camera_encoder node: any number of cameras, raw or compressed, encoded in one batch."""
+"""The camera_encoder node: encodes the images of any number of cameras, raw or compressed, in one batch."""
 
 from __future__ import annotations
 
@@ -11,13 +11,12 @@ from sensor_msgs.msg import CompressedImage, Image
 
 from ..rig import Rig
 from .encoding.encoder_node import EncoderNode
-from .encoding.frame_source import FrameSource
-from .encoding.sensor_source import SensorSource
+from .encoding.sensor_source import FrameSource, SensorSource
 from .ros_support.process import spin
 
 
 class CameraEncoderNode(EncoderNode):
-    """One source per camera of the rig. A topic that ends in /compressed, also after remapping, carries CompressedImage."""
+    """One source per camera of the rig. A topic whose (remapped) name ends in /compressed carries CompressedImage."""
 
     modality = "camera"
 

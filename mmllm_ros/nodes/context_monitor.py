@@ -1,6 +1,6 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""The context monitor: health in, the plan out, and the encoders' lifecycle made to follow it."""
+"""The context_monitor node: subscribes to health, publishes the plan and switches the encoders' lifecycle accordingly."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from rclpy.node import Node
 from ..config import MonitorConfig
 from ..context.clock_offsets import clock_offsets
 from ..context.load_shedding import LIMITS, LoadShedding
-from ..context.machine_load import MEBIBYTE, Load
-from ..context.modality_selection import Budget
-from ..context.plan import Planner, Report, Rules
-from ..context.plan_table import FILE, PlanTable, listed
-from ..context.question_classifier import watched
+from ..context.machine_load import MEBIBYTE, MachineLoad
+from ..context.modality_selection import AnswerBudget
+from ..context.plan import HealthReport, Planner, Rules
+from ..context.plan_table import FILE, PlanTable, join_names
+from ..context.question_classifier import viewed_directions
 from ..datatypes import MODALITIES, NANOSECONDS, BadInput, Plan
 from ..msg import Answer, ModalityPlan, SensorHealth
 from ..resources import default_model
 from ..rig import load_rig
 from .monitoring.encoder_lifecycles import EncoderLifecycles
-from .monitoring.overrides import Operator
+from .monitoring.overrides import Overrides
 from .ros_support import qos
 from .ros_support.clock_jumps import on_jump_back
 from .ros_support.diagnostics import Diagnostics, Level, Status
@@ -33,33 +33,35 @@ from .ros_support.messages import health_from_message, plan_to_message
 from .ros_support.parameters import declare
 from .ros_support.process import spin
 
-SHORTEST_PERIOD = 0.5
-"""Between two plans on mmllm/plan that plug the same [s]."""
+MIN_PERIOD = 0.5
+"""Shortest time between two messages on mmllm/plan with the same plugged modalities [s]."""
 
-CLOCKS_APART = 1.0
-"""Stamps so far apart [s] are worth a warning: a period of a slow sensor is not."""
+MAX_CLOCK_OFFSET = 1.0
+"""A larger offset between sensor stamps [s] is a warning. It is longer than the period of a slow sensor."""
 
 
 class ContextMonitor(Node):
-    """Decides `rate` times a second, on the wall clock: a paused /clock must not stop an operator's override."""
+    """Plans `rate` times a second of wall time, so that an operator override works while /clock is paused."""
 
     def __init__(self, **node_arguments) -> None:
         super().__init__("context_monitor", **node_arguments)
         self.config = declare(self, MonitorConfig, self._on_config)
         rig = load_rig(self.config.rig)
-        carried = {"camera": rig.cameras, "lidar": rig.lidar, "imu": rig.imu}
+        mounted = {"camera": rig.cameras, "lidar": rig.lidar, "imu": rig.imu}
         path = (Path(self.config.model) if self.config.model else default_model()) / FILE
-        self._planner = Planner(MODALITIES, PlanTable.read(path) if path.is_file() else None, watched(rig))
-        self._switches = EncoderLifecycles(self, [modality for modality, mounts in carried.items() if mounts])
-        self._load, self._pressure = Load(), LoadShedding()
-        self._burden = self._load.read()
-        self._reports: dict[tuple[str, str], Report] = {}
-        self._operator = Operator(self, lambda: [*MODALITIES, *(modality for modality, _ in self._reports)], self._step)
+        self._planner = Planner(MODALITIES, PlanTable.read(path) if path.is_file() else None, viewed_directions(rig))
+        self._lifecycles = EncoderLifecycles(self, [modality for modality, mounts in mounted.items() if mounts])
+        self._machine_load, self._load_shedding = MachineLoad(), LoadShedding()
+        self._load = self._machine_load.read()
+        self._reports: dict[tuple[str, str], HealthReport] = {}
+        self._overrides = Overrides(self, lambda: [*MODALITIES, *(modality for modality, _ in self._reports)], self._step)
         self._published: Plan | None = None
-        self._published_at = -SHORTEST_PERIOD
+        self._published_at = -MIN_PERIOD
         self._plans = self.create_publisher(ModalityPlan, "mmllm/plan", qos.LATCHED)
         self.create_subscription(SensorHealth, "mmllm/health", self._on_health, qos.RELIABLE)
-        self.create_subscription(Answer, "mmllm/answers", lambda answer: self._planner.asked(answer.question), qos.RELIABLE)
+        self.create_subscription(
+            Answer, "mmllm/answers", lambda answer: self._planner.add_question(answer.question), qos.RELIABLE
+        )
         self._timer = self.create_timer(1.0 / self.config.rate, self._step, clock=Clock(clock_type=ClockType.STEADY_TIME))
         on_jump_back(self, self._reports.clear)
         self._diagnostics = Diagnostics(self, self._statuses)
@@ -72,30 +74,31 @@ class ContextMonitor(Node):
         try:
             health = health_from_message(message)
         except BadInput as error:
-            self.get_logger().warning(f"refused: {error}", throttle_duration_sec=5.0)
+            self.get_logger().warning(f"rejected: {error}", throttle_duration_sec=5.0)
             return
-        self._reports[health.modality, health.source] = Report(health, self.get_clock().now().nanoseconds)
+        self._reports[health.modality, health.source] = HealthReport(health, self.get_clock().now().nanoseconds)
 
     def _step(self) -> None:
         config = self.config
-        budget = Budget(config.budget, config.budget_flops, config.budget_memory * MEBIBYTE)
-        rules = Rules(config.lost_after, config.dwell, config.recover_after, config.epsilon, budget, config.duty)
-        self._burden = self._load.read()
-        relief = self._pressure.step(self._burden, time.monotonic_ns())
+        budget = AnswerBudget(config.budget, config.budget_flops, config.budget_memory * MEBIBYTE)
+        share = config.encode_rate_share
+        rules = Rules(config.lost_after, config.hysteresis, config.recover_after, config.epsilon, budget, share)
+        self._load = self._machine_load.read()
+        load_level = self._load_shedding.step(self._load, time.monotonic_ns())
         now = self.get_clock().now().nanoseconds
-        plan = self._planner.step(self._reports.values(), self._operator.overrides, rules, now, relief)
-        for modality in self._switches.unloaded:
-            plan.reasons[modality] = f"unloaded, memory is short; {plan.reasons[modality]}"
-        if self._published is None or _content(plan) != _content(self._published):
+        plan = self._planner.step(self._reports.values(), self._overrides.modes, rules, now, load_level)
+        for modality in self._lifecycles.unloaded:
+            plan.reasons[modality] = f"unloaded, memory is low; {plan.reasons[modality]}"
+        if self._published is None or _without_figures(plan) != _without_figures(self._published):
             self._publish(plan)
-        short = self._burden["memory"] > LIMITS["memory"][0]
-        self._switches.follow(plan.plugged, config.service_timeout, short, config.unload_after)
+        memory_low = self._load["memory"] > LIMITS["memory"][0]
+        self._lifecycles.follow(plan.plugged, config.service_timeout, memory_low, config.unload_after)
 
     def _publish(self, plan: Plan) -> None:
-        """What is plugged or not is told at once; a plan that only says something else, at most every half second."""
+        """Publishes at once where the plugged modalities change, else at most every MIN_PERIOD."""
         now = time.monotonic()
         switched = self._published is None or plan.plugged != self._published.plugged
-        if not switched and now - self._published_at < SHORTEST_PERIOD:
+        if not switched and now - self._published_at < MIN_PERIOD:
             return
         if switched:
             self.get_logger().info(_summary(plan))
@@ -104,26 +107,26 @@ class ContextMonitor(Node):
 
     def _statuses(self) -> Iterator[Status]:
         if plan := self._published:
-            whole = all(plan.plugged[m] or m in plan.available for m in self._switches.modalities)
-            level = Level.ERROR if not any(plan.plugged.values()) else Level.OK if whole else Level.WARN
+            complete = all(plan.plugged[m] or m in plan.available for m in self._lifecycles.modalities)
+            level = Level.ERROR if not any(plan.plugged.values()) else Level.OK if complete else Level.WARN
             values = {"context": plan.context, **self._planner.context.levels, **plan.reasons}
             yield Status("plan", level, _summary(plan), values)
-        busy = self._pressure.level
-        told = f"gives way by {busy} steps: {self._pressure.reason}" if busy else "none"
-        yield Status("compute pressure", Level.WARN if busy else Level.OK, told, self._burden)
+        level = self._load_shedding.level
+        message = f"load shedding level {level}: {self._load_shedding.reason}" if level else "none"
+        yield Status("machine load", Level.WARN if level else Level.OK, message, self._load)
         offsets = clock_offsets([report.health for report in self._reports.values()])
-        off = max(map(abs, offsets.values()), default=0.0) > CLOCKS_APART
-        yield Status("clocks", Level.WARN if off else Level.OK, "stamps ahead of the other sensors' [s]", offsets)
-        yield from self._switches.statuses()
+        apart = max(map(abs, offsets.values()), default=0.0) > MAX_CLOCK_OFFSET
+        yield Status("clocks", Level.WARN if apart else Level.OK, "stamps relative to those of the other sensors [s]", offsets)
+        yield from self._lifecycles.statuses()
 
 
 def _summary(plan: Plan) -> str:
-    return f"plugged: {listed([modality for modality, on in plan.plugged.items() if on])}"
+    return f"plugged: {join_names([modality for modality, on in plan.plugged.items() if on])}"
 
 
-def _content(plan: Plan) -> tuple:
-    """What a plan says, without its stamp and its figures."""
-    return plan.plugged, plan.reasons, plan.context, plan.linked_blocks, plan.available, plan.duty
+def _without_figures(plan: Plan) -> tuple:
+    """All of a plan except its stamp and its costs."""
+    return plan.plugged, plan.reasons, plan.context, plan.linked_blocks, plan.available, plan.encode_rate_share
 
 
 def main(args: Sequence[str] | None = None) -> int:

@@ -1,6 +1,6 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""The whole robot in one process: a source of sensor topics, encoders, monitor, llm, visualizer, and a passenger who asks."""
+"""The drive: a source of sensor topics, encoders, monitor, llm, visualizer and drive client in one process."""
 
 from __future__ import annotations
 
@@ -29,39 +29,39 @@ from .visualizer import Visualizer
 ENCODERS = (CameraEncoderNode, LidarEncoderNode, ImuEncoderNode)
 
 
-def make_nodes(**passenger_arguments: Any) -> list[Node]:
-    """All nodes of a drive, one torch and one DDS participant between them, for one executor. Raises BadInput.
+def make_nodes(**client_arguments: Any) -> list[Node]:
+    """All nodes of a drive, for one executor: they share torch and the DDS participant. Raises BadInput.
 
-    The passenger holds the configuration: what differs from its defaults counts for every node that knows the parameter.
+    The drive client declares the parameters; values that differ from the defaults are passed to every node.
     """
     nodes: list[Node] = []
     try:
-        passenger = DriveClient(**passenger_arguments)
-        nodes.append(passenger)
-        config = passenger.config
+        client = DriveClient(**client_arguments)
+        nodes.append(client)
+        config = client.config
         changed = {
             field.name: getattr(config, field.name)
             for field in dataclasses.fields(config)
             if getattr(config, field.name) != field.default
         }
-        rig, namespace = load_rig(config.rig), passenger_arguments.get("namespace")
+        rig, namespace = load_rig(config.rig), client_arguments.get("namespace")
 
         def add(kind: type[Node], settings: dict[str, Any], **arguments: Any) -> Node:
             parameters = _parameters({**changed, **settings})
             nodes.append(kind(namespace=namespace, parameter_overrides=parameters, **arguments))
             return nodes[-1]
 
-        # The source makes the time that the others go by.
+        # The source publishes /clock; the other nodes use it.
         if config.source == "simulator":
             simulator = add(Simulator, {"seed": config.seed, "duration": 0.0, "use_sim_time": False})
-            passenger.truth = lambda: simulator.truth
+            client.truth = lambda: simulator.truth
         elif config.source == "bag":
-            add(Replay, {"use_sim_time": False}, on_end=passenger.end)
+            add(Replay, {"use_sim_time": False}, on_end=client.end)
         clock = config.source != "robot" and config.clock
-        for member in (*(encoder for encoder in ENCODERS if encoder.sensors(rig)), ContextMonitor, Llm, Visualizer):
-            add(member, {"use_sim_time": clock})
+        for kind in (*(encoder for encoder in ENCODERS if encoder.sensors(rig)), ContextMonitor, Llm, Visualizer):
+            add(kind, {"use_sim_time": clock})
         if config.rerun:
-            passenger.on_moment = add(RerunRecorder, {"use_sim_time": clock}, path=config.rerun, rig=rig).judge
+            client.on_answer = add(RerunRecorder, {"use_sim_time": clock}, path=config.rerun, rig=rig).add_truth
     except BaseException:
         for node in reversed(nodes):
             node.destroy_node()

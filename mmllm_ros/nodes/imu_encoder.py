@@ -1,6 +1,6 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""The imu_encoder node: one IMU at any rate, read sample by sample, encoded by the second."""
+"""The imu_encoder node: encodes windows of one second of one IMU, at any sample rate."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from collections.abc import Sequence
 
 from ..rig import Rig
 from .encoding.encoder_node import EncoderNode
-from .encoding.imu_source import ImuSource
-from .encoding.sensor_source import SensorSource
+from .encoding.sensor_source import ImuSource, SensorSource
 from .ros_support.process import spin
 
 

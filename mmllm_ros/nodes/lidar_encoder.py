@@ -1,6 +1,6 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""The lidar_encoder node: one spinning lidar, any field layout."""
+"""The lidar_encoder node: encodes the scans of one spinning lidar, of any field layout."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ from sensor_msgs.msg import PointCloud2
 
 from ..rig import Rig
 from .encoding.encoder_node import EncoderNode
-from .encoding.frame_source import FrameSource
-from .encoding.sensor_source import SensorSource
+from .encoding.sensor_source import FrameSource, SensorSource
 from .ros_support.process import spin
 
 

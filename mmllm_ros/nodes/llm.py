@@ -1,6 +1,6 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""The llm node: the newest tokens of every source in, questions in three ways, answers with their evidence out."""
+"""The llm node: subscribes to tokens and plans, answers questions, publishes answers with their evidence."""
 
 from __future__ import annotations
 
@@ -15,61 +15,67 @@ from ..assistant import Assistant
 from ..config import LlmConfig
 from ..context.per_question import PerQuestionPolicy
 from ..context.plan_table import FILE, PlanTable
-from ..context.question_classifier import watched
+from ..context.question_classifier import viewed_directions
 from ..datatypes import Answer, BadInput, Plan
 from ..model import Model
 from ..msg import Answer as AnswerMessage
-from ..msg import ModalityPlan
+from ..msg import ModalityPlan, SensorTokens
 from ..resources import default_model
 from ..rig import load_rig
-from .answering.adapt_server import Adapting
+from .answering.adaptation_servers import AdaptationServers
 from .answering.answering_worker import AnsweringWorker
 from .answering.encode_client import EncodeClient
-from .answering.question_queue import QuestionQueue
 from .answering.question_servers import QuestionServers
-from .answering.teach_service import Learning
-from .answering.token_subscriber import TokenSubscriber
 from .ros_support import qos
 from .ros_support.clock_jumps import on_jump_back
 from .ros_support.diagnostics import Diagnostics, Level, Status
-from .ros_support.messages import answer_to_message, plan_from_message
+from .ros_support.messages import answer_to_message, plan_from_message, tokens_from_message
 from .ros_support.parameters import declare
 from .ros_support.process import spin
 
 
 class Llm(Node):
-    """Holds an Assistant in a worker thread; callbacks only pass messages on, so that parameters stay responsive."""
+    """Runs an Assistant in a worker thread. Callbacks do not compute, so that parameters and services stay responsive."""
 
     def __init__(self, **node_arguments) -> None:
         super().__init__("llm", **node_arguments)
         self.config = declare(self, LlmConfig, self._on_config)
         self._plan: Plan | None = None
+        self._rejected_tokens: dict[tuple[str, str], str] = {}
+        self._frame_ids: dict[tuple[str, str], str] = {}
         self._answers = self.create_publisher(AnswerMessage, "mmllm/answers", qos.RELIABLE)
-        self._learning = Learning(self, lambda: self.config)
-        self._tokens = TokenSubscriber(self, lambda: self._worker.assistant, self._learning.hear)
-        self._encode = EncodeClient(self, self._tokens.put)
-        failed = self.create_guard_condition(self._give_up)
-        self._worker = AnsweringWorker(self._load, self.config.queue, failed.trigger)
-        self._desk = QuestionQueue(self, self._worker, lambda: self.config, self._on_answer)
-        self._adapting = Adapting(self, self._worker, self._learning, lambda: self.config)
+        self.adaptation = AdaptationServers(self)
+        self._encode = EncodeClient(self, self._on_tokens)
+        failed = self.create_guard_condition(self._on_failure)
+        self.worker = AnsweringWorker(self._load, self.config.queue, failed.trigger)
+        self._questions = QuestionServers(self)
+        self.create_subscription(SensorTokens, "mmllm/tokens", self._on_tokens, qos.RELIABLE)
         self.create_subscription(ModalityPlan, "mmllm/plan", self._on_plan, qos.LATCHED)
-        self._doors = QuestionServers(self, self._desk, self._message)
-        on_jump_back(self, self._forget)
+        on_jump_back(self, self._on_jump)
         self._diagnostics = Diagnostics(self, self._statuses)
 
     def destroy_node(self) -> None:
-        self._adapting.close()
-        self._worker.stop()
-        self._doors.close()
+        self.adaptation.close()
+        self.worker.stop()
+        self._questions.close()
         super().destroy_node()
 
+    def publish_answer(self, answer: Answer) -> None:
+        """Publish an answer, and store it as a labelled sample where `own_answers` says so."""
+        self._answers.publish(self.answer_message(answer))
+        self.adaptation.store_own_answer(answer)
+
+    def answer_message(self, answer: Answer) -> AnswerMessage:
+        """The message of an answer, with the sensors' frame ids in its evidence."""
+        return answer_to_message(answer, self._frame_ids)
+
     def _load(self) -> Assistant:
-        """In the worker's thread: a model takes seconds to load, and a caller must hear so at once."""
-        model = self._learning.load()
+        """Runs in the worker's thread: loading takes seconds, and meanwhile callers get an error message at once."""
+        model = self.adaptation.load_model()
         policy = self._policy(model)
         assistant = Assistant(model, self.config, lambda: self.get_clock().now().nanoseconds, policy, self._encode)
         if self._plan:
-            assistant.follow(self._plan)
+            assistant.set_plan(self._plan)
         self.get_logger().info(f"ready: {model.name} ({model.revision}) with {', '.join(model.modalities)}")
         return assistant
 
@@ -79,59 +85,69 @@ class Llm(Node):
             return None
         table = PlanTable.read(path)
         if (table.model, table.revision) != (model.name, model.revision):
-            self.get_logger().warning(f"{path} was measured with {table.model} {table.revision}: `mmllm plan` measures it anew")
-        return PerQuestionPolicy(table, watched(load_rig(self.config.rig)))
+            self.get_logger().warning(f"{path} was measured with {table.model} {table.revision}: run `mmllm plan` again")
+        return PerQuestionPolicy(table, viewed_directions(load_rig(self.config.rig)))
 
     def _on_config(self, config: LlmConfig) -> None:
         self.config = config
-        if assistant := self._worker.assistant:
+        if assistant := self.worker.assistant:
             assistant.config = config
 
-    def _give_up(self) -> None:
-        """In the executor, so that it ends the process: a node without a model must not look alive."""
-        raise BadInput(f"llm: {self._worker.failure}")
+    def _on_failure(self) -> None:
+        """Runs in the executor and ends the process: a node without a model must not stay alive."""
+        raise BadInput(f"llm: {self.worker.failure}")
 
-    def _on_answer(self, answer: Answer) -> None:
-        self._answers.publish(self._message(answer))
-        self._learning.answered(answer)
+    def _on_tokens(self, message: SensorTokens) -> None:
+        if (assistant := self.worker.assistant) is None:
+            return
+        source = (message.modality, message.source)
+        try:
+            tokens = tokens_from_message(message)
+            self.adaptation.put(tokens)
+            assistant.put(tokens)
+        except BadInput as error:
+            self._rejected_tokens[source] = str(error)
+            self.get_logger().warning(f"tokens rejected: {error}", throttle_duration_sec=5.0)
+        else:
+            self._rejected_tokens.pop(source, None)
+            self._frame_ids[source] = message.header.frame_id
 
     def _on_plan(self, message: ModalityPlan) -> None:
         try:
             self._plan = plan_from_message(message)
         except BadInput as error:
-            self.get_logger().warning(f"plan refused: {error}", throttle_duration_sec=5.0)
+            self.get_logger().warning(f"plan rejected: {error}", throttle_duration_sec=5.0)
             return
-        if assistant := self._worker.assistant:
-            assistant.follow(self._plan)
+        if assistant := self.worker.assistant:
+            assistant.set_plan(self._plan)
 
-    def _forget(self) -> None:
-        if assistant := self._worker.assistant:
+    def _on_jump(self) -> None:
+        if assistant := self.worker.assistant:
             assistant.clear()
 
     def _statuses(self) -> Iterator[Status]:
-        assistant = self._worker.assistant
+        worker, questions = self.worker, self._questions
+        assistant = worker.assistant
         level, message = Level.OK, "answering"
         if assistant is None:
-            level, message = (Level.ERROR, self._worker.failure) if self._worker.failure else (Level.WARN, "loading the model")
-        elif self._tokens.refused:
-            level, message = Level.WARN, "tokens refused: " + "; ".join(self._tokens.refused.values())
+            level, message = (Level.ERROR, worker.failure) if worker.failure else (Level.WARN, "loading the model")
+        elif self._rejected_tokens:
+            level, message = Level.WARN, "tokens rejected: " + "; ".join(self._rejected_tokens.values())
         values = {
             "model": assistant.model.name if assistant else "",
             "revision": assistant.model.revision if assistant else "",
-            "answers": self._desk.answered,
-            "refused": self._desk.refused,
-            "latency p50 [s]": self._desk.latency(50),
-            "latency p95 [s]": self._desk.latency(95),
-            "waiting": self._worker.waiting,
+            "answers": questions.answered,
+            "rejected": questions.rejected,
+            "latency p50 [s]": questions.latency(50),
+            "latency p95 [s]": questions.latency(95),
+            "waiting": worker.waiting,
             "resident memory [MiB]": psutil.Process().memory_info().rss / 2**20,
         }
         yield Status("model", level, message, values)
 
-    def _message(self, answer: Answer) -> AnswerMessage:
-        return answer_to_message(answer, self._tokens.frames)
-
 
 def main(args: Sequence[str] | None = None) -> int:
+    """Run the node."""
     return spin(Llm, args)
 
 

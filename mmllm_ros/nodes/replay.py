@@ -1,6 +1,6 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""The replay node: plays a rosbag2 over DDS as it was recorded, with /clock. Ends by itself after the last message."""
+"""The replay node: publishes a rosbag2 recording with its timing, and /clock. Ends after the last message."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ from ..datatypes import BadInput
 from ..io.rosbag import Recording
 from .ros_support.parameters import declare
 from .ros_support.process import spin
-from .sources.playback_clock import Pace
+from .sources.playback_clock import PlaybackClock
 from .sources.recorded_topics import message_class, offered_profile
 from .sources.source_node import SourceNode
 
 DISCOVERY = 2.0
-"""Wait so long [s] for a first subscriber, so that the beginning is not played to nobody."""
+"""Longest wait for the first subscriber [s], so that it receives the first messages."""
 
 _ABSOLUTE = ("/tf", "/tf_static")
 
 
 class Replay(SourceNode):
-    """Publishes the recorded bytes. Topics keep the recorded name, under this node's namespace.
+    """Publishes the recorded bytes. Topics keep the recorded name, under the namespace of this node.
 
-    `hold`, where given, is waited for before the first message. Raises BadInput as Recording does.
+    The event `hold`, where given, is awaited before the first message. Raises BadInput as Recording does.
     """
 
     def __init__(self, on_end: Callable[[], None] | None = None, hold: threading.Event | None = None, **node_arguments) -> None:
@@ -44,13 +44,13 @@ class Replay(SourceNode):
             raise BadInput("parameter bag is '', not a rosbag2 folder or file")
         self.recording = Recording(self.config.bag)
         self._hold = hold
-        self._pace = Pace(self, self.config.rate, self.config.clock)
-        self._offers = self._offer()
-        next(self._messages(), None)  # refuses a bad start while someone still sees it
+        self._playback_clock = PlaybackClock(self, self.config.rate, self.config.clock)
+        self._publishers = self._create_publishers()
+        next(self._messages(), None)  # raises BadInput for an invalid start
         self.start()
 
-    def _offer(self) -> dict[str, Publisher]:
-        """One publisher for each topic that is asked for and whose type is installed here."""
+    def _create_publishers(self) -> dict[str, Publisher]:
+        """One publisher for each chosen topic whose type is installed."""
         publishers = {}
         for name in self.recording.chosen(self.config.topics):
             topic = self.recording.topics[name]
@@ -66,40 +66,40 @@ class Replay(SourceNode):
         return publishers
 
     def _messages(self) -> Iterator[tuple[str, str, int, bytes]]:
-        return self.recording.raw(set(self._offers), self.config.start)
+        return self.recording.raw(set(self._publishers), self.config.start)
 
     def publish_all(self) -> None:
-        """Play the recording, again and again with `loop`."""
-        self._await_listeners()
+        """Play the recording, repeatedly with `loop`."""
+        self._await_subscribers()
         while self._play_once() and self.config.loop:
             self.get_logger().info("from the beginning")
         self._await_delivery()
 
     def _play_once(self) -> bool:
-        """False where it was interrupted."""
+        """False where it is interrupted."""
         started = False
         for topic, _, stamp, data in self._messages():
             if not started:
-                self._pace.restart(stamp)
+                self._playback_clock.restart(stamp)
                 started = True
-            if not self._pace.wait(stamp, self.stopping):
+            if not self._playback_clock.wait(stamp, self.stopping):
                 return False
-            self._offers[topic].publish(data)
+            self._publishers[topic].publish(data)
         return not self.stopping.is_set()
 
-    def _await_listeners(self) -> None:
+    def _await_subscribers(self) -> None:
         while self._hold and not self._hold.wait(0.1) and not self.stopping.is_set():
             pass
         deadline = time.monotonic() + DISCOVERY
         while time.monotonic() < deadline and not self.stopping.is_set():
-            if any(publisher.get_subscription_count() for publisher in self._offers.values()):
-                self.stopping.wait(0.2)  # the other topics of the same subscriber are found just after its first
+            if any(publisher.get_subscription_count() for publisher in self._publishers.values()):
+                self.stopping.wait(0.2)  # its subscriptions to the other topics are discovered just after the first
                 return
             self.stopping.wait(0.02)
 
     def _await_delivery(self) -> None:
-        """A process that ends takes along what its reliable publishers have not delivered yet."""
-        for publisher in self._offers.values():
+        """Wait for reliable messages: a process that exits drops those not delivered yet."""
+        for publisher in self._publishers.values():
             if publisher.qos_profile.reliability == ReliabilityPolicy.RELIABLE and not self.stopping.is_set():
                 publisher.wait_for_all_acked(Duration(seconds=1))
 

@@ -1,6 +1,6 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""The simulator node: a simulated drive as the sensor topics of a rig, in real time, with /clock."""
+"""The simulator node: publishes the sensor topics of a rig on a simulated drive, in real time, and /clock."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ from ..simulator.drive import Drive, Snapshot
 from ..simulator.truth import SceneTruth
 from .ros_support.parameters import declare
 from .ros_support.process import spin
-from .sources.playback_clock import LATE, Pace
+from .sources.playback_clock import LATE, PlaybackClock
 from .sources.recorded_topics import message_class
 from .sources.source_node import SourceNode
 
 
 class Simulator(SourceNode):
-    """`truth` is what is true at the newest published frame, for whoever shares the process and wants to judge answers.
+    """`truth` is the ground truth at the last published frame, for nodes in the same process.
 
-    Stamps start at the node's clock, so that a listener without use_sim_time sees fresh data too.
+    Stamps start at the node's clock, so that the data is recent for a node without use_sim_time too.
     """
 
     def __init__(self, on_end: Callable[[], None] | None = None, **node_arguments) -> None:
@@ -40,36 +40,36 @@ class Simulator(SourceNode):
         rig = load_rig(self.config.rig)
         self._drive = Drive(self.config.seed, rig, self.config.context)
         self._serializer = Serializer(rig)
-        self._offers = {topic: self._offer(topic, kind) for topic, kind in self._serializer.topics().items()}
+        self._publishers = {topic: self._create_publisher(topic, kind) for topic, kind in self._serializer.topics().items()}
         self._began = 0
-        self._pace = Pace(self, publish=self.config.clock)
+        self._playback_clock = PlaybackClock(self, publish=self.config.clock)
         self.start()
 
-    def _offer(self, topic: str, kind: str) -> Publisher:
+    def _create_publisher(self, topic: str, kind: str) -> Publisher:
         return self.create_publisher(message_class(kind), topic, QoSProfile(depth=10))
 
     def publish_all(self) -> None:
-        """Drive."""
-        # The next moment is simulated while this one is published: the IMU's samples keep their times.
+        """Simulate and publish."""
+        # The next snapshot is simulated while the current one is published, so that IMU samples are sent on time.
         with ThreadPoolExecutor(1) as ahead:
             snapshot = self._simulate(0.0)
             started = snapshot.truth.stamp
             shift = self.get_clock().now().nanoseconds - started
             self._began = started + shift
-            self._pace.restart(self._began)
-            self._announce_mounts(self._began)
+            self._playback_clock.restart(self._began)
+            self._publish_mounts(self._began)
             while not self._over(snapshot.truth.stamp - started):
-                coming = ahead.submit(self._simulate, 1.0 / self.config.rate)
+                next_snapshot = ahead.submit(self._simulate, 1.0 / self.config.rate)
                 shift += self._catch_up(snapshot.truth.stamp + shift)
                 self._publish(snapshot, shift)
-                snapshot = coming.result()
+                snapshot = next_snapshot.result()
 
     def _catch_up(self, stamp: int) -> int:
-        """How far [ns] stamps must move on. Whoever hears no /clock would see ever older data of a machine that is too slow."""
+        """By how much [ns] stamps must shift on a machine that is too slow. Without /clock the data would become ever older."""
         behind = self.get_clock().now().nanoseconds - stamp
         if self.config.clock or behind < LATE * NANOSECONDS:
             return 0
-        self._pace.restart(stamp + behind)
+        self._playback_clock.restart(stamp + behind)
         return behind
 
     def _over(self, driven: int) -> bool:
@@ -79,8 +79,8 @@ class Simulator(SourceNode):
         self._drive.advance(seconds)
         return self._drive.capture()
 
-    def _announce_mounts(self, stamp: int) -> None:
-        """/tf_static, where tf2_msgs is installed."""
+    def _publish_mounts(self, stamp: int) -> None:
+        """Publish /tf_static, where tf2_msgs is installed."""
         mounts = self._serializer.transforms(stamp)
         if kind := message_class(mounts.type):
             latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
@@ -90,11 +90,11 @@ class Simulator(SourceNode):
         frames = [*snapshot.cameras, *(frame for frame in (snapshot.lidar, snapshot.imu) if frame)]
         messages = [message for frame in frames for message in self._serializer.messages(shifted(frame, shift))]
         for message in sorted(messages, key=lambda message: message.stamp):
-            if message.stamp < self._began:  # the first IMU window looks back to before the drive
+            if message.stamp < self._began:  # the first IMU window begins before the drive
                 continue
-            if not self._pace.wait(message.stamp, self.stopping):
+            if not self._playback_clock.wait(message.stamp, self.stopping):
                 return
-            self._offers[message.topic].publish(message.data)
+            self._publishers[message.topic].publish(message.data)
         self.truth = dataclasses.replace(snapshot.truth, stamp=snapshot.truth.stamp + shift)
 
 

@@ -18,7 +18,7 @@ from mmllm_ros.nodes.llm import Llm
 @pytest.fixture
 def robot(ros, tiny_model):
     node = ros.add(Llm(parameter_overrides=[Parameter("model", value=str(tiny_model)), Parameter("device", value="cpu")]))
-    ros.until(lambda: node._worker.assistant)
+    ros.until(lambda: node.worker.assistant)
     return node
 
 
@@ -32,7 +32,7 @@ def test_one_question_gets_its_answer_with_its_evidence_and_as_json(robot, tmp_p
     assert done.returncode == 0, done.stderr
     record = json.loads((tmp_path / "answer.jsonl").read_text())
     assert record["question"] == "Are there any cars?" and record["answer"] in done.stdout
-    assert all(f"{modality}" in done.stdout for modality in ("camera", "lidar", "imu")) and "never seen" in done.stdout
+    assert all(f"{modality}" in done.stdout for modality in ("camera", "lidar", "imu")) and "no data received yet" in done.stdout
 
 
 def test_the_prompt_returns_after_a_refused_question_and_ends_with_an_empty_line(robot, tmp_path):

@@ -98,7 +98,7 @@ def test_a_healthy_encoder_is_configured_and_activated_and_a_lost_one_deactivate
     health = Reporter(ros, "camera", "front")
     ros.until(lambda: encoder.active)
     ros.until(lambda: verdict(heard[-1]) == {"camera": True, "lidar": False, "imu": False})
-    assert reason(heard[-1], "lidar") == "no lidar has reported yet"
+    assert reason(heard[-1], "lidar") == "no health report of lidar yet"
     health.silent = True
     ros.until(lambda: not encoder.active)
     ros.until(lambda: reason(heard[-1], "camera") == "front: lost, no report for more than 0.8 s")

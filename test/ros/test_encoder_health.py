@@ -37,23 +37,23 @@ def test_an_inactive_node_publishes_health_but_no_tokens_and_keeps_its_weights(r
     assert dict(zip(newest.signal_names, newest.signal_values))["points"] == 500
     assert newest.rate == pytest.approx(50.0, rel=0.1)  # of what is sent, though only a part of it is read
     assert not tokens
-    encoder = node._worker.encoding.encoder
+    encoder = node._worker.encoder
     for _ in range(2):
         assert ros.transit(node, "activate")
-        before = node._worker.encoding.encoded
-        ros.until(lambda: node._worker.encoding.encoded > before)  # noqa: B023
+        before = node._worker.encoded
+        ros.until(lambda: node._worker.encoded > before)  # noqa: B023
         assert ros.transit(node, "deactivate")
     ros.until(lambda: tokens)
-    assert node._worker.encoding.encoder is encoder
+    assert node._worker.encoder is encoder
 
     def measure_again() -> None:
         heard = len(health)
         ros.until(lambda: len(health) > heard + 2)
 
     measure_again()  # what was being encoded is through
-    before = node._worker.encoding.encoded
+    before = node._worker.encoded
     measure_again()
-    assert node._worker.encoding.encoded == before
+    assert node._worker.encoded == before
 
 
 def test_a_bad_image_is_refused_counted_and_named_and_the_next_good_one_counts(ros, tiny_model):
@@ -63,7 +63,7 @@ def test_a_bad_image_is_refused_counted_and_named_and_the_next_good_one_counts(r
     bad = Sensor(ros, "camera/front/image_raw", image(encoding="h264"))
     ros.until(lambda: health and health[-1].rejected >= 3 and "'h264'" in health[-1].reason)
     ros.until(lambda: (s := status_of(diagnostics, "camera_encoder: front")) and int(values(s)["rejected"]) >= 3)
-    assert "'h264'" in values(status_of(diagnostics, "camera_encoder: front"))["last refusal"]
+    assert "'h264'" in values(status_of(diagnostics, "camera_encoder: front"))["last rejection"]
     lines = ros.until(lambda: [entry for entry in log if "h264" in entry.msg])
     bad.stop()
     assert all("\n" not in line.msg and "/camera/front/image_raw" in line.msg for line in lines)
@@ -89,17 +89,17 @@ def test_a_sensor_that_falls_silent_is_unhealthy(ros, tiny_model):
     sensor = Sensor(ros, "lidar/points", cloud)
     ros.until(lambda: health and health[-1].healthy)
     sensor.stop()
-    ros.until(lambda: health[-1].reason == "silent for more than 0.3 s")
+    ros.until(lambda: health[-1].reason == "no data for more than 0.3 s")
     assert health[-1].rate == 0.0 and health[-1].age > 0.3
 
 
-def test_what_is_passed_over_is_counted(ros, tiny_model):
+def test_skipped_messages_are_counted(ros, tiny_model):
     node = start(ros, LidarEncoderNode, tiny_model, "configure", health_rate=2.0)
     sensor = Sensor(ros, "lidar/points", cloud, period=0.02)
-    ros.until(lambda: node._worker.sources[0].counts()["passed over"] >= 20)
+    ros.until(lambda: node._worker.sources[0].counts()["skipped"] >= 20)
     sensor.stop()
     counts = node._worker.sources[0].counts()
-    assert counts["taken"] + counts["passed over"] <= len(sensor.stamps)
+    assert counts["taken"] + counts["skipped"] <= len(sensor.stamps)
     assert counts["publishers"] == 1
 
 
@@ -124,7 +124,7 @@ def test_a_jump_back_of_the_stamps_starts_afresh_and_goes_on(ros, tiny_model):
     tokens = ros.collect(SensorTokens, "mmllm/tokens")
     sensor = Sensor(ros, "lidar/points", cloud, first=1000 * NANOSECONDS)
     ros.until(lambda: len(tokens) > 8)
-    history = node._worker.sources[0]._history._frames
+    history = node._worker.sources[0].monitor._history._frames
     assert history
     sensor.go_back(100.0)
     ros.until(lambda: tokens and stamp(tokens[-1]) < 950 * NANOSECONDS)
@@ -141,6 +141,6 @@ def test_a_jump_back_of_the_clock_forgets_everything(ros, tiny_model):
     sensor = Sensor(ros, "imu/data", imu, first=first, period=0.02)
     ros.until(lambda: health and len(health[-1].signal_names))
     sensor.stop()
-    ros.until(lambda: node._sources[0]._newest.stamp == sensor.stamps[-1])  # nothing is on its way any more
+    ros.until(lambda: node._sources[0].monitor.newest.stamp == sensor.stamps[-1])  # nothing is on its way any more
     ros.until(lambda: clock.publish(Clock(clock=Time(sec=10))) or not health[-1].signal_names)
-    assert health[-1].reason == "nothing has arrived yet"
+    assert health[-1].reason == "no data has arrived yet"

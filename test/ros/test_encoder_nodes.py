@@ -45,9 +45,9 @@ def test_tokens_carry_the_header_of_the_sensor(ros, tiny_model, node_class, topi
     assert all(message.count * message.width == len(message.values) for message in tokens)
 
 
-def test_a_beat_without_a_frame_is_not_used_up_so_what_is_plugged_speaks_with_its_first_frame(ros, tiny_model):
+def test_the_first_frame_after_activation_is_encoded_at_once_even_if_encoding_was_due_before(ros, tiny_model):
     node = start(ros, ImuEncoderNode, tiny_model, "configure")
-    node._worker.duty = 1e-6  # the beat after the first is a day away
+    node.encode_rate_share = 1e-6  # the next encoding after the first is due a day later
     tokens, health = ros.collect(SensorTokens, "mmllm/tokens"), ros.collect(SensorHealth, "mmllm/health")
     assert ros.transit(node, "activate")
     count = len(health)
@@ -63,7 +63,7 @@ def test_a_beat_without_a_frame_is_not_used_up_so_what_is_plugged_speaks_with_it
 @pytest.mark.parametrize("threads", [1, 3])
 def test_frames_are_encoded_in_as_many_threads_as_the_node_was_given(ros, tiny_model, monkeypatch, threads):
     node, found = start(ros, ImuEncoderNode, tiny_model, "configure", threads=threads), []
-    encoder = node._worker.encoding.encoder
+    encoder = node._worker.encoder
     encode = encoder.encode
     monkeypatch.setattr(encoder, "encode", lambda pairs: (found.append(torch.get_num_threads()), encode(pairs))[1])
     Sensor(ros, "imu/data", imu, period=0.02)
@@ -99,7 +99,7 @@ def test_cleanup_frees_the_weights_and_the_node_can_be_configured_again(ros, tin
     Sensor(ros, "imu/data", imu, period=0.02)
     ros.until(lambda: tokens)
     assert ros.transit(node, "deactivate", "cleanup")
-    assert node._worker is None and node._sources[0]._newest is None
+    assert node._worker is None and node._sources[0].monitor.newest is None
     assert "imu worker" not in {thread.name for thread in threading.enumerate()}
     assert ros.transit(node, "configure")
     before = len(health)
@@ -160,7 +160,7 @@ def test_configure_fails_loudly_with_a_traceback_and_the_node_stays_usable(ros, 
 def test_rates_can_change_while_running_and_a_bad_one_is_refused(ros, tiny_model):
     node = start(ros, LidarEncoderNode, tiny_model, "configure", health_rate=0.1)
     health = ros.collect(SensorHealth, "mmllm/health")
-    ros.until(lambda: health or node._worker._health_beat._last > 0)
+    ros.until(lambda: health or node._worker._health_timer._last > 0)
     results: list[SetParametersResult] = node.set_parameters(
         [Parameter("health_rate", value=20.0), Parameter("rate", value=-1.0)]
     )

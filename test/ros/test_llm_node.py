@@ -39,7 +39,7 @@ def start(ros, model, namespace="", **parameters) -> Llm:
 
 def ready(ros, model, namespace="", **parameters) -> Llm:
     node = start(ros, model, namespace, **parameters)
-    ros.until(lambda: node._worker.assistant)
+    ros.until(lambda: node.worker.assistant)
     return node
 
 
@@ -61,7 +61,7 @@ class Sensors:
     def now(self) -> int:
         return self._ros.tester.get_clock().now().nanoseconds
 
-    def plug(self, *modalities: str, reason: str = "no lidar has reported yet") -> None:
+    def plug(self, *modalities: str, reason: str = "no health report of lidar yet") -> None:
         plugged = {modality: modality in modalities for modality in self.widths}
         reasons = {modality: "healthy" if on else reason for modality, on in plugged.items()}
         self._plans.publish(plan_to_message(Plan(self.now(), plugged, reasons, "day", 0)))
@@ -90,8 +90,8 @@ def test_the_service_answers_with_stamps_and_ages_of_what_it_rests_on(ros, tiny_
     assert 0.3 <= evidence.age <= (sensors.now() - stamp) / NANOSECONDS
     assert response.answer.header.stamp == evidence.header.stamp
     out = dict(zip(response.answer.unplugged, response.answer.reasons, strict=True))
-    assert "no lidar has reported yet" in out["lidar"]
-    assert out["imu"] == "never seen"
+    assert "no health report of lidar yet" in out["lidar"]
+    assert out["imu"] == "no data received yet"
     assert response.answer.question == QUESTION and response.answer.revision and response.answer.latency > 0.0
     ros.until(lambda: any(a.question_id == response.answer.question_id for a in answers))
 
@@ -189,7 +189,7 @@ def test_a_changed_parameter_counts_for_the_next_question_and_a_bad_one_is_refus
 
 
 def test_questions_are_answered_in_as_many_threads_as_the_node_was_given(ros, tiny_model, monkeypatch):
-    model, found = ready(ros, tiny_model, threads=3)._worker.assistant.model, []
+    model, found = ready(ros, tiny_model, threads=3).worker.assistant.model, []
     answer = model.answer
     monkeypatch.setattr(model, "answer", lambda *asked: (found.append(torch.get_num_threads()), answer(*asked))[1])
     assert ask(ros).success and found == [3]
@@ -224,7 +224,7 @@ def test_a_model_that_cannot_be_loaded_ends_the_node_with_its_path(tmp_path):
 
 
 def test_a_full_queue_has_no_room_and_says_so(ros, tiny_model, slow):
-    worker = ready(ros, tiny_model, queue=1)._worker
+    worker = ready(ros, tiny_model, queue=1).worker
     client = ros.client(Ask, "mmllm/ask")
     first = client.call_async(Ask.Request(question=QUESTION))
     ros.until(lambda: worker._current)

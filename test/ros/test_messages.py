@@ -1,9 +1,10 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Messages and datatypes say the same, whether cv_bridge and sensor_msgs_py convert or mmllm_ros does."""
+"""Messages and datatypes hold the same values, converted by cv_bridge and sensor_msgs_py or by mmllm_ros."""
 
 from __future__ import annotations
 
+import sys
 from importlib.util import find_spec
 
 import cv2
@@ -36,18 +37,14 @@ STAMP = 1_700_000_000_123_456_789
 HEADER = Header(stamp=Time(sec=1_700_000_000, nanosec=123_456_789), frame_id="sensor")
 FRONT = CameraMount("front", "camera/front/image_raw", 0.0, 1.2)
 PICTURE = np.random.default_rng(0).integers(0, 256, (6, 8, 3), dtype=np.uint8)
-INSTALLED = [name for name in ("cv_bridge", "sensor_msgs_py") if find_spec(name)]
+LIBRARIES = {"cv_bridge", "sensor_msgs_py"}
+USABLE = sorted(name for name in LIBRARIES - message_conversion._unusable if find_spec(name))
 
 
-@pytest.fixture(params=["own", *INSTALLED], autouse=True)
-def way(request, monkeypatch):
+@pytest.fixture(params=["own", *USABLE], autouse=True)
+def library(request, monkeypatch):
     """Every test runs on our own conversions, and on each third-party one that is installed. No registry has them for wheels."""
-    for name in ("cv_bridge", "sensor_msgs_py"):
-        if request.param != name:
-            monkeypatch.setattr(message_conversion, f"_{name}", lambda name=name: message_conversion._Converter(name, None))
-    if request.param != "own":
-        converter = getattr(message_conversion, f"_{request.param}")()
-        monkeypatch.setattr(converter, "convert", converter.convert)  # given up in one test, it is back in the next
+    monkeypatch.setattr(message_conversion, "_unusable", LIBRARIES - {request.param})
     return request.param
 
 
@@ -159,7 +156,7 @@ def test_points_that_are_not_returns_are_dropped():
 
 @given(data=st.binary(max_size=40), height=st.integers(0, 4), width=st.integers(0, 4), step=st.integers(0, 20))
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_a_message_of_rubbish_is_a_frame_or_bad_input(way, data, height, width, step):
+def test_a_message_of_rubbish_is_a_frame_or_bad_input(data, height, width, step):
     messages = [
         *(
             Image(header=HEADER, height=height, width=width, step=step, encoding=e, data=data)
@@ -275,15 +272,23 @@ def test_lists_that_belong_together_must_be_as_long():
         plan_from_message(message)
 
 
-def test_a_bridge_that_fails_at_first_use_is_given_up_and_we_convert(monkeypatch):
+def test_a_library_that_fails_at_first_use_is_not_used_again_and_we_convert(monkeypatch):
     calls = []
 
     def broken(message):
         calls.append(message)
         raise AttributeError("_ARRAY_API not found")
 
-    converter = message_conversion._Converter("cv_bridge", broken)
-    monkeypatch.setattr(message_conversion, "_cv_bridge", lambda: converter)
+    monkeypatch.setattr(message_conversion, "_unusable", set())
+    monkeypatch.setattr(message_conversion, "_by_cv_bridge", broken)
     for _ in range(2):
         np.testing.assert_array_equal(frame_from_message(image(PICTURE, "rgb8"), "front", FRONT).image, PICTURE)
     assert len(calls) == 1
+
+
+def test_a_library_that_is_not_installed_is_not_used_and_we_convert(monkeypatch):
+    monkeypatch.setitem(sys.modules, "cv_bridge", None)
+    monkeypatch.setattr(message_conversion, "_unusable", set())
+    message_conversion._bridge.cache_clear()
+    np.testing.assert_array_equal(frame_from_message(image(PICTURE, "rgb8"), "front", FRONT).image, PICTURE)
+    assert message_conversion._unusable == {"cv_bridge"}

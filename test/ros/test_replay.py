@@ -188,7 +188,7 @@ def test_an_installed_type_is_its_class():
         ({"bag": ""}, "bag is ''"),
         ({"bag": "nowhere"}, "nowhere does not exist"),
         ({"topics": "/sonar"}, "no topic '/sonar'"),
-        ({"start": 60.0}, "start 60.0 s lies behind the end"),
+        ({"start": 60.0}, "start 60.0 s is after the end"),
     ],
 )
 def test_bad_parameters_are_refused_at_the_door(ros, bag, parameters, line):

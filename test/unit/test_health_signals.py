@@ -1,6 +1,6 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Signals mean what their table says, judge names the fault, and a frame costs less than two milliseconds."""
+"""Signals mean what their table says, check_health names the fault, and a frame costs less than two milliseconds."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from mmllm_ros.context.health_check import judge
+from mmllm_ros.context.health_check import check_health
 from mmllm_ros.context.health_signals import SIGNALS, camera_signals, imu_signals, lidar_signals, measure
 from mmllm_ros.datatypes import NANOSECONDS, ImuWindow
 from mmllm_ros.rig import load_rig
@@ -37,7 +37,7 @@ def sweep(count: int = 5000, low: float = 5.0, high: float = 60.0) -> np.ndarray
 
 
 def verdict(signals: dict[str, float], age: float = 0.1, silence: float | None = None) -> str:
-    healthy, reason = judge(signals, age, 1.0, silence)
+    healthy, reason = check_health(signals, age, 1.0, silence)
     assert healthy == (reason == "")
     return reason
 
@@ -114,13 +114,13 @@ def test_imu_signals_are_in_si_units():
         (camera_signals(np.full((90, 160, 3), 120, np.uint8)), "covered"),
         (camera_signals(STREET, STREET.copy()), "frozen"),
         (camera_signals(np.concatenate([STREET[:, :300] * 0, STREET[:, 300:]], 1)), "partly covered"),
-        (lidar_signals(np.zeros((0, 4), np.float32)), "hardly any returns"),
+        (lidar_signals(np.zeros((0, 4), np.float32)), "fewer than 50 returns"),
         (lidar_signals(sweep(low=0.5, high=1.0)), "closer than 3 m"),
         (imu_signals(imu_window(np.tile([0, 0, 9.81, 0, 0, 0], (100, 1)))), "stuck"),
         (imu_signals(imu_window(standing() - [0, 0, 9.81, 0, 0, 0])), "gravity_removed"),
         (imu_signals(imu_window(np.where(np.arange(100)[:, None] % 2, standing(), [0, 0, 31.0, 0, 0, 0]))), "clipped"),
         (imu_signals(imu_window(standing(1))), "too few"),
-        ({}, "nothing has arrived"),
+        ({}, "no data has arrived"),
     ],
 )
 def test_a_fault_is_named(signals, fault):
@@ -129,10 +129,10 @@ def test_a_fault_is_named(signals, fault):
 
 def test_a_silent_sensor_and_one_with_a_wrong_clock_are_not_believed():
     signals = camera_signals(STREET)
-    assert verdict(signals, age=1.5) == "silent for more than 1 s"
+    assert verdict(signals, age=1.5) == "no data for more than 1 s"
     assert "in the future, is its clock right?" in verdict(signals, age=-66.0)
     assert "in the past, is its clock right?" in verdict(signals, age=66.0, silence=0.1)
-    assert verdict(signals, age=66.0, silence=2.0) == "silent for more than 1 s"
+    assert verdict(signals, age=66.0, silence=2.0) == "no data for more than 1 s"
 
 
 def sensed(weather: Weather | str, seed: int = 0, *faults: Fault) -> dict[str, float]:

@@ -8,9 +8,9 @@ import psutil
 import pytest
 
 from mmllm_ros.context.clock_offsets import clock_offsets
-from mmllm_ros.context.hysteresis import Hysteresis, Smoothed
+from mmllm_ros.context.hysteresis import Hysteresis, ExponentialSmoothing
 from mmllm_ros.context.load_shedding import LIMITS, LoadShedding
-from mmllm_ros.context.machine_load import Load
+from mmllm_ros.context.machine_load import MachineLoad
 from mmllm_ros.datatypes import NANOSECONDS, Health
 
 S = NANOSECONDS
@@ -30,7 +30,7 @@ def test_a_jump_back_in_time_starts_the_wait_afresh():
 
 
 def test_numbers_follow_with_their_time_constant():
-    smoothed = Smoothed()
+    smoothed = ExponentialSmoothing()
     smoothed.step({"fog": 0.0}, 0, 2.0)
     # After one time constant 1 - 1/e of the way.
     assert smoothed.step({"fog": 1.0}, 2 * S, 2.0)["fog"] == pytest.approx(0.632, abs=0.001)
@@ -51,13 +51,13 @@ def test_pressure_steps_down_after_seconds_above_a_limit_and_back_up_after_more_
 def test_it_gives_way_in_rate_then_blocks_then_modalities():
     pressure = LoadShedding()
     reliefs = [pressure.step({"memory": 99.0}, 3 * second * S) for second in range(5)]
-    assert [(r.duty, r.shallow, r.dropped) for r in reliefs] == [
+    assert [(r.encode_rate_share, r.shallow, r.dropped) for r in reliefs] == [
         (1.0, False, 0), (0.5, False, 0), (0.5, True, 0), (0.5, True, 1), (0.5, True, 2),
     ]  # fmt: skip
 
 
 def test_what_is_read_has_a_limit_and_is_that_of_this_machine():
-    found = Load().read()
+    found = MachineLoad().read()
     assert {"cpu", "memory"} <= set(found) <= set(LIMITS)
     assert found["memory"] == pytest.approx(psutil.virtual_memory().percent, abs=10.0)
 

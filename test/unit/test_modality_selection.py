@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmllm_ros.context.modality_selection import Budget, Situation, choose
-from mmllm_ros.context.plan_table import STRENGTH, EncoderCost, Option, PlanTable, listed
+from mmllm_ros.context.modality_selection import AnswerBudget, Situation, choose
+from mmllm_ros.context.plan_table import STRENGTH, EncoderCost, Option, PlanTable, join_names
 from mmllm_ros.datatypes import BadInput
 
 ENCODERS = {"camera": EncoderCost(3e8, 0.01, 4e6), "lidar": EncoderCost(6e8, 0.03, 4e6), "imu": EncoderCost(1e6, 0.001, 5e5)}
@@ -35,41 +35,41 @@ GOOD = table(camera=0.8, lidar=0.79, camera_lidar=0.805, camera_imu_lidar=0.805)
 
 
 def test_the_cheapest_within_epsilon_of_the_best_is_taken():
-    assert choose(GOOD, ALL, Budget(), 0.01).modalities == ("camera",)
-    assert choose(GOOD, ALL, Budget(), 0.001).modalities == ("camera", "lidar")
-    assert choose(GOOD, ALL, Budget(), 0.5).modalities == ("imu",)  # all but free
+    assert choose(GOOD, ALL, AnswerBudget(), 0.01).modalities == ("camera",)
+    assert choose(GOOD, ALL, AnswerBudget(), 0.001).modalities == ("camera", "lidar")
+    assert choose(GOOD, ALL, AnswerBudget(), 0.5).modalities == ("imu",)  # all but free
 
 
 def test_of_ways_that_cost_the_same_the_one_that_is_right_more_often_is_taken():
     # Five linked blocks cost 1 % more than two.
-    assert choose(GOOD, ALL, Budget(), 0.01).linked_blocks == 5
+    assert choose(GOOD, ALL, AnswerBudget(), 0.01).linked_blocks == 5
 
 
 def test_what_is_encoded_already_costs_nothing_and_every_camera_costs():
-    assert choose(GOOD, dataclasses.replace(ALL, ready=("lidar",)), Budget(), 0.02).modalities == ("lidar",)
-    assert choose(GOOD, dataclasses.replace(ALL, sources={"camera": 6}), Budget(), 0.02).modalities == ("lidar",)
+    assert choose(GOOD, dataclasses.replace(ALL, ready=("lidar",)), AnswerBudget(), 0.02).modalities == ("lidar",)
+    assert choose(GOOD, dataclasses.replace(ALL, sources={"camera": 6}), AnswerBudget(), 0.02).modalities == ("lidar",)
 
 
 def test_the_budget_limits_time_operations_and_memory_and_where_nothing_fits_the_cheapest_is_taken():
-    assert choose(GOOD, ALL, Budget(seconds=0.025), 0.001).modalities == ("camera",)
-    assert choose(GOOD, dataclasses.replace(ALL, slowness=10.0), Budget(seconds=0.025), 0.001).modalities == ()
-    assert choose(GOOD, ALL, Budget(flops=5e8), 0.001).modalities == ("camera",)
-    assert choose(GOOD, ALL, Budget(memory=5e6), 0.001).modalities == ("camera",)
+    assert choose(GOOD, ALL, AnswerBudget(seconds=0.025), 0.001).modalities == ("camera",)
+    assert choose(GOOD, dataclasses.replace(ALL, slowness=10.0), AnswerBudget(seconds=0.025), 0.001).modalities == ()
+    assert choose(GOOD, ALL, AnswerBudget(flops=5e8), 0.001).modalities == ("camera",)
+    assert choose(GOOD, ALL, AnswerBudget(memory=5e6), 0.001).modalities == ("camera",)
 
 
 def test_a_limit_on_blocks_and_on_how_many_modalities_is_kept():
-    assert choose(GOOD, dataclasses.replace(ALL, most_blocks=2), Budget(), 0.01).linked_blocks == 2
-    assert choose(GOOD, dataclasses.replace(ALL, most_blocks=1), Budget(), 0.01).linked_blocks == 2
-    assert choose(GOOD, dataclasses.replace(ALL, most_modalities=1), Budget(), 0.001).modalities == ("camera",)
+    assert choose(GOOD, dataclasses.replace(ALL, most_blocks=2), AnswerBudget(), 0.01).linked_blocks == 2
+    assert choose(GOOD, dataclasses.replace(ALL, most_blocks=1), AnswerBudget(), 0.01).linked_blocks == 2
+    assert choose(GOOD, dataclasses.replace(ALL, most_modalities=1), AnswerBudget(), 0.001).modalities == ("camera",)
 
 
 def test_every_modality_that_is_left_out_has_a_sentence_with_the_figures():
-    choice = choose(GOOD, ALL, Budget(), 0.01)
+    choice = choose(GOOD, ALL, AnswerBudget(), 0.01)
     assert choice.reasons["lidar"] == (
-        "healthy, but not needed: camera alone answers 80 % of the exist questions (day), with it 81 %"
+        "not used: camera alone answers 80 % of the exist questions (day), with lidar 81 %"
     )
-    tight = choose(GOOD, ALL, Budget(flops=5e8), 0.001)
-    assert tight.reasons["lidar"] == "healthy, but the budget has no room for it now"
+    tight = choose(GOOD, ALL, AnswerBudget(flops=5e8), 0.001)
+    assert tight.reasons["lidar"] == "not used: it exceeds the budget"
 
 
 def test_a_row_of_few_questions_leans_on_the_others_of_its_kind():
@@ -81,7 +81,7 @@ def test_a_row_of_few_questions_leans_on_the_others_of_its_kind():
 
 @given(st.sets(st.sampled_from(sorted(ENCODERS))), st.sets(st.sampled_from(sorted(ENCODERS))), st.floats(0, 1))
 def test_whatever_is_allowed_the_choice_is_a_part_of_it_and_explains_the_rest(allowed, ready, epsilon):
-    choice = choose(GOOD, dataclasses.replace(ALL, allowed=sorted(allowed), ready=ready & allowed), Budget(), epsilon)
+    choice = choose(GOOD, dataclasses.replace(ALL, allowed=sorted(allowed), ready=ready & allowed), AnswerBudget(), epsilon)
     assert set(choice.modalities) <= allowed
     assert set(choice.reasons) == allowed - set(choice.modalities)
 
@@ -89,8 +89,8 @@ def test_whatever_is_allowed_the_choice_is_a_part_of_it_and_explains_the_rest(al
 def test_a_table_is_read_as_it_was_written(tmp_path):
     GOOD.write(tmp_path / "plan_table.json")
     again = PlanTable.read(tmp_path / "plan_table.json")
-    assert again.encoders == GOOD.encoders and again.depths == (2, 5) and again.usual == {"exist": 10_000}
-    assert choose(again, ALL, Budget(), 0.01) == choose(GOOD, ALL, Budget(), 0.01)
+    assert again.encoders == GOOD.encoders and again.depths == (2, 5) and again.question_counts == {"exist": 10_000}
+    assert choose(again, ALL, AnswerBudget(), 0.01) == choose(GOOD, ALL, AnswerBudget(), 0.01)
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"format": "another"}', '{"format": "mmllm_ros plan table 1"}'])
@@ -112,4 +112,4 @@ def test_a_table_with_a_missing_part_is_refused(tmp_path):
 
 
 def test_names_are_listed_as_people_say_them():
-    assert [listed(names) for names in ((), ("a",), ("a", "b"), ("a", "b", "c"))] == ["nothing", "a", "a and b", "a, b and c"]
+    assert [join_names(names) for names in ((), ("a",), ("a", "b"), ("a", "b", "c"))] == ["nothing", "a", "a and b", "a, b and c"]

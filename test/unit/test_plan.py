@@ -10,20 +10,20 @@ from hypothesis import strategies as st
 from test_modality_selection import GOOD
 
 from mmllm_ros.context.load_shedding import LoadLevel
-from mmllm_ros.context.modality_selection import Budget
+from mmllm_ros.context.modality_selection import AnswerBudget
 from mmllm_ros.context.per_question import PerQuestionPolicy
-from mmllm_ros.context.plan import Mode, Planner, Report, Rules
+from mmllm_ros.context.plan import Mode, Planner, HealthReport, Rules
 from mmllm_ros.datatypes import MODALITIES, NANOSECONDS, Health, Plan
 
 SECOND = NANOSECONDS
-RULES = Rules(lost_after=2.0, dwell=5.0, recover_after=1.0, epsilon=0.01)
+RULES = Rules(lost_after=2.0, hysteresis=5.0, recover_after=1.0, epsilon=0.01)
 
 
 def report(
     modality: str, source: str = "", received: int = 0, healthy: bool = True, reason: str = "", cost: float = 0.0
-) -> Report:
+) -> HealthReport:
     health = Health(modality, source or modality, received, 10.0, 0.1, 0.0, 0, {}, healthy, reason, cost)
-    return Report(health, received)
+    return HealthReport(health, received)
 
 
 def plan(reports, overrides=None, now=0, rules=RULES, table=None) -> Plan:
@@ -40,12 +40,12 @@ class Drive:
         self.broken: set[str] = set()
         self.overrides: dict[str, Mode] = {}
 
-    def step(self, seconds: float = 0.5, relief: LoadLevel | None = None) -> Plan:
+    def step(self, seconds: float = 0.5, load_level: LoadLevel | None = None) -> Plan:
         result = None
         for _ in range(round(seconds / 0.5)):
             self.now += SECOND // 2
             reports = [report(m, "", self.now, m not in self.broken, "black picture") for m in MODALITIES]
-            result = self.planner.step(reports, self.overrides, self.rules, self.now, relief)
+            result = self.planner.step(reports, self.overrides, self.rules, self.now, load_level)
         return result
 
     def plugged(self, *arguments) -> set[str]:
@@ -58,7 +58,7 @@ def test_without_a_table_everything_healthy_is_plugged_and_the_rest_has_a_reason
     assert result.reasons == {
         "camera": "healthy",
         "lidar": "lidar: hardly any returns",
-        "imu": "no imu has reported yet",
+        "imu": "no health report of imu yet",
     }
 
 
@@ -92,7 +92,7 @@ def test_a_modality_added_later_needs_no_entry_anywhere():
 def test_what_the_table_finds_unneeded_is_unplugged_with_the_figures_and_stays_available():
     result = Drive().step()
     assert result.plugged == {"camera": True, "lidar": False, "imu": False}
-    assert result.reasons["lidar"] == ("healthy, but 0 % of the usual questions (unknown) need it: it is encoded when they ask")
+    assert result.reasons["lidar"] == "not used: 0 % of the usual questions (unknown) need it; it is encoded on request"
     assert result.available == ("camera", "imu", "lidar")
     assert result.flops > 0 and result.cost > 0
 
@@ -110,16 +110,16 @@ def test_a_broken_sensor_goes_at_once_and_comes_back_after_a_while_in_order():
 def test_another_set_must_be_better_for_the_dwell_time_before_it_is_plugged():
     drive = Drive()
     assert drive.plugged() == {"camera"}
-    drive.rules = Rules(dwell=5.0, epsilon=0.001)  # now camera and lidar are better
+    drive.rules = Rules(hysteresis=5.0, epsilon=0.001)  # now camera and lidar are better
     assert drive.plugged(4.5) == {"camera"}
     assert drive.plugged(1.0) == {"camera", "lidar"}
 
 
 def test_with_time_to_spare_encoders_work_only_when_asked():
-    assert Drive().step().duty == 1.0
-    assert Drive(rules=Rules(budget=Budget(seconds=0.1))).step().duty == 0.0
-    assert Drive(rules=Rules(budget=Budget(seconds=0.001))).step().duty == 1.0
-    assert Drive(rules=Rules(duty=0.25)).step().duty == 0.25
+    assert Drive().step().encode_rate_share == 1.0
+    assert Drive(rules=Rules(budget=AnswerBudget(seconds=0.1))).step().encode_rate_share == 0.0
+    assert Drive(rules=Rules(budget=AnswerBudget(seconds=0.001))).step().encode_rate_share == 1.0
+    assert Drive(rules=Rules(encode_rate_share=0.25)).step().encode_rate_share == 0.25
 
 
 def test_a_slow_machine_is_measured_against_the_table():
@@ -131,7 +131,7 @@ def test_a_slow_machine_is_measured_against_the_table():
 def test_under_pressure_rate_goes_first_then_blocks_then_modalities():
     rules = Rules(epsilon=0.001)
     duties = [Drive(rules=rules).step(0.5, LoadLevel(level)) for level in range(5)]
-    assert [item.duty for item in duties] == [1.0, 0.5, 0.5, 0.5, 0.5]
+    assert [item.encode_rate_share for item in duties] == [1.0, 0.5, 0.5, 0.5, 0.5]
     assert [item.linked_blocks for item in duties] == [0, 0, 2, 2, 2]
     assert [sum(item.plugged.values()) for item in duties] == [2, 2, 2, 2, 1]
     assert duties[4].available == ("camera",)

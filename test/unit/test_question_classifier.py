@@ -7,7 +7,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mmllm_ros.context.question_classifier import QuestionClass, classify_question, watched
+from mmllm_ros.context.question_classifier import QuestionClass, classify_question, viewed_directions
 from mmllm_ros.rig import load_rig
 from mmllm_ros.simulator.drive import Drive
 from mmllm_ros.simulator.questions.question_maker import ask
@@ -55,7 +55,7 @@ def test_the_kind_says_whether_the_cameras_look_there():
         classify_question("Is there any car to the front of me?"),
         classify_question("Is there any car to the back of me?"),
     )
-    assert watched(load_rig("front")) == {"front"}
+    assert viewed_directions(load_rig("front")) == {"front"}
     assert front.kind({"front"}) == "exist in view" and back.kind({"front"}) == "exist out of view"
-    assert back.kind(watched(load_rig("nuscenes"))) == "exist in view"
+    assert back.kind(viewed_directions(load_rig("nuscenes"))) == "exist in view"
     assert classify_question("What colour is the car ahead?").kind({"front"}) == "light"

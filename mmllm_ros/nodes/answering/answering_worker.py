@@ -1,6 +1,6 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""The one thread that loads the model and answers, behind a bounded queue, so that no callback ever computes."""
+"""The worker thread of the llm node: loads the model and answers the questions of a bounded queue, one at a time."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from collections.abc import Callable
 from rclpy.task import Future
 
 from ...assistant import Assistant, Cancelled
-from ...datatypes import Answer, BadInput
+from ...datatypes import Answer, BadInput, one_line
 
 
-class Job:
-    """One question on its way. `outcome` resolves once, to an Answer or to the line that says why there is none."""
+class PendingQuestion:
+    """A question in the queue. The future `outcome` is set once, to an Answer or to an error message of one line."""
 
     def __init__(self, question: str, question_id: str, on_text: Callable[[str], None] | None = None) -> None:
         self.question = question
@@ -28,31 +28,31 @@ class Job:
         self._lock = threading.Lock()
 
     def finish(self, outcome: Answer | str) -> None:
-        """Give the outcome; the first one counts, so a late answer to a question given up is dropped."""
+        """Set the outcome. Only the first call has an effect: an answer after a timeout or a cancel is dropped."""
         with self._lock:
             if not self.outcome.done():
                 self.outcome.set_result(outcome)
 
-    def given_up(self) -> bool:
-        """Whether nobody waits any more: cancelled, out of time, or answered."""
+    def finished(self) -> bool:
+        """Whether the outcome is set: answered, cancelled or timed out."""
         return self.outcome.done()
 
 
 class AnsweringWorker:
-    """Loads an assistant, then answers one job after the other.
+    """Loads an assistant, then answers the queued questions in order.
 
     Args:
-        load: makes the assistant, in the worker's thread. BadInput and OSError are reported to `on_failure`.
-        waiting: how many jobs may wait.
-        on_failure: called in the worker's thread once `failure` says why there is no model.
+        load: makes the assistant, in the worker's thread. BadInput, OSError and MemoryError are stored in `failure`.
+        capacity: length of the queue.
+        on_failure: called in the worker's thread once `failure` is set.
     """
 
-    def __init__(self, load: Callable[[], Assistant], waiting: int, on_failure: Callable[[], None]) -> None:
+    def __init__(self, load: Callable[[], Assistant], capacity: int, on_failure: Callable[[], None]) -> None:
         self._load = load
         self._on_failure = on_failure
-        self._jobs: queue.Queue[Job | None] = queue.Queue(waiting)
+        self._queue: queue.Queue[PendingQuestion | None] = queue.Queue(capacity)
         self._changes: deque[Callable[[], None]] = deque()
-        self._current: Job | None = None
+        self._current: PendingQuestion | None = None
         self._stopping = False
         self.assistant: Assistant | None = None
         self.failure = ""
@@ -61,65 +61,65 @@ class AnsweringWorker:
 
     @property
     def waiting(self) -> int:
-        """Jobs in the queue now."""
-        return self._jobs.qsize()
+        """Number of questions in the queue."""
+        return self._queue.qsize()
 
-    def submit(self, job: Job) -> None:
-        """Queue a job. Raises BadInput when there is no model yet, or no room."""
+    def submit(self, pending: PendingQuestion) -> None:
+        """Queue a question. Raises BadInput when there is no model or the queue is full."""
         if self.failure:
             raise BadInput(f"there is no model: {self.failure}")
         if self.assistant is None:
             raise BadInput("the model is still loading, ask again in a moment")
         try:
-            self._jobs.put_nowait(job)
+            self._queue.put_nowait(pending)
         except queue.Full:
-            raise BadInput(f"{self._jobs.maxsize} questions are waiting already, ask again later") from None
+            raise BadInput(f"{self._queue.maxsize} questions are waiting already, ask again later") from None
 
     def between(self, change: Callable[[], None]) -> None:
-        """Have `change` done in the worker's thread, after the question under way and before the next."""
+        """Run `change` in the worker's thread, after the current question and before the next one."""
         self._changes.append(change)
-        nothing = Job("", "")
-        nothing.finish("")
-        with contextlib.suppress(queue.Full):  # whoever waits wakes the thread as well
-            self._jobs.put_nowait(nothing)
+        wake = PendingQuestion("", "")
+        wake.finish("")
+        with contextlib.suppress(queue.Full):  # a full queue wakes the thread as well
+            self._queue.put_nowait(wake)
 
     def stop(self) -> None:
-        """Give up every job and end the thread."""
+        """Finish every question with an error message and end the thread."""
         self._stopping = True
         while True:
             try:
-                job = self._jobs.get_nowait()
+                pending = self._queue.get_nowait()
             except queue.Empty:
                 break
-            if job is not None:
-                job.finish("the node is shutting down")
+            if pending is not None:
+                pending.finish("the node is shutting down")
         if current := self._current:
             current.finish("the node is shutting down")
-        self._jobs.put(None)
+        self._queue.put(None)
         self._thread.join(timeout=10.0)
 
     def _work(self) -> None:
         try:
             self.assistant = self._load()
         except (BadInput, OSError, MemoryError) as error:
-            self.failure = " ".join(str(error).split()) or type(error).__name__
+            self.failure = one_line(error) or type(error).__name__
             self._on_failure()
             return
-        while not self._stopping and (job := self._jobs.get()) is not None:
+        while not self._stopping and (pending := self._queue.get()) is not None:
             while self._changes:
                 self._changes.popleft()()
-            if not job.given_up():
-                self._current = job
-                job.finish(self._outcome(job))
+            if not pending.finished():
+                self._current = pending
+                pending.finish(self._outcome(pending))
                 self._current = None
 
-    def _outcome(self, job: Job) -> Answer | str:
+    def _outcome(self, pending: PendingQuestion) -> Answer | str:
         try:
-            return self.assistant.ask(job.question, job.question_id, on_text=job.on_text, cancelled=job.given_up)
+            return self.assistant.ask(pending.question, pending.question_id, on_text=pending.on_text, cancelled=pending.finished)
         except BadInput as error:
             return str(error)
         except Cancelled:
             return "cancelled"
-        except Exception as error:  # a failing question must not end the node: it is reported, with its traceback
+        except Exception as error:  # a failing question does not end the node: it is reported, with its traceback
             traceback.print_exc()
-            return f"answering failed: {type(error).__name__}: {' '.join(str(error).split())[:200]}"
+            return f"answering failed: {type(error).__name__}: {one_line(error)[:200]}"

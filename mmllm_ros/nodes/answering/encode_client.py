@@ -1,6 +1,6 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Asks encoder nodes for the newest frames of modalities that a question needs; for the thread that answers."""
+"""Client of the encode services: requests tokens of the newest frames of the modalities that a question needs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ...srv import Encode
 
 
 class EncodeClient:
-    """Calls `<modality>_encoder/encode` of every modality at once; `on_tokens` gets what comes back in time."""
+    """Calls `<modality>_encoder/encode` of several modalities at once, from the worker's thread; `on_tokens` gets the tokens."""
 
     def __init__(self, node: Node, on_tokens: Callable[[SensorTokens], None]) -> None:
         self._log = node.get_logger()
@@ -26,7 +26,7 @@ class EncodeClient:
         self._clients = {modality: node.create_client(Encode, f"{modality}_encoder/encode") for modality in MODALITIES}
 
     def __call__(self, modalities: Sequence[str], seconds: float) -> None:
-        """Return when all have answered, or after so many seconds. An encoder that is not there is not waited for."""
+        """Return when all encoders have responded, or after `seconds` [s]. An encoder without a service is skipped."""
         deadline = time.monotonic() + seconds
         ready = [modality for modality in modalities if modality in self._clients and self._clients[modality].service_is_ready()]
         for modality, client, future, arrived in [self._call(modality, seconds) for modality in ready]:

@@ -1,38 +1,48 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""The three ways to ask: service mmllm/ask, action mmllm/ask_question, topic mmllm/questions. One desk behind them."""
+"""The three interfaces for questions: service mmllm/ask, action mmllm/ask_question, topic mmllm/questions.
+
+Callbacks are coroutines: they hand the question to the worker and await its outcome without blocking the executor.
+"""
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
-from collections.abc import Callable
+from collections import deque
+from typing import TYPE_CHECKING
 
+import numpy as np
 from rclpy.action import ActionServer, CancelResponse
 from rclpy.action.server import ServerGoalHandle
 from rclpy.callback_groups import ReentrantCallbackGroup
-from rclpy.node import Node
+from rclpy.clock import Clock, ClockType
 from std_msgs.msg import String
 
 from ...action import AskQuestion
-from ...datatypes import Answer
-from ...msg import Answer as AnswerMessage
+from ...datatypes import Answer, BadInput
 from ...srv import Ask
 from ..ros_support import qos
-from .answering_worker import Job
-from .question_queue import QuestionQueue
+from .answering_worker import PendingQuestion
+
+if TYPE_CHECKING:
+    from ..llm import Llm
 
 Reply = Ask.Response | AskQuestion.Result
 
 
 class QuestionServers:
-    """Offers the three on `node`; `to_message` turns an answer into the message that a caller gets."""
+    """Serves questions on `node`, with a timeout each. `answered` and `rejected` count them."""
 
-    def __init__(self, node: Node, desk: QuestionQueue, to_message: Callable[[Answer], AnswerMessage]) -> None:
-        self._desk = desk
-        self._to_message = to_message
+    def __init__(self, node: Llm) -> None:
+        self.answered = 0
+        self.rejected = 0
+        self._node = node
+        self._latencies: deque[float] = deque(maxlen=500)
+        self._steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._numbers = itertools.count(1)
-        self._goals: dict[bytes, Job] = {}
-        # A question is awaited: in the node's own group the first would hold up the parameters and the second.
+        self._goals: dict[bytes, PendingQuestion] = {}
+        # In the node's default group, which is mutually exclusive, an awaited question would block all other callbacks.
         group = ReentrantCallbackGroup()
         node.create_subscription(String, "mmllm/questions", self._on_question, qos.RELIABLE, callback_group=group)
         node.create_service(Ask, "mmllm/ask", self._on_ask, callback_group=group)
@@ -41,22 +51,34 @@ class QuestionServers:
         )
 
     def close(self) -> None:
-        """Destroy the action server, which its node does not know."""
+        """Destroy the action server: Node.destroy_node does not."""
         self._server.destroy()
 
+    def latency(self, percent: float) -> float:
+        """Percentile of the latency [s] of the last 500 answers, 0 before the first."""
+        return float(np.percentile(self._latencies, percent)) if self._latencies else 0.0
+
     async def _on_question(self, message: String) -> None:
-        await self._desk.answer(Job(message.data, self._number("topic")))
+        await self._answer(PendingQuestion(message.data, self._number("topic")))
 
     async def _on_ask(self, request: Ask.Request, response: Ask.Response) -> Ask.Response:
-        return self._fill(response, await self._desk.answer(Job(request.question, self._number("ask")), request.timeout))
+        pending = PendingQuestion(request.question, self._number("ask"))
+        return self._fill(response, await self._answer(pending, request.timeout))
 
     async def _on_goal(self, goal: ServerGoalHandle) -> AskQuestion.Result:
-        job = Job(goal.request.question, self._number("action"), _Stream(goal))
+        text = ""
+
+        def on_text(piece: str) -> None:
+            nonlocal text
+            text += piece
+            goal.publish_feedback(AskQuestion.Feedback(text=text))
+
+        pending = PendingQuestion(goal.request.question, self._number("action"), on_text)
         key = bytes(goal.goal_id.uuid)
-        self._goals[key] = job
+        self._goals[key] = pending
         if goal.is_cancel_requested:
-            job.finish("cancelled")
-        outcome = await self._desk.answer(job, goal.request.timeout)
+            pending.finish("cancelled")
+        outcome = await self._answer(pending, goal.request.timeout)
         del self._goals[key]
         if goal.is_cancel_requested:
             goal.canceled()
@@ -67,29 +89,41 @@ class QuestionServers:
         return self._fill(AskQuestion.Result(), outcome)
 
     def _on_cancel(self, goal: ServerGoalHandle) -> CancelResponse:
-        if job := self._goals.get(bytes(goal.goal_id.uuid)):
-            job.finish("cancelled")
+        if pending := self._goals.get(bytes(goal.goal_id.uuid)):
+            pending.finish("cancelled")
         return CancelResponse.ACCEPT
+
+    async def _answer(self, pending: PendingQuestion, timeout: float = 0.0) -> Answer | str:
+        """The answer, or an error message of one line. `timeout` [s], 0 = the node's parameter."""
+        node, timer = self._node, None
+        # Setting a future does not wake an rclpy executor, and a sleeping executor does not look at it.
+        pending.outcome.add_done_callback(lambda _: node.executor.wake())
+        try:
+            limit = dataclasses.replace(node.config, timeout=timeout or node.config.timeout).timeout  # checks the range
+            if not pending.finished():
+                node.worker.submit(pending)
+                timer = node.create_timer(limit, lambda: pending.finish(f"no answer within {limit:g} s"), clock=self._steady)
+            outcome = await pending.outcome
+        except BadInput as error:
+            outcome = str(error)
+        if timer:
+            node.destroy_timer(timer)
+        if isinstance(outcome, Answer):
+            self.answered += 1
+            self._latencies.append(outcome.latency)
+            node.publish_answer(outcome)
+        else:
+            self.rejected += 1
+            node.get_logger().warning(f"question {pending.question_id} has no answer: {outcome}")
+        return outcome
 
     def _fill(self, reply: Reply, outcome: Answer | str) -> Reply:
         reply.success = isinstance(outcome, Answer)
         if reply.success:
-            reply.answer = self._to_message(outcome)
+            reply.answer = self._node.answer_message(outcome)
         else:
             reply.message = outcome
         return reply
 
-    def _number(self, door: str) -> str:
-        return f"{door}-{next(self._numbers)}"
-
-
-class _Stream:
-    """Feedback of one goal: with every new piece, the answer so far."""
-
-    def __init__(self, goal: ServerGoalHandle) -> None:
-        self._goal = goal
-        self._text = ""
-
-    def __call__(self, piece: str) -> None:
-        self._text += piece
-        self._goal.publish_feedback(AskQuestion.Feedback(text=self._text))
+    def _number(self, interface: str) -> str:
+        return f"{interface}-{next(self._numbers)}"

@@ -1,6 +1,6 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""The interviewer of a replayed bag: asks given questions in turn, each when all recorded modalities are live."""
+"""Asks questions about a bag while it is replayed over DDS, each when all recorded modalities are available."""
 
 from __future__ import annotations
 
@@ -9,36 +9,34 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from rclpy.action import ActionClient
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 
-from ...action import AskQuestion
-from ...context.modality_selection import LEFT_OUT
-from ...datatypes import NANOSECONDS
+from ...context.modality_selection import NOT_SELECTED
+from ...datatypes import NANOSECONDS, Answer
 from ...msg import ModalityPlan, SensorHealth, SensorTokens
 from ...rig import Rig
-from ...visualization.drawing import Moment
+from ...visualization.drawing import AnswerSnapshot
 from ..ros_support import qos
 from ..ros_support.clock_jumps import on_jump_back
-from ..ros_support.messages import answer_from_message
-from ..visualization.sensor_views import Views
+from ..visualization.sensor_views import SensorViews
+from .ask_client import AskClient
 
-FRESH = NANOSECONDS
-"""A modality whose newest tokens are older [ns] is not there."""
+MAX_AGE = NANOSECONDS
+"""A modality whose latest tokens are older [ns] is not available."""
 
 PASSES = 2
-"""After so many times through the bag a question waits only for the most modalities that ever were there together."""
+"""After so many passes through the bag a question waits only for the largest set of modalities that was available at once."""
 
-READY = 30.0
-"""The bag starts when every encoder is configured, or after so many seconds."""
+CONFIGURE_TIMEOUT = 30.0
+"""The bag starts when every encoder is configured, at the latest after this time [s]."""
 
 
 class BagClient(Node):
-    """Asks each question once all `modalities` are plugged and fresh, hands each answer to `on_answer`, and ends the spinning.
+    """Asks each question once all `modalities` are plugged and have recent tokens; after the last answer it stops the executor.
 
-    An answer that still lacks one of them, because a sensor fell silent meanwhile, is asked for again. One that the plan, or
-    the question, leaves out although it works is not missed.
+    `on_answer` gets each answer. A question is asked again if the answer lacks a modality that has dropped out meanwhile, but
+    not if the plan or the question leaves out a healthy modality. `ready` is set when every encoder is configured.
     """
 
     def __init__(
@@ -46,25 +44,24 @@ class BagClient(Node):
         questions: Sequence[str],
         rig: Rig,
         modalities: set[str],
-        on_answer: Callable[[Moment], None],
+        on_answer: Callable[[AnswerSnapshot], None],
         **node_arguments: Any,
     ) -> None:
-        super().__init__("interviewer", **node_arguments)
+        super().__init__("bag_client", **node_arguments)
         self.ready = threading.Event()
-        self._waiting = list(questions)
+        self._questions = list(questions)
         self._modalities = modalities
         self._on_answer = on_answer
-        self._views = Views(self, rig)
+        self._views = SensorViews(self, rig)
         self._passes = 0
-        self._asking = False
         self._configured: set[str] = set()
-        self._plan: ModalityPlan | None = None
+        self._context = ""
         self._plugged: set[str] = set()
-        self._spared: set[str] = set()
-        self._tokens: dict[str, int] = {}
-        self._most: set[str] = set()
-        self._began = time.monotonic()
-        self._client = ActionClient(self, AskQuestion, "mmllm/ask_question")
+        self._not_selected: set[str] = set()
+        self._token_stamps: dict[str, int] = {}
+        self._largest: set[str] = set()
+        self._started = time.monotonic()
+        self._client = AskClient(self)
         self.create_subscription(SensorHealth, "mmllm/health", lambda m: self._configured.add(m.modality), qos.RELIABLE)
         self.create_subscription(ModalityPlan, "mmllm/plan", self._on_plan, qos.LATCHED)
         self.create_subscription(SensorTokens, "mmllm/tokens", self._on_tokens, qos.RELIABLE)
@@ -76,52 +73,48 @@ class BagClient(Node):
         super().destroy_node()
 
     def _on_plan(self, plan: ModalityPlan) -> None:
-        self._plan = plan
+        self._context = plan.context
         self._plugged = {modality for modality, on in zip(plan.modalities, plan.plugged, strict=True) if on}
         reasons = dict(zip(plan.modalities, plan.reasons, strict=True))
-        self._spared = {name for name, reason in reasons.items() if name not in self._plugged and reason.startswith(LEFT_OUT)}
+        self._not_selected = _not_selected({name: reasons[name] for name in reasons if name not in self._plugged})
 
     def _on_tokens(self, message: SensorTokens) -> None:
-        self._tokens[message.modality] = message.header.stamp.sec * NANOSECONDS + message.header.stamp.nanosec
+        self._token_stamps[message.modality] = message.header.stamp.sec * NANOSECONDS + message.header.stamp.nanosec
 
     def _on_next_pass(self) -> None:
         self._passes += self.ready.is_set()
-        self._tokens.clear()
+        self._token_stamps.clear()
 
     def _step(self) -> None:
         if not self.ready.is_set():
-            if self._modalities <= self._configured or time.monotonic() - self._began > READY:
+            if self._modalities <= self._configured or time.monotonic() - self._started > CONFIGURE_TIMEOUT:
                 self.ready.set()
-        elif not self._asking and self._wanted() - self._spared <= self._live() and self._client.server_is_ready():
-            self._asking = True
-            self._views.look()
-            goal = AskQuestion.Goal(question=self._waiting[0])
-            self._client.send_goal_async(goal).add_done_callback(
-                lambda future: future.result().get_result_async().add_done_callback(self._on_result)
-            )
+        elif self._client.ready and self._required() - self._not_selected <= self._available():
+            self._views.update()
+            self._client.ask(self._questions[0]).add_done_callback(lambda future: self._on_outcome(future.result()))
 
-    def _live(self) -> set[str]:
-        """The modalities that are plugged, with tokens that are fresh."""
+    def _available(self) -> set[str]:
+        """The modalities that are plugged and have recent tokens."""
         now = self.get_clock().now().nanoseconds
-        live = self._plugged & {modality for modality, stamp in self._tokens.items() if abs(now - stamp) <= FRESH}
-        self._most = max(self._most, live, key=len)
-        return live
+        available = self._plugged & {name for name, stamp in self._token_stamps.items() if abs(now - stamp) <= MAX_AGE}
+        self._largest = max(self._largest, available, key=len)
+        return available
 
-    def _wanted(self) -> set[str]:
-        return self._modalities if self._passes < PASSES else self._modalities & self._most
+    def _required(self) -> set[str]:
+        return self._modalities if self._passes < PASSES else self._modalities & self._largest
 
-    def _on_result(self, future: Any) -> None:
-        self._asking = False
-        result = future.result().result
-        if not result.success:
-            self.get_logger().warning(result.message, throttle_duration_sec=2.0)
+    def _on_outcome(self, answer: Answer | str) -> None:
+        if isinstance(answer, str):
+            self.get_logger().warning(answer, throttle_duration_sec=2.0)
             return
-        answer = answer_from_message(result.answer)
-        missing = self._wanted() - {item.modality for item in answer.evidence}
-        spared = {name for name, reason in answer.unplugged.items() if reason.startswith(LEFT_OUT)}
-        if missing <= spared or self._passes >= 2 * PASSES:
-            context = self._plan.context if self._plan else ""
-            self._on_answer(Moment(dict(self._views.images), self._views.points, answer, context=context))
-            self._waiting.pop(0)
-            if not self._waiting:
+        missing = self._required() - {item.modality for item in answer.evidence}
+        if missing <= _not_selected(answer.unplugged) or self._passes >= 2 * PASSES:
+            self._on_answer(AnswerSnapshot(dict(self._views.images), self._views.points, answer, context=self._context))
+            self._questions.pop(0)
+            if not self._questions:
                 self.executor.shutdown(timeout_sec=0)
+
+
+def _not_selected(reasons: dict[str, str]) -> set[str]:
+    """The modalities that are healthy, but left out by the plan or for the question."""
+    return {modality for modality, reason in reasons.items() if reason.startswith(NOT_SELECTED)}

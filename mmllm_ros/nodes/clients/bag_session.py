@@ -1,6 +1,6 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Questions to a bag that plays over DDS: encoders, monitor, llm, replay and an interviewer in one process."""
+"""Replays a bag over DDS and asks questions about it: encoders, monitor, llm, replay and bag client in one process."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rclpy.parameter import Parameter
 from ...config import LlmConfig, ReplayConfig
 from ...io.rosbag import Recording
 from ...rig import load_rig
-from ...visualization.drawing import Moment
+from ...visualization.drawing import AnswerSnapshot
 from ..camera_encoder import CameraEncoderNode
 from ..context_monitor import ContextMonitor
 from ..imu_encoder import ImuEncoderNode
@@ -29,9 +29,9 @@ _ENCODERS = (CameraEncoderNode, LidarEncoderNode, ImuEncoderNode)
 
 
 def run(
-    replay: ReplayConfig, llm: LlmConfig, questions: Sequence[str], on_answer: Callable[[Moment], None], rerun: str = ""
+    replay: ReplayConfig, llm: LlmConfig, questions: Sequence[str], on_answer: Callable[[AnswerSnapshot], None], rerun: str = ""
 ) -> int:
-    """Play `replay.bag`, and again while questions wait; every answer goes to `on_answer`, everything to the file `rerun`.
+    """Play `replay.bag` until all questions are answered. `on_answer` gets each answer; `rerun` names a recording of everything.
 
     Returns the exit status.
     """
@@ -39,7 +39,7 @@ def run(
 
 
 def _make_nodes(
-    replay: ReplayConfig, llm: LlmConfig, questions: Sequence[str], on_answer: Callable[[Moment], None], rerun: str
+    replay: ReplayConfig, llm: LlmConfig, questions: Sequence[str], on_answer: Callable[[AnswerSnapshot], None], rerun: str
 ) -> list[Node]:
     rig = load_rig(llm.rig)
     recording = Recording(replay.bag)

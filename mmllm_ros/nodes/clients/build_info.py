@@ -1,6 +1,6 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""What was built: the middleware, and whether the messages are those of the interface files, for `mmllm doctor`."""
+"""For `mmllm doctor`: the middleware, and whether the built messages match the interface files."""
 
 from __future__ import annotations
 

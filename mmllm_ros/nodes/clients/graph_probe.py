@@ -1,6 +1,6 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""A look at the running graph, for `mmllm doctor`: who publishes the rig's topics, how, how fast, and stamped when."""
+"""For `mmllm doctor`: the publishers of the rig's topics in the running ROS graph, with their types, QoS, rates and stamps."""
 
 from __future__ import annotations
 
@@ -23,16 +23,17 @@ from ..ros_support.latest_message import LatestMessageSubscription
 KINDS = {"camera": (Image, CompressedImage), "lidar": (PointCloud2,), "imu": (Imu,)}
 """Message types that carry a modality."""
 
-OURS = ("camera_encoder", "lidar_encoder", "imu_encoder", "context_monitor", "llm")
-PAUSE = 0.02
+NODES = ("camera_encoder", "lidar_encoder", "imu_encoder", "context_monitor", "llm")
+SPIN_TIME = 0.02
 
 
 @dataclass(slots=True)
-class Seen:
+class LiveTopic:
     """One live topic of the rig.
 
-    `kinds` are its types and `fits` whether one of them carries the modality; `offers` what each publisher offers, for example
-    `reliable, volatile`; `rate` [Hz] of what arrived; `skew` [s] is the clock minus the newest stamp, None where nothing came.
+    `kinds` are its message types, `fits` says whether one of them carries the modality, `offers` is the QoS of each publisher,
+    for example `reliable, volatile`, `rate` [Hz] is that of the received messages, and `skew` [s] is the clock minus the last
+    stamp, None where no message arrived.
     """
 
     name: str
@@ -45,10 +46,10 @@ class Seen:
 
 @dataclass(slots=True)
 class Graph:
-    """`sensors` maps each topic of the rig to what was seen of it; `nodes` are ours; `clocks` counts who publishes /clock."""
+    """`sensors` maps each topic of the rig to its live topics; `nodes` are ours; `clocks` counts the publishers of /clock."""
 
     topics: int
-    sensors: dict[str, list[Seen]]
+    sensors: dict[str, list[LiveTopic]]
     nodes: list[str]
     clocks: int
     clock_rate: float
@@ -56,7 +57,7 @@ class Graph:
 
 
 def probe(rig: Rig, seconds: float, namespace: str = "") -> Graph:
-    """Wait half of `seconds` for the graph to be discovered, listen for the other half, then say what is there."""
+    """Wait half of `seconds` for discovery, receive messages for the other half, then return the graph."""
     rclpy.init(args=[])
     node = rclpy.create_node(f"doctor_{os.getpid()}", namespace=namespace)
     executor = SingleThreadedExecutor()
@@ -69,8 +70,8 @@ def probe(rig: Rig, seconds: float, namespace: str = "") -> Graph:
         seen = {name: kinds for name, kinds in node.get_topic_names_and_types() if node.count_publishers(name)}
         sensors = {mount.topic: _live(node, seen, mount.topic, mount.modality) for mount in rig.mounts}
         ticks.clear()
-        _listen(node, executor, [topic for topics in sensors.values() for topic in topics if topic.fits], ticks, seconds / 2)
-        known = sorted({name for name in node.get_node_names() if name in OURS})
+        _measure(node, executor, [topic for topics in sensors.values() for topic in topics if topic.fits], ticks, seconds / 2)
+        known = sorted({name for name in node.get_node_names() if name in NODES})
         return Graph(len(seen), sensors, known, node.count_publishers("/clock"), 2 * len(ticks) / seconds, ticks)
     finally:
         executor.shutdown()
@@ -78,7 +79,7 @@ def probe(rig: Rig, seconds: float, namespace: str = "") -> Graph:
         rclpy.try_shutdown()
 
 
-def _live(node: Node, seen: dict[str, list[str]], topic: str, modality: str) -> list[Seen]:
+def _live(node: Node, seen: dict[str, list[str]], topic: str, modality: str) -> list[LiveTopic]:
     """The live topics that carry a sensor of the rig, compressed or not."""
     wanted = {_type_name(kind) for kind in KINDS[modality]}
     found = []
@@ -86,26 +87,26 @@ def _live(node: Node, seen: dict[str, list[str]], topic: str, modality: str) -> 
         if same_topic(name, node.resolve_topic_name(topic)):
             profiles = (info.qos_profile for info in node.get_publishers_info_by_topic(name))
             offers = [f"{profile.reliability.name}, {profile.durability.name}".lower().replace("_", " ") for profile in profiles]
-            found.append(Seen(name, kinds, bool(wanted & set(kinds)), offers))
+            found.append(LiveTopic(name, kinds, bool(wanted & set(kinds)), offers))
     return found
 
 
-def _listen(node: Node, executor: SingleThreadedExecutor, topics: list[Seen], ticks: list[int], seconds: float) -> None:
-    """Fill in rate and skew of each topic, as an encoder node would hear it."""
+def _measure(node: Node, executor: SingleThreadedExecutor, topics: list[LiveTopic], ticks: list[int], seconds: float) -> None:
+    """Measure rate and skew of each topic, with the subscription of an encoder node."""
     by_name = {_type_name(kind): kind for kinds in KINDS.values() for kind in kinds}
-    heard = [
+    subscribed = [
         (topic, LatestMessageSubscription(node, by_name[next(k for k in topic.kinds if k in by_name)], topic.name))
         for topic in topics
     ]
     deadline, counts = time.monotonic() + seconds, dict.fromkeys((topic.name for topic in topics), 0)
     while time.monotonic() < deadline:
-        _spin(executor, PAUSE)
-        for topic, subscription in heard:
+        _spin(executor, SPIN_TIME)
+        for topic, subscription in subscribed:
             if taken := subscription.take():
                 now = ticks[-1] if ticks else time.time_ns()
                 topic.skew = (now - _nanoseconds(taken[0].header.stamp)) / NANOSECONDS
                 counts[topic.name] += taken[1]
-    for topic, subscription in heard:
+    for topic, subscription in subscribed:
         topic.rate = counts[topic.name] / seconds
         subscription.destroy()
 

@@ -1,35 +1,48 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""The base of the encoder nodes: sensor topics in, tokens while active and health always out."""
+"""Base class of the encoder nodes: subscribes to sensors, publishes health always and tokens while active."""
 
 from __future__ import annotations
 
 import traceback
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, ClassVar
 
+import torch
+from rclpy.callback_groups import ReentrantCallbackGroup
+from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 from rclpy.qos import QoSProfile
+from rclpy.task import Future
 
 from ...config import EncoderConfig
 from ...datatypes import BadInput, Health, Tokens
+from ...encoders import Encoder, load_encoder
+from ...latent.manifest import Manifest
 from ...msg import ModalityPlan, SensorHealth, SensorTokens
+from ...resources import default_model
 from ...rig import Rig, load_rig
+from ...srv import Encode
 from ..ros_support import qos
 from ..ros_support.clock_jumps import on_jump_back
 from ..ros_support.diagnostics import Diagnostics, Level, Status
 from ..ros_support.lifecycle_node import SafeLifecycleNode
 from ..ros_support.messages import health_to_message, tokens_to_message
 from ..ros_support.parameters import declare
-from .encode_service import EncodeService
-from .encoder_runner import Encoding, load
 from .encoder_worker import EncoderWorker
 from .sensor_source import SensorSource
 
+ENCODE_TIMEOUT = 1.0
+"""Longest time for an encode request that gives no timeout [s]."""
+
 
 class EncoderNode(SafeLifecycleNode, ABC):
-    """configure loads the weights and starts to measure health, activate starts to encode, cleanup frees the weights."""
+    """configure loads the weights and starts to measure health, activate starts to encode, cleanup frees the weights.
+
+    `encode_rate_share` is the share of the encoding rate that the plan allows, 0 = encode only on request (service ~/encode).
+    """
 
     modality: ClassVar[str]
 
@@ -37,14 +50,15 @@ class EncoderNode(SafeLifecycleNode, ABC):
         super().__init__(f"{self.modality}_encoder", **node_arguments)
         self.config = declare(self, EncoderConfig, self._on_config)
         self.rig = load_rig(self.config.rig)
+        self.encode_rate_share = 1.0
         self._worker: EncoderWorker | None = None
         self._sources: list[SensorSource] = []
         self._failure = ""
-        self._duty = 1.0
-        # One message per source: a slow reader gets the newest of each, not a queue.
+        self._steady = Clock(clock_type=ClockType.STEADY_TIME)
+        # Depth: one message per source, so that a slow subscriber gets the newest message of each.
         self._tokens = self.create_publisher(SensorTokens, "mmllm/tokens", QoSProfile(depth=max(1, self.sensors(self.rig))))
         self._health = self.create_publisher(SensorHealth, "mmllm/health", qos.RELIABLE)
-        self._service = EncodeService(self, lambda: self._worker)
+        self.create_service(Encode, "~/encode", self._on_encode, callback_group=ReentrantCallbackGroup())
         self.create_subscription(ModalityPlan, "mmllm/plan", self._on_plan, qos.LATCHED)
         self._diagnostics = Diagnostics(self, self._statuses)
         on_jump_back(self, self._on_jump)
@@ -52,25 +66,32 @@ class EncoderNode(SafeLifecycleNode, ABC):
     @staticmethod
     @abstractmethod
     def sensors(rig: Rig) -> int:
-        """How many sensors of this modality the rig carries."""
+        """Number of sensors of this modality in the rig."""
 
     @abstractmethod
     def make_sources(self) -> list[SensorSource]:
         """Subscribe to the sensors of the rig."""
 
+    def publish_tokens(self, source: SensorSource, tokens: Tokens) -> None:
+        """Publish the tokens of one frame."""
+        self._tokens.publish(tokens_to_message(tokens, source.frame_id))
+
+    def publish_health(self, source: SensorSource, health: Health) -> None:
+        """Publish the health of one sensor."""
+        self._health.publish(health_to_message(health, source.frame_id))
+
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         try:
             if not self.sensors(self.rig):
                 raise BadInput(f"rig {self.rig.name} has no {self.modality}")
-            encoder = load(self.config, self.modality, self.rig)
+            encoder = self._load()
             self._sources = self._sources or self.make_sources()
-            encoding = Encoding(encoder, self._sources, self._on_tokens)
-        except Exception as error:  # rclpy swallows what a transition raises, and whoever asked needs the reason
+            self._worker = EncoderWorker(self, encoder, self._sources)
+        except Exception as error:  # rclpy drops the exception of a transition, so it is logged and reported here
             self._failure = f"not configured: {error}"
             self.get_logger().error(f"{self._failure}\n{traceback.format_exc()}")
             return TransitionCallbackReturn.FAILURE
         self._failure = ""
-        self._worker = EncoderWorker(self, encoding, self._sources, lambda: self.config, self._on_health, self._duty)
         return TransitionCallbackReturn.SUCCESS
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -93,42 +114,73 @@ class EncoderNode(SafeLifecycleNode, ABC):
         self._release()
         super().destroy_node()
 
+    def _load(self) -> Encoder:
+        """The encoder of the configured model. Raises BadInput where its revision is not the one the model was trained with."""
+        torch.set_num_threads(self.config.threads)
+        folder = Path(self.config.model) if self.config.model else default_model()
+        encoder = load_encoder(folder / "encoders" / self.modality, self.rig, self.config.device)
+        expected = Manifest.read(folder).encoder_revisions.get(self.modality)
+        if encoder.revision != expected:
+            raise BadInput(
+                f"encoder {self.modality} has revision {encoder.revision}, the model in {folder} is made for {expected}"
+            )
+        return encoder
+
     def _release(self) -> None:
         worker, self._worker = self._worker, None
         if worker:
             worker.stop()
 
-    def _on_tokens(self, source: SensorSource, tokens: Tokens) -> None:
-        self._tokens.publish(tokens_to_message(tokens, source.frame_id))
-
-    def _on_health(self, source: SensorSource, health: Health) -> None:
-        self._health.publish(health_to_message(health, source.frame_id))
+    async def _on_encode(self, request: Encode.Request, response: Encode.Response) -> Encode.Response:
+        """Awaits the worker without blocking the executor."""
+        if (worker := self._worker) is None:
+            response.message = "the weights are not loaded"
+            return response
+        outcome = Future()
+        # Setting a future does not wake an rclpy executor, and a sleeping executor does not look at it.
+        outcome.add_done_callback(lambda _: self.executor.wake())
+        worker.encode_now(outcome.set_result)
+        timer = self.create_timer(request.timeout or ENCODE_TIMEOUT, lambda: outcome.set_result(None), clock=self._steady)
+        encoded = await outcome
+        self.destroy_timer(timer)
+        if not encoded:
+            response.message = "no frame has arrived yet" if encoded == [] else "the encoder is busy"
+            return response
+        response.tokens = [tokens_to_message(tokens, source.frame_id) for source, tokens in encoded]
+        response.success = True
+        return response
 
     def _on_plan(self, plan: ModalityPlan) -> None:
-        self._duty = plan.duty if 0.0 <= plan.duty <= 1.0 else 1.0
-        if self._worker and self._worker.duty != self._duty:
-            self._worker.duty = self._duty
-            self._worker.hurry()
+        share = plan.encode_rate_share if 0.0 <= plan.encode_rate_share <= 1.0 else 1.0
+        if share != self.encode_rate_share:
+            self.encode_rate_share = share
+            self._wake()
 
     def _on_config(self, config: EncoderConfig) -> None:
         self.config = config
+        self._wake()
+
+    def _wake(self) -> None:
         if self._worker:
-            self._worker.hurry()
+            self._worker.wake()
 
     def _on_jump(self) -> None:
         if self._worker:
-            self._worker.forget()
+            self._worker.clear()
 
     def _statuses(self) -> Iterator[Status]:
         worker = self._worker
         if worker is None:
-            yield Status(
-                "encoder", Level.ERROR if self._failure else Level.OK, self._failure or "unconfigured, no weights loaded"
-            )
+            level = Level.ERROR if self._failure else Level.OK
+            yield Status("encoder", level, self._failure or "unconfigured, no weights loaded")
             return
         yield from (source.status() for source in self._sources)
-        work = worker.encoding
-        values = {"revision": work.encoder.revision, "frames encoded": work.encoded, "last pass [s]": work.last_pass}
-        values |= {"cost of a frame [s]": work.cost, "duty": worker.duty}
+        values = {
+            "revision": worker.encoder.revision,
+            "frames encoded": worker.encoded,
+            "last pass [s]": worker.last_pass,
+            "cost of a frame [s]": worker.cost,
+            "encode rate share": self.encode_rate_share,
+        }
         state = "active" if worker.active else "inactive, weights loaded"
         yield Status("encoder", Level.ERROR if worker.fault else Level.OK, worker.fault or state, values)

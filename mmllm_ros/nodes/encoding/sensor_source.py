@@ -1,108 +1,191 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""One sensor of an encoder node: where its frames come from, what is known of its health, what was refused."""
+"""The sensors of an encoder node: subscription, frame pairs, health and rejected messages of each."""
 
 from __future__ import annotations
 
+import dataclasses
+import threading
 import time
 from abc import ABC, abstractmethod
 
 from rclpy.node import Node
+from sensor_msgs.msg import Imu
 
-from ...context.health_check import judge
-from ...context.health_signals import measure
-from ...context.rate_monitor import RateMonitor
-from ...datatypes import NANOSECONDS, BadInput, Frame, Health
-from ..ros_support.diagnostics import Level, Link, Status
+from ...context.sensor_monitor import SensorMonitor
+from ...datatypes import BadInput, Frame, Health
+from ...io.frames import ImuBuffer
+from ...rig import CameraMount, ImuMount, LidarMount
+from ..ros_support.diagnostics import Level, Status, SubscriptionEvents
+from ..ros_support.latest_message import OVERRIDABLE, LatestMessageSubscription, sensor_data
+from ..ros_support.messages import frame_from_message, imu_from_message
 
 
 class SensorSource(ABC):
-    """For the worker's thread; `status` may be asked from any."""
+    """Base class. Methods are called in the worker's thread, except `status`, which any thread may call."""
 
     def __init__(self, node: Node, modality: str, name: str) -> None:
         self.modality = modality
         self.name = name
         self.frame_id = ""
         self.pair: tuple[Frame, Frame | None] | None = None
-        """The newest frame and its partner half a second older, None before the first and once encoded."""
-        self.link: Link
-        self.tempo = RateMonitor()
+        """The newest frame and the one FRAME_GAP older; None before the first frame and once the pair is encoded."""
+        self.events: SubscriptionEvents
+        self.monitor = SensorMonitor(modality, name)
         self.rejected = 0
-        self.listening = False
+        self.running = False
         self._node = node
-        self._refusal = ""
-        self._newest: Frame | None = None
-        self._measured: Frame | None = None
-        self._signals: dict[str, float] = {}
-        self._started = 0
+        self._last_rejection = ""
         self._arrived = 0.0
         self._health: Health | None = None
 
     @abstractmethod
     def poll(self) -> None:
-        """Take what is newest, if anything is new, into `pair`."""
+        """Take the newest frame, if there is a new one, and set `pair`."""
 
     @abstractmethod
     def counts(self) -> dict[str, int]:
-        """For diagnostics: messages taken, passed over."""
+        """Numbers of publishers and messages, for diagnostics."""
 
     def begin(self) -> None:
-        """Count and look from now on."""
-        self.forget()
+        """Start to take messages, with all counters at zero."""
+        self.clear()
         self.rejected = 0
-        self._refusal = ""
-        self.listening = True
+        self._last_rejection = ""
+        self.running = True
 
     def end(self) -> None:
-        """Stop looking, and drop the frames. The subscription stays: to destroy one breaks an executor that is waiting."""
-        self.listening = False
-        self.forget()
+        """Stop taking messages and drop the frames. The subscription stays: destroying it breaks an executor that waits."""
+        self.running = False
+        self.clear()
 
-    def forget(self) -> None:
-        """Time has jumped back: nothing that was seen is of the past."""
-        self.pair = self._newest = self._measured = self._health = None
-        self._signals = {}
-        self.tempo.clear()
-        self._started = self._node.get_clock().now().nanoseconds
+    def clear(self) -> None:
+        """Drop all frames and signals, as after a jump back in time."""
+        self.pair = self._health = None
+        self.monitor = SensorMonitor(self.modality, self.name, self._node.get_clock().now().nanoseconds)
 
-    def refuse(self, error: BadInput) -> None:
-        """Count a bad message, and say so once in a while."""
+    def reject(self, error: BadInput) -> None:
+        """Count a bad message, and log the reason at most every 5 s."""
         self.rejected += 1
-        self._refusal = str(error)
-        self._node.get_logger().warning(f"{self.link.topic}: refused: {error}", throttle_duration_sec=5.0)
+        self._last_rejection = str(error)
+        self._node.get_logger().warning(f"{self.events.topic}: rejected: {error}", throttle_duration_sec=5.0)
 
     def health(self, stale_after: float, cost: float = 0.0) -> Health:
-        """What the newest frame says about the sensor now; `cost` [s] of encoding a frame is passed on."""
-        newest = self._newest
-        if newest is not None and newest is not self._measured:
-            self._signals = measure(newest, self._measured)
-            self._measured, self._arrived = newest, time.monotonic()
-        stamp = newest.stamp if newest else 0
-        age = (self._node.get_clock().now().nanoseconds - (stamp or self._started)) / NANOSECONDS
-        silence = time.monotonic() - self._arrived
-        healthy, reason = judge(self._signals, age, stale_after, silence)
-        if not healthy and (not self._signals or min(age, silence) > stale_after):
-            reason = self._refusal or self.link.incompatible or reason
-        rate = 0.0 if age > stale_after else self.tempo.rate
-        self._health = Health(
-            self.modality, self.name, stamp, rate, age, self.tempo.jitter, self.rejected, self._signals, healthy, reason, cost
-        )
-        return self._health
+        """The health now, see SensorMonitor.health."""
+        now, silence = self._node.get_clock().now().nanoseconds, time.monotonic() - self._arrived
+        health = self.monitor.health(now, stale_after, silence, cost, self.rejected)
+        if not health.healthy and (not health.signals or min(health.age, silence) > stale_after):
+            reason = self._last_rejection or self.events.incompatible or health.reason
+            health = dataclasses.replace(health, reason=reason)
+        self._health = health
+        return health
 
     def status(self) -> Status:
         """For /diagnostics."""
         health = self._health
-        values = {"topic": self.link.topic, **self.counts(), "lost": self.link.lost, "rejected": self.rejected}
-        if self._refusal:
-            values["last refusal"] = self._refusal
+        values = {"topic": self.events.topic, **self.counts(), "lost": self.events.lost, "rejected": self.rejected}
+        if self._last_rejection:
+            values["last rejection"] = self._last_rejection
         if health is None:
             return Status(self.name, Level.WARN, "not measured yet", values, self.frame_id)
         values |= {"rate [Hz]": health.rate, "age [s]": health.age, "jitter [s]": health.jitter, **health.signals}
-        if self.link.incompatible and health.rate == 0.0:
-            return Status(self.name, Level.ERROR, self.link.incompatible, values, self.frame_id)
+        if self.events.incompatible and health.rate == 0.0:
+            return Status(self.name, Level.ERROR, self.events.incompatible, values, self.frame_id)
         level = Level.OK if health.healthy else Level.ERROR if health.rate == 0.0 else Level.WARN
         return Status(self.name, level, health.reason or "healthy", values, self.frame_id)
 
-    def _accepted(self, frame_id: str) -> None:
+    def _accept(self, frame_id: str) -> None:
         self.frame_id = frame_id
-        self._refusal = ""
+        self._last_rejection = ""
+
+    def _add(self, frame: Frame) -> None:
+        self.pair = self.monitor.add(frame)
+        self._arrived = time.monotonic()
+
+
+class FrameSource(SensorSource):
+    """A camera or a lidar: each message is a frame, and only the newest message is read."""
+
+    def __init__(self, node: Node, modality: str, name: str, mount: CameraMount | LidarMount, kind: type) -> None:
+        super().__init__(node, modality, name)
+        self._mount = mount
+        self._subscription = LatestMessageSubscription(node, kind, mount.topic)
+        self.events = self._subscription.events
+
+    def poll(self) -> None:
+        taken = self._subscription.take()
+        if taken is None:
+            return
+        message, since = taken
+        try:
+            frame = frame_from_message(message, self.name, self._mount)
+        except BadInput as error:
+            self.reject(error)
+            return
+        newest = self.monitor.newest
+        if newest and frame.stamp == newest.stamp:
+            return
+        self._accept(message.header.frame_id)
+        self.monitor.count(frame.stamp, since)
+        self._add(frame)
+
+    def counts(self) -> dict[str, int]:
+        subscription = self._subscription
+        return {"publishers": subscription.publishers, "taken": subscription.taken, "skipped": subscription.skipped}
+
+
+class ImuSource(SensorSource):
+    """An IMU: a callback stores every sample of the last second, the worker reads them as one window."""
+
+    def __init__(self, node: Node, modality: str, name: str, mount: ImuMount) -> None:
+        super().__init__(node, modality, name)
+        self.events = SubscriptionEvents(node.resolve_topic_name(mount.topic))
+        self._mount = mount
+        self._buffer = ImuBuffer(name)
+        self._lock = threading.Lock()
+        self._taken = self._late = 0
+        # A depth above 1: at 400 Hz several samples arrive while another callback runs.
+        self._subscription = node.create_subscription(
+            Imu,
+            mount.topic,
+            self._on_sample,
+            sensor_data(100),
+            event_callbacks=self.events.callbacks(),
+            qos_overriding_options=OVERRIDABLE,
+        )
+
+    def _on_sample(self, message: Imu) -> None:
+        if not self.running:
+            return
+        try:
+            stamp, sample = imu_from_message(message, self._mount)
+        except BadInput as error:
+            self.reject(error)
+            return
+        with self._lock:
+            self._taken += 1
+            if self._buffer.push(stamp, sample):
+                self.monitor.count(stamp)
+                self._accept(message.header.frame_id)
+            else:
+                self._late += 1
+
+    def poll(self) -> None:
+        with self._lock:
+            window = self._buffer.window()
+        newest = self.monitor.newest
+        if window is not None and (newest is None or window.stamp != newest.stamp):
+            self._add(window)
+
+    def health(self, stale_after: float, cost: float = 0.0) -> Health:
+        with self._lock:
+            return super().health(stale_after, cost)
+
+    def clear(self) -> None:
+        with self._lock:
+            super().clear()
+            self._buffer.clear()
+
+    def counts(self) -> dict[str, int]:
+        publishers = self._subscription.get_publisher_count()
+        return {"publishers": publishers, "taken": self._taken, "late or duplicate": self._late}

@@ -1,6 +1,6 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Keeps one lifecycle node loaded and active exactly while that is wanted, without ever waiting in a callback."""
+"""Keeps a lifecycle node loaded and active as requested, without blocking in a callback."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from rclpy.client import Client
 from rclpy.node import Node
 from rclpy.task import Future
 
-_LONGEST_PAUSE = 30.0
-"""A node that keeps refusing, for example because its weights are missing, is asked again this seldom [s]."""
+_MAX_BACKOFF = 30.0
+"""Longest pause before a transition that failed is requested again [s], for example while weights are missing."""
 
 _NAMES = {
     Transition.TRANSITION_CONFIGURE: "configure",
@@ -22,7 +22,7 @@ _NAMES = {
     Transition.TRANSITION_DEACTIVATE: "deactivate",
     Transition.TRANSITION_CLEANUP: "clean up",
 }
-_TOWARDS = {
+_TRANSITIONS = {
     (State.PRIMARY_STATE_UNCONFIGURED, True, True): Transition.TRANSITION_CONFIGURE,
     (State.PRIMARY_STATE_UNCONFIGURED, True, False): Transition.TRANSITION_CONFIGURE,
     (State.PRIMARY_STATE_UNCONFIGURED, False, True): Transition.TRANSITION_CONFIGURE,
@@ -43,60 +43,60 @@ class LifecycleClient:
 
     def __init__(self, node: Node, target: str) -> None:
         self.target = target
-        self._trouble = f"{target} has not answered yet"
+        self._problem = f"{target} has not answered yet"
         self._log = node.get_logger()
         self._get = node.create_client(GetState, f"{target}/get_state")
         self._change = node.create_client(ChangeState, f"{target}/change_state")
         self._pending: tuple[Client, Future, str, float] | None = None
         self._goal = (False, True)
         self._state: int | None = None
-        self._asked = False
-        self._refusals = 0
-        self._pause_until = 0.0
+        self._state_known = False
+        self._rejections = 0
+        self._backoff_until = 0.0
 
     @property
-    def trouble(self) -> str:
-        """Why the target does not follow, empty while it does."""
-        return self._trouble
+    def problem(self) -> str:
+        """Why the target is not in the requested state, empty while it is."""
+        return self._problem
 
-    @trouble.setter
-    def trouble(self, line: str) -> None:
-        if line and line != self._trouble:
+    @problem.setter
+    def problem(self, line: str) -> None:
+        if line and line != self._problem:
             self._log.warning(line)
-        self._trouble = line
+        self._problem = line
 
     def step(self, active: bool, timeout: float, loaded: bool = True) -> None:
-        """One step towards `active`, or where `loaded` is false towards no weights in memory.
+        """One step towards `active`, or towards unconfigured (no weights in memory) where `loaded` is false.
 
-        At most one request is on its way, and it is given up after `timeout` [s].
+        At most one request is pending, and it is given up after `timeout` [s].
         """
-        self._goal, now = (active, loaded), time.monotonic()  # an answer that is on its way finds the newest goal
+        self._goal, now = (active, loaded), time.monotonic()  # the response to a pending request uses the latest goal
         if self._pending:
             client, future, what, sent = self._pending
             if now - sent < timeout:
                 return
             client.remove_pending_request(future)
             self._pending = None
-            self.trouble = f"{self.target} did not answer '{what}' within {timeout:g} s"
+            self.problem = f"{self.target} did not answer '{what}' within {timeout:g} s"
         elif not self._get.service_is_ready():
-            self.trouble = f"{self.target} is not running"
-        elif now >= self._pause_until:
-            self._asked = False  # a plan that changes is followed from the state last told
-            if not self._transit():
-                self._ask()
+            self.problem = f"{self.target} is not running"
+        elif now >= self._backoff_until:
+            self._state_known = False  # a changed goal starts from the last known state
+            if not self._request_transition():
+                self._request_state()
 
-    def _ask(self) -> None:
+    def _request_state(self) -> None:
         self._send(self._get, GetState.Request(), "get_state", self._on_state)
 
     def _on_state(self, answer: GetState.Response) -> None:
-        self._state, self._asked = answer.current_state.id, True
-        if not self._transit():
+        self._state, self._state_known = answer.current_state.id, True
+        if not self._request_transition():
             ended = self._state == State.PRIMARY_STATE_FINALIZED
-            self.trouble = f"{self.target} has been shut down" if ended else ""
+            self.problem = f"{self.target} has been shut down" if ended else ""
 
-    def _transit(self) -> bool:
-        """Send the next transition from the known state to the goal; False where there is none."""
-        transition = _TOWARDS.get((self._state, *self._goal))
+    def _request_transition(self) -> bool:
+        """Request the next transition from the known state to the goal; False where there is none."""
+        transition = _TRANSITIONS.get((self._state, *self._goal))
         if transition is None:
             return False
         request = ChangeState.Request(transition=Transition(id=transition))
@@ -106,20 +106,20 @@ class LifecycleClient:
     def _on_change(self, answer: ChangeState.Response, what: str) -> None:
         self._state = None
         if answer.success:
-            self._refusals, self.trouble = 0, ""
-        elif self._asked:
-            self._refusals += 1
-            self._pause_until = time.monotonic() + min(2.0**self._refusals, _LONGEST_PAUSE)
-            self.trouble = f"{self.target} refused to {what}; its log says why"
+            self._rejections, self.problem = 0, ""
+        elif self._state_known:
+            self._rejections += 1
+            self._backoff_until = time.monotonic() + min(2.0**self._rejections, _MAX_BACKOFF)
+            self.problem = f"{self.target} rejected '{what}'; its log says why"
             return
-        self._ask()  # the next transition at once; or it was in another state than it last told
+        self._request_state()  # the next transition at once, or the state has changed meanwhile
 
     def _send(self, client: Client, request: object, what: str, on_answer: Callable) -> None:
         future = client.call_async(request)
         self._pending = (client, future, what, time.monotonic())
 
         def arrived(future: Future) -> None:
-            # An answer after its timeout is late: the next step asks for the state anew.
+            # A response after the timeout is ignored: the next step requests the state again.
             if self._pending and self._pending[1] is future:
                 self._pending = None
                 on_answer(future.result())

@@ -1,6 +1,6 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""The operator's overrides: the service mmllm/set_modality, and what is in force."""
+"""Operator overrides: the service mmllm/set_modality and the modes in force."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from ...context.plan import Mode
 from ...srv import SetModality
 
 
-class Operator:
-    """`overrides` maps a modality to its mode. `known` gives the modalities, `on_change` is called after a change."""
+class Overrides:
+    """`modes` maps a modality to its mode. `known` returns the modalities, `on_change` is called after a change."""
 
     def __init__(self, node: Node, known: Callable[[], Iterable[str]], on_change: Callable[[], None]) -> None:
-        self.overrides: dict[str, Mode] = {}
+        self.modes: dict[str, Mode] = {}
         self._known = known
         self._on_change = on_change
         self._log = node.get_logger()
@@ -29,7 +29,7 @@ class Operator:
         elif request.mode not in list(Mode):
             response.message = f"mode {request.mode} is not 0 (automatic), 1 (plugged) or 2 (unplugged)"
         else:
-            self.overrides[request.modality] = Mode(request.mode)
+            self.modes[request.modality] = Mode(request.mode)
             response.success = True
             response.message = f"{request.modality} is {Mode(request.mode).name.lower()}"
             self._log.info(f"operator: {response.message}")

@@ -1,6 +1,6 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""/diagnostics as REP-107 has it: once a second, one status per part of a node. And what DDS says about a subscription."""
+"""/diagnostics (REP-107): one status per part of a node, once a second; and the DDS events of a subscription."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from rclpy.qos import qos_policy_name_from_kind
 
 
 class Level(Enum):
-    """How bad it is."""
+    """Severity of a status."""
 
     OK = DiagnosticStatus.OK
     WARN = DiagnosticStatus.WARN
@@ -26,7 +26,7 @@ class Level(Enum):
 
 @dataclass(frozen=True)
 class Status:
-    """One part of a node: a sensor, an encoder, the LLM. `hardware` names the device, for a sensor its frame or topic."""
+    """Status of one part of a node: a sensor, an encoder, the LLM. `hardware` is the frame id of a sensor."""
 
     part: str
     level: Level
@@ -36,12 +36,12 @@ class Status:
 
 
 class Diagnostics:
-    """Publishes what `statuses` returns, at 1 Hz of wall time: a stopped /clock must not silence it."""
+    """Publishes the result of `statuses` at 1 Hz of wall time, also while /clock is paused."""
 
     def __init__(self, node: Node, statuses: Callable[[], Iterable[Status]]) -> None:
         self._node = node
         self._statuses = statuses
-        # REP-107 names this topic absolutely; the statuses of two robots differ by the namespace in their names.
+        # REP-107 requires this absolute name; the status names of two robots differ by namespace.
         self._publisher = node.create_publisher(DiagnosticArray, "/diagnostics", 10)
         self._timer = node.create_timer(1.0, self._publish, clock=Clock(clock_type=ClockType.STEADY_TIME))
 
@@ -62,8 +62,8 @@ class Diagnostics:
         self._publisher.publish(message)
 
 
-class Link:
-    """What DDS reports about one subscription: lost messages, and a publisher whose QoS does not fit, with the fix."""
+class SubscriptionEvents:
+    """DDS events of one subscription: lost messages, and an incompatible publisher with the parameter that fixes it."""
 
     def __init__(self, topic: str) -> None:
         self.topic = topic
@@ -71,7 +71,7 @@ class Link:
         self.incompatible = ""
 
     def callbacks(self) -> SubscriptionEventCallbacks:
-        """To be passed to create_subscription."""
+        """For the argument `event_callbacks` of create_subscription."""
         return SubscriptionEventCallbacks(incompatible_qos=self._on_incompatible, message_lost=self._on_lost)
 
     def _on_lost(self, event: Any) -> None:
@@ -81,7 +81,7 @@ class Link:
         policy = qos_policy_name_from_kind(event.last_policy_kind).lower()
         offer = _FIXES.get(policy, "what the publisher offers")
         self.incompatible = (
-            f"a publisher of {self.topic} offers another {policy} than asked for, nothing arrives from it: "
+            f"a publisher of {self.topic} has an incompatible {policy}, no message arrives from it: "
             f"set qos_overrides.{self.topic}.subscription.{policy} to {offer}"
         )
 

@@ -1,8 +1,8 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""A subscription that no executor tends: a worker takes the newest message when it needs one.
+"""A subscription without callback: a worker thread takes the latest message when it needs one.
 
-Messages that nobody takes are replaced inside DDS: they are never deserialized and never hold the interpreter's lock.
+Messages that are not taken are replaced inside DDS: they are not deserialized and do not hold the interpreter lock.
 """
 
 from __future__ import annotations
@@ -16,22 +16,22 @@ from rclpy.node import Node
 from rclpy.qos import HistoryPolicy, QoSPolicyKind, QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
 
-from .diagnostics import Link
+from .diagnostics import SubscriptionEvents
 
 WaitSet = rclpy_implementation.WaitSet
 OVERRIDABLE = QoSOverridingOptions([QoSPolicyKind.RELIABILITY, QoSPolicyKind.DURABILITY, QoSPolicyKind.DEPTH])
 
 
 def sensor_data(depth: int) -> QoSProfile:
-    """Sensor data QoS: best effort, only the newest `depth`. A fresh profile, since overrides are written into it."""
+    """Sensor data QoS: best effort, the newest `depth` messages. A new object, because overrides are written into it."""
     return QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=depth, reliability=ReliabilityPolicy.BEST_EFFORT)
 
 
-class Untended(CallbackGroup):
+class _NotExecuted(CallbackGroup):
     """Keeps a subscription and its events out of the executor's wait set.
 
-    The events too: Fast DDS wakes whoever waits for them as long as a message lies there untaken, so that an executor would
-    turn without a pause and hold the interpreter's lock against the very thread that is to take the message.
+    The events too: while a message is not taken, Fast DDS wakes every thread that waits for them. The executor would spin
+    without a pause and hold the interpreter lock that the worker thread needs to take the message.
     """
 
     def can_execute(self, entity: Any) -> bool:
@@ -45,36 +45,36 @@ class Untended(CallbackGroup):
 
 
 class LatestMessageSubscription:
-    """The newest message of a topic.
+    """The latest message of a topic.
 
-    `taken` counts the messages that were taken, `passed_over` those that came between two of them, as far as the DDS
-    implementation numbers messages.
+    `taken` counts the messages that were taken, `skipped` those sent between two of them, where the DDS implementation
+    numbers messages.
     """
 
     def __init__(self, node: Node, kind: type, topic: str) -> None:
         self.kind = kind
         self._node = node
         self._context = node.context
-        self.link = Link(node.resolve_topic_name(topic))
-        self.taken = self.passed_over = 0
+        self.events = SubscriptionEvents(node.resolve_topic_name(topic))
+        self.taken = self.skipped = 0
         self._number = 0
         self._subscription = node.create_subscription(
             kind,
             topic,
             _never_called,
             sensor_data(1),
-            callback_group=Untended(),
-            event_callbacks=self.link.callbacks(),
+            callback_group=_NotExecuted(),
+            event_callbacks=self.events.callbacks(),
             qos_overriding_options=OVERRIDABLE,
         )
 
     def take(self) -> tuple[Any, int] | None:
-        """The newest message, and how many were sent since the last one taken (itself included); None where none is new."""
+        """The latest message and the number of messages sent since the last one taken, itself included; None where there is none."""
         self._poll_events()
         newest = None
         handle = self._subscription.handle
         with handle:
-            # A depth raised by an override would leave older messages in front of the newest.
+            # With a depth raised by an override, older messages come before the latest.
             for _ in range(max(1, self._subscription.qos_profile.depth)):
                 newest = handle.take_message(self.kind, False) or newest
         if newest is None:
@@ -84,11 +84,11 @@ class LatestMessageSubscription:
         since = number - self._number if 0 < self._number < number else 1
         self._number = number
         self.taken += 1
-        self.passed_over += since - 1
+        self.skipped += since - 1
         return message, since
 
     def _poll_events(self) -> None:
-        """Tell `link` what DDS has to report, as an executor would."""
+        """Pass DDS events to `events`, as an executor would."""
         events = self._subscription.event_handlers
         with ExitStack() as in_use:
             for event in events:
@@ -104,14 +104,14 @@ class LatestMessageSubscription:
                     event.callback(report)
 
     def destroy(self) -> None:
-        """Stop receiving, DDS included; for a callback of the executor, or before it spins."""
+        """Destroy the DDS subscription. Call it in a callback of the executor, or before it spins."""
         self._node.destroy_subscription(self._subscription)
 
     @property
     def publishers(self) -> int:
-        """How many publishers are matched."""
+        """Number of matched publishers."""
         return self._subscription.get_publisher_count()
 
 
 def _never_called(message: Any) -> None:
-    """An executor would call this; none does."""
+    """Required by create_subscription; the executor does not call it."""

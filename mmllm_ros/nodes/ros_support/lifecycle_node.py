@@ -1,6 +1,6 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""rclpy's lifecycle node of Jazzy with two mends: no request ends its process, and destroyed it is gone."""
+"""rclpy's lifecycle node of Jazzy with two fixes: an invalid transition does not end the process, and destroy_node is complete."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from ...datatypes import one_line
 
 
 class SafeLifecycleNode(LifecycleNode):
-    """Refuses a transition that its state does not have; rclpy raises in the executor, for all nodes in it."""
+    """Rejects an invalid transition; rclpy raises an exception in the executor, which ends all its nodes."""
 
     def __init__(self, name: str, **node_arguments: Any) -> None:
         super().__init__(name, **node_arguments)
-        self._change_unguarded = self._service_change_state.callback
+        self._change_state = self._service_change_state.callback
         self._service_change_state.callback = self._change
 
     def _change(self, request: ChangeState.Request, response: ChangeState.Response) -> ChangeState.Response:
         try:
-            return self._change_unguarded(request, response)
+            return self._change_state(request, response)
         except rclpy_implementation.RCLError as error:
-            self.get_logger().warning(f"transition {request.transition.id} refused: {one_line(error)}")
+            self.get_logger().warning(f"transition {request.transition.id} rejected: {one_line(error)}")
             response.success = False
             return response
 
     def destroy_node(self) -> None:
-        """Also what holds the services of the lifecycle: the graph shows them until it is collected."""
+        """Also destroys the state machine: until then the graph shows the services of the lifecycle."""
         super().destroy_node()
         self._state_machine.destroy_when_not_in_use()

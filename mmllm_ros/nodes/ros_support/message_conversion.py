@@ -1,106 +1,75 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""cv_bridge and sensor_msgs_py where they are installed and work. Everything they cannot do, decoding.py does.
+"""Images by cv_bridge and clouds by sensor_msgs_py where they are installed; io/decoding.py converts everything else.
 
-A cv_bridge built for NumPy 1 crashes with NumPy 2, at import or at first use, so another process tries it first.
+A library that raises, at import or in a conversion, is not used again. A cv_bridge built for NumPy 1 crashes in C with NumPy 2,
+which cannot be caught, and nothing says what it was built for: with NumPy 2 cv_bridge is not used.
 """
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Callable
 from functools import cache
-from importlib.util import find_spec
+from typing import Any
 
 import numpy as np
 from rclpy.logging import get_logger
 from sensor_msgs.msg import Image, PointCloud2
 
+from ...datatypes import one_line
 from ...io.decoding import ENCODINGS, gather_points, intensity_name
 
-_TRIAL = """
-from cv_bridge import CvBridge
-from sensor_msgs.msg import Image
-image = Image(height=2, width=2, encoding="bgr8", step=6, data=bytes(range(12)))
-assert CvBridge().imgmsg_to_cv2(image, "rgb8")[1, 1].tolist() == [11, 10, 9]
-"""
-
-_SHARED = {
-    f"{order}8" for order in ("rgb", "bgr", "rgba", "bgra", "mono", "bayer_rggb", "bayer_bggr", "bayer_gbrg", "bayer_grbg")
+_CV_BRIDGE_ENCODINGS = {
+    *(f"{order}8" for order in ("rgb", "bgr", "rgba", "bgra", "mono", "bayer_rggb", "bayer_bggr", "bayer_gbrg", "bayer_grbg")),
+    *("mono16", "yuv422", "yuv422_yuy2"),
 }
-_SHARED |= {"mono16", "yuv422", "yuv422_yuy2"}
+
+_unusable: set[str] = set() if np.__version__.startswith("1.") else {"cv_bridge"}
 
 
-def image_by_bridge(message: Image) -> np.ndarray | None:
-    """Of a checked Image, uint8 [h, w, 3] RGB by cv_bridge; None where it is not there or not up to this image."""
+def image_by_cv_bridge(message: Image) -> np.ndarray | None:
+    """A checked Image -> uint8 [h, w, 3], RGB; None where cv_bridge cannot be used or does not support the layout."""
     depth, channels, _ = ENCODINGS[message.encoding]
-    # cv_bridge takes a row for a whole number of pixels, its copy on PyPI for one without padding: they shear what is not.
-    if message.encoding not in _SHARED or message.step != message.width * channels * np.dtype(depth).itemsize:
+    # cv_bridge shears an image whose rows are padded by a part of a pixel, and its version on PyPI one with any padding.
+    padded = message.step != message.width * channels * np.dtype(depth).itemsize
+    if padded or message.encoding not in _CV_BRIDGE_ENCODINGS:
         return None
-    return _guarded(_cv_bridge(), message)
+    return _convert("cv_bridge", _by_cv_bridge, message)
 
 
-def cloud_by_bridge(message: PointCloud2) -> np.ndarray | None:
-    """Of a checked PointCloud2, the points as decode_cloud gives them, by sensor_msgs_py; None as above."""
-    # sensor_msgs_py does not know of padding after a row.
+def cloud_by_sensor_msgs_py(message: PointCloud2) -> np.ndarray | None:
+    """A checked PointCloud2 -> points as decode_cloud returns them; None as above. sensor_msgs_py ignores padding after a row."""
     if message.height > 1 and message.row_step != message.width * message.point_step:
         return None
-    return _guarded(_sensor_msgs_py(), message)
+    return _convert("sensor_msgs_py", _by_sensor_msgs_py, message)
 
 
-class _Converter:
-    """One third-party conversion, given up for good after its first failure."""
-
-    def __init__(self, name: str, convert: Callable | None) -> None:
-        self.name = name
-        self.convert = convert
-
-
-def _guarded(converter: _Converter, message: Image | PointCloud2) -> np.ndarray | None:
-    if converter.convert is None:
+def _convert(library: str, convert: Callable[[Any], np.ndarray], message: Any) -> np.ndarray | None:
+    if library in _unusable:
         return None
     try:
-        return converter.convert(message)
-    except Exception as error:  # it is third-party code on a message that passed our own checks
-        converter.convert = None
-        _say(converter.name, error)
+        return convert(message)
+    except Exception as error:  # third-party code, and the message has passed our own checks
+        _unusable.add(library)
+        if not (isinstance(error, ModuleNotFoundError) and error.name == library):
+            get_logger("mmllm_ros").info(f"{library} fails ({one_line(error)}): mmllm_ros converts by itself")
         return None
 
 
 @cache
-def _cv_bridge() -> _Converter:
-    if find_spec("cv_bridge") is None:
-        return _Converter("cv_bridge", None)
-    trial = subprocess.run([sys.executable, "-c", _TRIAL], capture_output=True, text=True)
-    if trial.returncode < 0:
-        _say("cv_bridge", f"it crashed, as one built for another NumPy than {np.__version__} does")
-        return _Converter("cv_bridge", None)
-    if trial.returncode:
-        _say("cv_bridge", trial.stderr.strip().splitlines()[-1])
-        return _Converter("cv_bridge", None)
+def _bridge() -> Any:
     from cv_bridge import CvBridge
 
-    bridge = CvBridge()
-    return _Converter("cv_bridge", lambda message: bridge.imgmsg_to_cv2(message, "rgb8"))
+    return CvBridge()
 
 
-@cache
-def _sensor_msgs_py() -> _Converter:
-    try:
-        from sensor_msgs_py.point_cloud2 import read_points
-    except ImportError as error:
-        if find_spec("sensor_msgs_py") is not None:
-            _say("sensor_msgs_py", error)
-        return _Converter("sensor_msgs_py", None)
-
-    def convert(message: PointCloud2) -> np.ndarray:
-        intensity = intensity_name(field.name for field in message.fields)
-        points = read_points(message, ["x", "y", "z", *([intensity] if intensity else [])])
-        return gather_points([points[name] for name in "xyz"], points[intensity] if intensity else None)
-
-    return _Converter("sensor_msgs_py", convert)
+def _by_cv_bridge(message: Image) -> np.ndarray:
+    return _bridge().imgmsg_to_cv2(message, "rgb8")
 
 
-def _say(name: str, problem: object) -> None:
-    get_logger("mmllm_ros").info(f"{name} does not work here ({problem}): mmllm_ros converts by itself")
+def _by_sensor_msgs_py(message: PointCloud2) -> np.ndarray:
+    from sensor_msgs_py.point_cloud2 import read_points
+
+    intensity = intensity_name(field.name for field in message.fields)
+    points = read_points(message, ["x", "y", "z", *([intensity] if intensity else [])])
+    return gather_points([points[name] for name in "xyz"], points[intensity] if intensity else None)

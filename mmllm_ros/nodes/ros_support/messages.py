@@ -1,6 +1,6 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Every conversion between messages and datatypes, by direction: sensor_messages.py, messages_in.py, messages_out.py."""
+"""All conversions between messages and datatypes, see sensor_messages.py, messages_in.py and messages_out.py."""
 
 from __future__ import annotations
 

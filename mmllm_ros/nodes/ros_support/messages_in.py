@@ -1,6 +1,6 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""The package's own messages -> datatypes. A message that contradicts itself is BadInput, one line that names the value."""
+"""The package's own messages -> datatypes. An inconsistent message raises BadInput, one line that names the value."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ...msg import ModalityPlan, SensorHealth, SensorTokens
 from .sensor_messages import stamp_from
 
 MAX_NUMBERS = 4_000_000
-"""More numbers than this in one tokens message are refused."""
+"""A tokens message with more numbers is rejected."""
 
 
 def tokens_from_message(message: SensorTokens) -> Tokens:
@@ -64,7 +64,7 @@ def plan_from_message(message: ModalityPlan) -> Plan:
         flops=message.flops,
         flops_budget=message.flops_budget,
         available=tuple(message.available),
-        duty=message.duty,
+        encode_rate_share=message.encode_rate_share,
     )
 
 

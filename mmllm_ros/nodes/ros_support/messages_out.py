@@ -25,7 +25,7 @@ def header(stamp: int, frame_id: str) -> Header:
 
 
 def tokens_to_message(tokens: Tokens, frame_id: str = "") -> SensorTokens:
-    """With the header of the sensor's own message: its stamp, and its `frame_id`."""
+    """With the stamp and the `frame_id` of the sensor message."""
     count, width = tokens.values.shape
     return SensorTokens(
         header=header(tokens.stamp, frame_id),
@@ -40,7 +40,7 @@ def tokens_to_message(tokens: Tokens, frame_id: str = "") -> SensorTokens:
 
 
 def health_to_message(health: Health, frame_id: str = "") -> SensorHealth:
-    """`frame_id` is the sensor's own, empty before its first message."""
+    """`frame_id` is that of the sensor, empty before its first message."""
     return SensorHealth(
         header=header(health.stamp, frame_id),
         modality=health.modality,
@@ -71,12 +71,12 @@ def plan_to_message(plan: Plan) -> ModalityPlan:
         flops=plan.flops,
         flops_budget=plan.flops_budget,
         available=list(plan.available),
-        duty=plan.duty,
+        encode_rate_share=plan.encode_rate_share,
     )
 
 
 def answer_to_message(answer: Answer, sensor_frames: Mapping[tuple[str, str], str] | None = None) -> AnswerMessage:
-    """`sensor_frames` gives the frame_id of each (modality, source); one that is not known stays empty."""
+    """`sensor_frames` maps (modality, source) to the frame_id of the evidence; a missing one stays empty."""
     known = sensor_frames or {}
     return AnswerMessage(
         header=header(answer.stamp, BASE_FRAME),
@@ -102,7 +102,7 @@ def answer_to_message(answer: Answer, sensor_frames: Mapping[tuple[str, str], st
 
 
 def _numbers(values: np.ndarray) -> array:
-    # An array of the message's own type is taken as it is; anything else is checked number by number.
+    # rclpy accepts array('f') unchecked; it checks any other type number by number.
     numbers = array("f")
     numbers.frombytes(np.ascontiguousarray(values, np.float32).tobytes())
     return numbers

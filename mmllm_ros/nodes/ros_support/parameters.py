@@ -22,9 +22,9 @@ Config = TypeVar("Config", bound=Validated)
 def declare(node: Node, kind: type[Config], on_change: Callable[[Config], None] | None = None) -> Config:
     """Declare every field of `kind` as a parameter of `node` and return the values it starts with.
 
-    A later change is validated as a whole against `kind`; a good one reaches `on_change` as a new frozen instance, a bad
-    one is refused with the reason. Without `on_change` every parameter is read-only. Raises BadInput, one line that
-    names parameter and value, for a bad start value.
+    A later change is validated as a whole against `kind`: a valid one is passed to `on_change` as a new frozen instance, an
+    invalid one is rejected with the reason. Without `on_change` every parameter is read-only. Raises BadInput, one line
+    that names parameter and value, for an invalid start value.
     """
     values = {}
     for field in dataclasses.fields(kind):
@@ -36,12 +36,12 @@ def declare(node: Node, kind: type[Config], on_change: Callable[[Config], None] 
             raise BadInput(f"{node.get_name()}: {one_line(error)}") from error
     config = kind(**values)
     if on_change is not None:
-        _Live(node, config, on_change)
+        _ParameterCallbacks(node, config, on_change)
     return config
 
 
-class _Live:
-    """The current values, replaced as a whole when a change has been accepted by everyone."""
+class _ParameterCallbacks:
+    """Holds the current values and replaces them as a whole after a change is accepted."""
 
     def __init__(self, node: Node, config: Any, on_change: Callable[[Any], None]) -> None:
         self._config = config

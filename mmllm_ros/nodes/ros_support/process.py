@@ -1,6 +1,6 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""From the command line to a spinning node and back: every node's `main` is one call of `spin`."""
+"""Runs nodes in a process: the `main` of every node is one call of `spin`."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def spin(make_node: Callable[[], Node | list[Node]], args: Sequence[str] | None 
     Returns:
         0 after a shutdown, 2 after BadInput (one line on stderr).
     """
-    with _noted() as interrupted:
+    with _interrupt_event() as interrupted:
         return _spin(make_node, args, interrupted)
 
 
@@ -48,12 +48,12 @@ def _spin(make_node: Callable[[], Node | list[Node]], args: Sequence[str] | None
         print(error, file=sys.stderr)
         return 2
     except Exception:
-        # Ctrl-C may have taken the middleware away while a node was being made, or called back.
+        # After Ctrl-C the middleware may be shut down while a node is constructed or a callback runs.
         if rclpy.ok() and not interrupted.is_set():
             raise
     finally:
-        with _undisturbed():
-            # The threads of the nodes wake the executor, so it goes after them.
+        with _sigint_ignored():
+            # The threads of the nodes wake the executor, so it is shut down after them.
             for node in nodes:
                 node.destroy_node()
             executor.shutdown()
@@ -62,8 +62,8 @@ def _spin(make_node: Callable[[], Node | list[Node]], args: Sequence[str] | None
 
 
 @contextmanager
-def _noted() -> Iterator[threading.Event]:
-    """Set once Ctrl-C came: where it meets rclpy converting a message, what is raised is a RuntimeError that does not say so."""
+def _interrupt_event() -> Iterator[threading.Event]:
+    """An event that is set on Ctrl-C: while rclpy converts a message, a RuntimeError replaces the KeyboardInterrupt."""
     interrupted = threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield interrupted
@@ -73,7 +73,7 @@ def _noted() -> Iterator[threading.Event]:
         interrupted.set()
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGINT, interrupt)  # before rclpy.init, whose own handler calls the one that it finds
+    before = signal.signal(signal.SIGINT, interrupt)  # before rclpy.init, whose handler calls the previous one
     try:
         yield interrupted
     finally:
@@ -81,8 +81,8 @@ def _noted() -> Iterator[threading.Event]:
 
 
 @contextmanager
-def _undisturbed() -> Iterator[None]:
-    """Ignore Ctrl-C: `ros2 launch` and the terminal both send it, and half a clean-up leaves threads that never end."""
+def _sigint_ignored() -> Iterator[None]:
+    """Ignore Ctrl-C: `ros2 launch` and the terminal both send it, and an interrupted clean-up leaves threads that never end."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

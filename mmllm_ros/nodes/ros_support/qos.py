@@ -1,6 +1,6 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""The QoS profiles of the mmllm/ topics; sensor topics have ROS's own sensor data profile."""
+"""QoS profiles of the mmllm/ topics. Sensor topics have the sensor data profile of ROS."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from rclpy.qos import DurabilityPolicy, QoSProfile
 RELIABLE = QoSProfile(depth=10)
 
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
-"""Who joins late still gets the newest message."""
+"""A late subscriber gets the last message."""
 
-NEWEST = QoSProfile(depth=1)
-"""For pictures: whoever is slow gets the newest only."""
+LATEST = QoSProfile(depth=1)
+"""For pictures: a slow subscriber gets only the latest."""

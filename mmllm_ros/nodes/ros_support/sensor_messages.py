@@ -1,6 +1,6 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Sensor messages -> frames, in the axes of the rig. A message that cannot be right is BadInput, one line that says why."""
+"""Sensor messages -> frames, in the axes of the rig. An invalid message raises BadInput, one line with the reason."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from ...datatypes import NANOSECONDS, BadInput, CameraFrame, LidarScan
 from ...io import frames
 from ...io.decoding import check_cloud, check_image
 from ...rig import CameraMount, ImuMount, LidarMount
-from .message_conversion import cloud_by_bridge, image_by_bridge
+from .message_conversion import cloud_by_sensor_msgs_py, image_by_cv_bridge
 
 
 def stamp_from(header: Header) -> int:
-    """Nanoseconds. Raises BadInput for a zero stamp: a driver that does not set it makes every age meaningless."""
+    """Nanoseconds. Raises BadInput for a zero stamp, which a driver sends that does not set it."""
     stamp = header.stamp.sec * NANOSECONDS + header.stamp.nanosec
     if stamp <= 0:
         raise BadInput(
@@ -32,13 +32,13 @@ def frame_from_message(
     stamp = stamp_from(message.header)
     if isinstance(message, Image):
         check_image(message.data, message.height, message.width, message.encoding, message.step)
-        image = image_by_bridge(message)
+        image = image_by_cv_bridge(message)
         return frames.camera_frame(message, source) if image is None else CameraFrame(stamp, source, image)
     if isinstance(message, CompressedImage):
         return frames.camera_frame(message, source)
     size = message.point_step, message.row_step, message.height, message.width
     check_cloud(message.data, message.fields, *size)
-    points = cloud_by_bridge(message)
+    points = cloud_by_sensor_msgs_py(message)
     if points is None:
         return frames.lidar_scan(message, source, mount)
     return LidarScan(stamp, source, frames.from_lidar(points, mount))

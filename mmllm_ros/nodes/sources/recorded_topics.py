@@ -1,6 +1,6 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""What a publisher needs to offer a recorded topic again: its message class and its QoS."""
+"""Message class and QoS with which a recorded topic is published again."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def message_class(name: str) -> type | None:
 
 
 def offered_profile(offered: Sequence[Qos]) -> QoSProfile:
-    """The recorded QoS. Several publishers become one that serves whoever matched any of them; none recorded = reliable, 10."""
+    """The recorded QoS. Several publishers become one that matches every subscriber of theirs; none = reliable, depth 10."""
     if not offered:
         return QoSProfile(depth=10)
     first = offered[0]
@@ -50,9 +50,9 @@ def offered_profile(offered: Sequence[Qos]) -> QoSProfile:
 
 
 def sensor_remapping(recording: Recording, rig: Rig, topics: str) -> tuple[dict[str, Mount], list[str]]:
-    """The sensors of `rig` among the recorded `topics` that are played, and the node arguments that find them.
+    """The sensors of `rig` among the recorded `topics`, and the node arguments that remap the rig's topics to them.
 
-    A robot may name a topic otherwise than the rig does, for example .../compressed. Raises BadInput.
+    A recorded topic may have another name than in the rig, for example .../compressed. Raises BadInput.
     """
     played = recording.chosen(topics)
     sensors = {topic: mount for topic, mount in recording.sensors(rig).items() if topic in played}
@@ -61,7 +61,7 @@ def sensor_remapping(recording: Recording, rig: Rig, topics: str) -> tuple[dict[
 
 
 def _strongest(policy: Any, names: list[str], strong: str, weak: str) -> Any:
-    """Rosbag2 records what the middleware said, and that may be `unknown`: only the two real policies are taken over."""
+    """`strong` if any name has it, else `weak`. Rosbag2 may record `unknown`, which becomes the system default."""
     if strong in names:
         return policy[strong]
     return policy[weak] if weak in names else policy.SYSTEM_DEFAULT

@@ -1,6 +1,6 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""What the replay and the simulator have in common: a node that publishes from a thread of its own until it is over."""
+"""Base class of the replay and simulator nodes: publishes from a thread of its own."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ...datatypes import BadInput
 
 
 class SourceNode(Node, ABC):
-    """Call `start` once constructed. `on_end` is called in the thread when there is nothing left to publish."""
+    """Call `start` after construction. `on_end` is called in the thread when everything is published."""
 
     def __init__(self, name: str, on_end: Callable[[], None] | None = None, **node_arguments) -> None:
         super().__init__(name, **node_arguments)
@@ -24,7 +24,7 @@ class SourceNode(Node, ABC):
 
     @abstractmethod
     def publish_all(self) -> None:
-        """Publish until it is over, or `stopping` is set. BadInput is logged and ends it."""
+        """Publish until the end, or until `stopping` is set. BadInput is logged and ends the thread."""
 
     def start(self) -> None:
         """Start publishing."""
@@ -43,7 +43,7 @@ class SourceNode(Node, ABC):
         except BadInput as error:
             self.get_logger().error(str(error))
         except Exception:
-            if self.context.ok():  # else Ctrl-C took the middleware away while this thread was publishing
+            if self.context.ok():  # else Ctrl-C has shut down the middleware while this thread publishes
                 raise
             return
         if self._on_end and not self.stopping.is_set():

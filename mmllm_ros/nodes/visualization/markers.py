@@ -1,8 +1,8 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""What rviz draws around the robot: the newest answer, where each sensor looks and whether it counts, where it is heading.
+"""Markers for rviz: the latest answer, the plan, each sensor's field of view and state, the path of the robot.
 
-All in the base frame, each stamped with the reading that it tells of.
+All are in the base frame, each with the stamp of the data that it shows.
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ from ...datatypes import Health
 from ...rig import CameraMount
 from ...visualization.drawing import evidence_text
 from ...visualization.overlay import View, heading_path
-from ...visualization.sensor_state import State, modality_state, state_of, turning
+from ...visualization.sensor_state import State, modality_state, state_of, turn_rate_of
 from ..ros_support.messages import BASE_FRAME, header
 
 REACH = 7.0
-"""Fields of view are drawn so long [m], on the ground: not how far a sensor sees, but so that they hide nothing."""
+"""Length of the drawn fields of view [m]. It is not the range of the sensor."""
 
 LINE = 44
-"""Letters of a question in one line."""
+"""Characters of a question per line."""
 
 _WHITE, _GROUND = (255, 255, 255), 0.05
 _CIRCLE = np.linspace(-math.pi, math.pi, 73)
 
 
 def markers(view: View) -> MarkerArray:
-    """Every marker has the same namespace and number each time, so that the next array replaces it."""
+    """All markers. Namespace and id of each stay the same, so that the next array replaces them."""
     return MarkerArray(markers=[*_answer(view), *_plan(view), *_cameras(view), *_lidar(view), *_motion(view)])
 
 
@@ -44,24 +44,24 @@ def _answer(view: View) -> Iterator[Marker]:
     if not view.answers:
         return
     answer = view.answers[0]
-    said = f"{answer.answer} ({answer.confidence:.0%} sure)"
+    text = f"{answer.answer} ({answer.confidence:.0%} sure)"
     yield _text("answer", 0, answer.stamp, textwrap.fill(answer.question, LINE), (0.0, 0.0, 8.8), 0.5, _WHITE)
-    yield _text("answer", 1, answer.stamp, said, (0.0, 0.0, 7.5), 0.9, _WHITE)
+    yield _text("answer", 1, answer.stamp, text, (0.0, 0.0, 7.5), 0.9, _WHITE)
     yield _text("answer", 2, answer.stamp, f"from {evidence_text(answer)}", (0.0, 0.0, 6.7), 0.4, _WHITE)
 
 
 def _plan(view: View) -> Iterator[Marker]:
-    """A line per modality that the robot carries."""
+    """One line per modality of the rig."""
     for number, modality in enumerate(dict.fromkeys(mount.modality for mount in view.rig.mounts)):
         state, reason = modality_state(modality, view.plan)
         stamp = view.plan.stamp if view.plan else 0
-        said = f"{modality} {state.word}" + (f": {reason}" if state is not State.PLUGGED else "")
-        yield _text("plan", number, stamp, said, (0.0, 0.0, 6.0 - 0.5 * number), 0.4, state.value)
+        text = f"{modality} {state.word}" + (f": {reason}" if state is not State.PLUGGED else "")
+        yield _text("plan", number, stamp, text, (0.0, 0.0, 6.0 - 0.5 * number), 0.4, state.value)
 
 
 def _cameras(view: View) -> Iterator[Marker]:
     for number, mount in enumerate(view.rig.cameras):
-        health = view.watch.healths.get((mount.modality, mount.name))
+        health = view.history.healths.get((mount.modality, mount.name))
         state = state_of(health, view.plan)
         angles = np.linspace(mount.bearing - mount.fov / 2, mount.bearing + mount.fov / 2, 13)
         rim = _rim(mount.position, angles)
@@ -82,16 +82,16 @@ def _label(mount: CameraMount, state: State, health: Health | None) -> str:
 def _lidar(view: View) -> Iterator[Marker]:
     if view.rig.lidar is None:
         return
-    health = next((h for (modality, _), h in view.watch.healths.items() if modality == "lidar"), None)
+    health = next((h for (modality, _), h in view.history.healths.items() if modality == "lidar"), None)
     ring = _rim(view.rig.lidar.position, _CIRCLE, REACH + 0.4)
     stamp, colour = health.stamp if health else 0, state_of(health, view.plan).value
     yield _shape(Marker.LINE_STRIP, "fields of view", 2 * len(view.rig.cameras), stamp, ring, colour, width=0.15)
 
 
 def _motion(view: View) -> Iterator[Marker]:
-    """An arrow along the path; while the robot stands it is taken away."""
-    stamp = max((h.stamp for (modality, _), h in view.watch.healths.items() if modality == "imu"), default=0)
-    rate = turning(view.watch.healths)
+    """An arrow along the path, deleted while the robot stands."""
+    stamp = max((h.stamp for (modality, _), h in view.history.healths.items() if modality == "imu"), default=0)
+    rate = turn_rate_of(view.history.healths)
     path = np.pad(heading_path(rate or 0.0), ((0, 0), (0, 1)), constant_values=0.2)
     for number, (kind, points) in enumerate(((Marker.LINE_STRIP, path[:-2]), (Marker.ARROW, path[[-3, -1]]))):
         marker = _shape(kind, "motion", number, stamp, points, _WHITE, width=0.18)
@@ -129,5 +129,5 @@ def _marker(kind: int, namespace: str, number: int, stamp: int, colour: tuple, a
     pose.orientation.w = 1.0
     marker = Marker(header=header(stamp, BASE_FRAME), ns=namespace, id=number, type=kind, action=Marker.ADD, pose=pose)
     marker.color = ColorRGBA(r=red, g=green, b=blue, a=alpha)
-    marker.frame_locked = True  # between two arrays it moves along with the robot
+    marker.frame_locked = True  # it moves with the robot until the next array
     return marker

@@ -16,14 +16,14 @@ _FIELDS = [PointField(name=name, offset=4 * i, datatype=PointField.FLOAT32, coun
 
 
 def image_to_message(picture: np.ndarray, stamp: int) -> Image:
-    """Of uint8 [h, w, 3] RGB, at `stamp` [ns]."""
+    """An image uint8 [h, w, 3], RGB, at `stamp` [ns] -> Image."""
     height, width, _ = picture.shape
     data = array("B", picture.tobytes())
     return Image(header=header(stamp, BASE_FRAME), height=height, width=width, encoding="rgb8", step=3 * width, data=data)
 
 
 def cloud_to_message(points: np.ndarray, colours: np.ndarray, stamp: int) -> PointCloud2:
-    """Of float32 [n, 3 or more] in the base frame [m] and uint8 [n, 3] RGB, at `stamp` [ns], with rviz's field `rgb`."""
+    """Points float32 [n, 3 or more] in the base frame [m] and colours uint8 [n, 3], RGB -> PointCloud2 with the field `rgb`."""
     cloud = np.empty((len(points), 4), np.float32)
     cloud[:, :3] = points[:, :3]
     red, green, blue = colours.astype(np.uint32).T

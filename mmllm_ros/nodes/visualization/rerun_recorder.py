@@ -1,6 +1,6 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Writes what a robot senses, plans and says into a rerun recording: the node behind `--rerun FILE.rrd`."""
+"""The node behind `--rerun FILE.rrd`: writes sensor data, health, plans and answers into a rerun recording."""
 
 from __future__ import annotations
 
@@ -17,44 +17,44 @@ from ...datatypes import BadInput
 from ...io.rosbag import Recording
 from ...msg import Answer, ModalityPlan, SensorHealth
 from ...rig import Rig, load_rig
-from ...visualization.drawing import Moment
+from ...visualization.drawing import AnswerSnapshot
 from ...visualization.rerun_file import RerunFile
 from ..replay import Replay
 from ..ros_support import qos
 from ..ros_support.messages import answer_from_message, health_from_message, plan_from_message
 from ..ros_support.process import spin
 from ..sources.recorded_topics import sensor_remapping
-from .sensor_views import Views
+from .sensor_views import SensorViews
 
 PERIOD = 0.5
-"""Pictures and points are written so often [s]."""
+"""Images and points are written at this interval [s]."""
 
 
 class RerunRecorder(Node):
-    """Raises BadInput as RerunFile does. `judge` adds what only a simulator knows: whether an answer was right."""
+    """Records until it is destroyed. Raises BadInput as RerunFile does."""
 
     def __init__(self, path: str, rig: Rig, **node_arguments: Any) -> None:
-        self._file = RerunFile(path, rig)  # first: without it there is nothing to clean up
+        self._file = RerunFile(path, rig)  # first: if it raises, there is no node to destroy
         super().__init__("rerun_recorder", **node_arguments)
-        self._views = Views(self, rig)
+        self._views = SensorViews(self, rig)
         self.create_subscription(Answer, "mmllm/answers", self._on_answer, qos.RELIABLE)
         self.create_subscription(SensorHealth, "mmllm/health", self._on_health, qos.RELIABLE)
         self.create_subscription(ModalityPlan, "mmllm/plan", self._on_plan, qos.LATCHED)
-        self.create_timer(PERIOD, self._look, clock=Clock(clock_type=ClockType.STEADY_TIME))
+        self.create_timer(PERIOD, self._update, clock=Clock(clock_type=ClockType.STEADY_TIME))
 
     def destroy_node(self) -> None:
         self._file.close()
         super().destroy_node()
 
-    def judge(self, moment: Moment) -> None:
-        """Write the verdict on an answer, where its truth is known."""
-        if moment.truth:
-            self._file.verdict(moment.answer, moment.truth, self._now())
+    def add_truth(self, snapshot: AnswerSnapshot) -> None:
+        """Write whether an answer is right, where the ground truth is known."""
+        if snapshot.truth:
+            self._file.add_truth(snapshot.answer, snapshot.truth, self._now())
 
-    def _look(self) -> None:
-        self._views.look()
+    def _update(self) -> None:
+        self._views.update()
         if now := self._now():
-            self._file.see(self._views.images, self._views.points, now)
+            self._file.add_sensor_data(self._views.images, self._views.points, now)
 
     def _on_answer(self, message: Answer) -> None:
         self._write(self._file.answer, answer_from_message, message)
@@ -67,17 +67,17 @@ class RerunRecorder(Node):
 
     def _write(self, write: Any, convert: Any, message: Any) -> None:
         if not (now := self._now()):
-            return  # before the first /clock it is 1970, and the timeline would begin there
+            return  # before the first /clock the time is 0, which would be the start of the timeline
         try:
             write(convert(message), now)
         except BadInput as error:
-            self.get_logger().warning(f"refused: {error}", throttle_duration_sec=5.0)
+            self.get_logger().warning(f"rejected: {error}", throttle_duration_sec=5.0)
 
     def _now(self) -> int:
         return self.get_clock().now().nanoseconds
 
 
-def play_into(path: str, config: ReplayConfig, rig_name: str) -> int:
+def record_replay(path: str, config: ReplayConfig, rig_name: str) -> int:
     """`mmllm replay BAG --rerun FILE.rrd` without questions: play once, or until Ctrl-C, and return the exit status."""
 
     def make_nodes() -> list[Node]:

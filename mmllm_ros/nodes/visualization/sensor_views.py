@@ -1,6 +1,6 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""What the cameras and the lidar show now, for pictures: taken from DDS only when somebody wants to look."""
+"""The latest camera images and lidar scan, for pictures: taken from DDS only on request."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from ..ros_support.latest_message import LatestMessageSubscription
 from ..ros_support.messages import frame_from_message
 
 
-class Views:
-    """The newest view of every camera and lidar of a rig, on subscriptions that nothing tends until `look`."""
+class SensorViews:
+    """The latest image of every camera and the latest scan of the lidar of a rig, as of the last `update`."""
 
     def __init__(self, node: Node, rig: Rig) -> None:
         self.images: dict[str, np.ndarray] = {}
@@ -32,13 +32,13 @@ class Views:
 
     @property
     def points(self) -> np.ndarray | None:
-        """Of the newest sweep, as in LidarScan."""
+        """Points of the latest scan, as in LidarScan."""
         return self.scan.points if self.scan else None
 
-    def look(self, limit: float = float("inf")) -> None:
-        """Bring `images` and `scan` up to date; what sends nothing new, or something unreadable, stays as it was.
+    def update(self, limit: float = float("inf")) -> None:
+        """Take new messages into `images` and `scan`; without a new or valid message the old value stays.
 
-        After `limit` bytes it leaves off, and goes on there the next time: a message costs what it weighs.
+        Stops after `limit` bytes of messages and continues with the next sensor in the next call.
         """
         taken_bytes = 0
         for _ in range(len(self._sensors)):
@@ -50,7 +50,7 @@ class Views:
             try:
                 frame = frame_from_message(taken[0], name, mount)
             except BadInput:
-                continue  # its encoder counts and reports it
+                continue  # the encoder node counts and reports it
             if isinstance(frame, LidarScan):
                 self.scan = frame
             else:
@@ -59,6 +59,6 @@ class Views:
                 break
 
     def destroy(self) -> None:
-        """Stop receiving."""
+        """Destroy the subscriptions."""
         for _, _, subscription in self._sensors:
             subscription.destroy()
