@@ -1,6 +1,6 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Lessons for a tiny model that only the lidar can learn from."""
+"""Labelled samples for a tiny model whose label is in the lidar tokens only."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ def tokens(model: Model, modality: str, seed: int = 0, count: int = 4, source: s
     return Tokens(modality, source or modality, 1, values.astype(np.float32), places.astype(np.float32), revision)
 
 
-def lessons(model: Model, count: int = 40, modalities=("camera", "lidar")) -> list[LabelledSample]:
-    """Whether there are cars is written in the sign of every lidar token."""
+def labelled_samples(model: Model, count: int = 40, modalities=("camera", "lidar")) -> list[LabelledSample]:
+    """Samples whose label (yes or no) is the sign of every lidar token."""
     made = []
     for index in range(count):
         seen = [tokens(model, modality, index) for modality in modalities]

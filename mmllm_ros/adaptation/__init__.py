@@ -1,3 +1,3 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Training on the robot: copies of connectors are trained on labelled samples and replace the originals if they are better."""
+"""Trains connectors on the robot while it answers; they replace the old ones only if they are better."""

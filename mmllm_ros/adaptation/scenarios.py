@@ -31,7 +31,7 @@ from matplotlib import pyplot
 
 FIRST_SCENE = 10_000_000
 """First scene of the train split that no training has rendered."""
-PER_MOMENT = 2
+PER_FRAME = 2
 """Labelled questions per frame."""
 PSEUDO_LABELS = 8
 """Questions per frame that are answered with pseudo-labels."""
@@ -88,9 +88,9 @@ def measure(
     scenario, seed = SCENARIOS[name], request.seed
     full, changed = Model.load(folder, device), scenario.change(rig)
     encoders = _encoders(full, folder, changed)
-    moments = -(-questions // PER_MOMENT)
+    moments = -(-questions // PER_FRAME)
     first = FIRST_SCENE + seed * moments
-    each = PSEUDO_LABELS if scenario.trusted else PER_MOMENT
+    each = PSEUDO_LABELS if scenario.trusted else PER_FRAME
     asked = simulated_examples(encoders, changed, "train", moments, first, scenario.context, each)
     tested = simulated_examples(encoders, changed, "test", scenes, seed, scenario.test_context)
     before = full.variant({}, {})

@@ -36,7 +36,7 @@ EMPTY_WEIGHT = 0.5
 """Sampling weight of an image without objects; each object adds 1."""
 
 
-class PretrainedEncoder(nn.Module):
+class PretrainingModel(nn.Module):
     """An encoder with the head that only pretraining needs: ego motion."""
 
     def __init__(self, encoder: CameraEncoder | LidarEncoder) -> None:
@@ -105,7 +105,7 @@ def train_camera(shards: Shards, encoder: CameraEncoder, schedule: Schedule, bat
             cells = [mirrored(target, encoder.columns) for target in cells]
         return tensors, cells, frames, side
 
-    _train_detector("camera", PretrainedEncoder(encoder), shards, draw, schedule, folder, seed)
+    _train_detector("camera", PretrainingModel(encoder), shards, draw, schedule, folder, seed)
 
 
 def train_lidar(shards: Shards, encoder: LidarEncoder, schedule: Schedule, batch: int, folder: Path, seed: int) -> None:
@@ -124,7 +124,7 @@ def train_lidar(shards: Shards, encoder: LidarEncoder, schedule: Schedule, batch
         # The scan matching result is not mirrored, so neither is the ego motion.
         return tensors, [lidar_targets(shards.truths[frame], encoder.side, view) for frame in frames], frames, 1.0
 
-    _train_detector("lidar", PretrainedEncoder(encoder), shards, draw, schedule, folder, seed)
+    _train_detector("lidar", PretrainingModel(encoder), shards, draw, schedule, folder, seed)
 
 
 def _motions(shards: Shards, encoder: LidarEncoder, folder: Path) -> np.ndarray:
@@ -145,7 +145,7 @@ def _sampling_weights(objects: Sequence[int]) -> np.ndarray:
 
 
 def _train_detector(
-    name: str, reader: PretrainedEncoder, shards: Shards, draw: Callable, schedule: Schedule, folder: Path, seed: int
+    name: str, reader: PretrainingModel, shards: Shards, draw: Callable, schedule: Schedule, folder: Path, seed: int
 ) -> None:
     ego = np.float32([ego_targets(truth.ego) for truth in shards.truths])
 

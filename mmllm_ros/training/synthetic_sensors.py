@@ -3,8 +3,8 @@
 """Synthetic sensors (domain randomization): predicted attributes of true scenes, with a randomly drawn sensor for each frame.
 
 A sensor observes each fact through Gaussian noise and predicts the probabilities of its values. With clarity a, the
-log-likelihood of each value is a times unit noise, plus a squared for the true value; the softmax of these is calibrated. Clarity 0 carries no
-information.
+log-likelihood of each value is a times unit noise, plus a squared for the true value; the softmax of these is calibrated.
+Clarity 0 carries no information.
 """
 
 from __future__ import annotations

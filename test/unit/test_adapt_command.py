@@ -1,6 +1,6 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""`mmllm adapt`: from a recording to weights that serve, the figures of a scenario, and one line for what cannot be."""
+"""`mmllm adapt`: from a recording to new serving weights, the figures of a scenario, and one line for bad input."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def model(tmp_path_factory) -> Path:
     return make_tiny_model(tmp_path_factory.mktemp("model"))
 
 
-def test_a_labelled_recording_teaches_and_the_better_weights_serve(model, tmp_path, capsys):
+def test_an_adaptation_on_a_labelled_recording_replaces_the_serving_weights(model, tmp_path, capsys):
     assert main(["simulate", "--frames", "20", "--out", str(tmp_path / "drives")]) == 0
     labelled = tmp_path / "drives" / "train"
     seeds = {question.sample_token: question.seed for question in read_questions(labelled / "questions.json")}

@@ -1,6 +1,6 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Imitation: a token that shows an object learns to say what a phrase would have said, the others to be silent."""
+"""Distillation: latents of a token with an object approach those of its statement, gates of other tokens close."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from mmllm_ros.simulator.questions.text_description import describe
 from mmllm_ros.simulator.truth import EgoMotion
 from mmllm_ros.training import text
 from mmllm_ros.training.connectors import TokenTable
-from mmllm_ros.training.distillation import distillation_loss, nearest_matches, sayings
+from mmllm_ros.training.distillation import distillation_loss, nearest_matches, token_targets
 
 RIG = load_rig("nuscenes")
 SHAPE = {
@@ -41,7 +41,7 @@ def test_each_object_is_matched_with_the_token_nearest_to_it():
     assert sorted(found) == [(0, 2), (1, 0)]
 
 
-def test_nothing_is_matched_with_what_lies_elsewhere_and_bearings_close_at_the_back():
+def test_distant_objects_do_not_match_and_bearings_wrap_at_the_back():
     assert nearest_matches([(10.0, 0.0, 0.0)], places((40, 10), (0, 30))) == []
     assert nearest_matches([(-10.0, -0.1, 0.0)], places((179, 10))) == [(0, 0)]
 
@@ -56,28 +56,28 @@ def test_no_object_and_no_token_is_matched_twice(polar, pooled):
     assert found or not polar
 
 
-def test_a_lidar_token_says_no_colour_and_a_pooled_one_whether_the_vehicle_moves():
+def test_a_lidar_target_has_no_colour_and_that_of_a_pooled_token_is_whether_the_vehicle_moves():
     truth = scenes.scene(scenes.thing("car", 12.0, 0.0, "moving", "red"), ego=EgoMotion(5.0, 0.0, 0.0))
     tokens = places((0, 12), (90, 7), (0, 0), (60, 0))
-    camera, lidar = (sayings(truth, RIG, modality, tokens) for modality in ("camera", "lidar"))
+    camera, lidar = (token_targets(truth, RIG, modality, tokens) for modality in ("camera", "lidar"))
     # Along 60 degrees, 12 m ahead is 12 cos 60 = 6 m; along 120 and 150 degrees it is behind.
     place = "ahead12 along30x10 along60x6 left0 against120x6 against150x10"
-    assert dict(zip(camera.tokens, camera.phrases, strict=True)) == {
+    assert dict(zip(camera.tokens, camera.statements, strict=True)) == {
         0: f"moving red car front 12m {place} camera", 2: "ego moving camera"
     }  # fmt: skip
-    assert dict(zip(lidar.tokens, lidar.phrases, strict=True)) == {
+    assert dict(zip(lidar.tokens, lidar.statements, strict=True)) == {
         0: f"moving car front 12m {place} lidar", 2: "ego moving lidar"
     }  # fmt: skip
 
 
-def test_what_lies_between_the_clear_cases_is_neither_said_nor_denied():
+def test_ambiguous_motion_is_no_target():
     truth = scenes.scene(ego=EgoMotion(0.5, 0.05, 0.0))
-    said = sayings(truth, RIG, "imu", places(*[(0, 0)] * 4))
-    assert said.phrases == ["ego not braking imu", "ego not accelerating imu"] and said.unknown == [0, 1]
-    assert sayings(truth, RIG, "lidar", places((0, 9), (0, 0))).unknown == [1]
+    targets = token_targets(truth, RIG, "imu", places(*[(0, 0)] * 4))
+    assert targets.statements == ["ego not braking imu", "ego not accelerating imu"] and targets.unknown == [0, 1]
+    assert token_targets(truth, RIG, "lidar", places((0, 9), (0, 0))).unknown == [1]
 
 
-def test_imitation_teaches_what_to_say_and_when_to_be_silent():
+def test_distillation_trains_latents_and_gates():
     torch.manual_seed(0)
     prompt = Prompt(text.make_tokenizer("{question}"), "{question}")
     llm = text.make_llm(prompt.tokenizer, SHAPE).requires_grad_(False)
@@ -87,24 +87,24 @@ def test_imitation_teaches_what_to_say_and_when_to_be_silent():
     truth = scenes.scene(scenes.thing("car", 12.0, 0.0, "moving"), ego=EgoMotion(0.5, 0.0, 0.0))
     spots = places((0, 12), (90, 7), (0, 0))
     tables = {"lidar": TokenTable(torch.randn(1, 3, 8), torch.from_numpy(spots)[None], torch.zeros(3))}
-    said = {"lidar": [sayings(truth, RIG, "lidar", spots)]}
+    targets = {"lidar": [token_targets(truth, RIG, "lidar", spots)]}
     model.connectors.requires_grad_(True)
     optimizer = torch.optim.Adam(model.connectors.parameters(), lr=1e-2)
     values = []
     for _ in range(60):
         optimizer.zero_grad()
-        loss = distillation_loss(model, tables, torch.tensor([0]), said)
+        loss = distillation_loss(model, tables, torch.tensor([0]), targets)
         loss.backward()
         optimizer.step()
         values.append(loss.item())
     assert values[-1] < 0.5 * values[0]
-    salience = connector.salience_of(tables["lidar"].values, tables["lidar"].places)[0]
-    assert salience[0] > 0 > salience[1]
+    token_gate = connector.token_gate_logits(tables["lidar"].values, tables["lidar"].places)[0]
+    assert token_gate[0] > 0 > token_gate[1]
     assert all(parameter.grad is None for parameter in llm.parameters())
 
 
-def test_the_phrases_of_a_scene_and_what_its_tokens_say_are_the_same_words():
+def test_token_targets_are_the_statements_of_the_scene():
     truth = scenes.scene(scenes.thing("bus", -9.0, 4.0, "parked"))
-    told = {phrase.text for phrase in describe(truth, RIG, np.random.default_rng(0)) if phrase.observer == "lidar"}
-    said = sayings(truth, RIG, "lidar", places((math.degrees(math.atan2(4.0, -9.0)), math.hypot(9.0, 4.0)), (0, 0)))
-    assert set(said.phrases) == told
+    described = {statement.text for statement in describe(truth, RIG, np.random.default_rng(0)) if statement.sensor == "lidar"}
+    targets = token_targets(truth, RIG, "lidar", places((math.degrees(math.atan2(4.0, -9.0)), math.hypot(9.0, 4.0)), (0, 0)))
+    assert set(targets.statements) == described

@@ -1,6 +1,6 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""The universal connector: imagined sensors are as sure as they are right, it learns from them, and nothing else changes."""
+"""The modality-agnostic connector: synthetic sensors are calibrated, it is trained on them, and nothing else changes."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from test_connector_training import SHAPE
 from torch import Tensor
 
 from mmllm_ros.datatypes import BadInput
-from mmllm_ros.encoders.proposals import ATTRIBUTES, CLASSES, COLOURS, SHARES, STATUSES
+from mmllm_ros.encoders.proposals import ATTRIBUTES, CLASSES, COLOURS, DISTRIBUTIONS, STATUSES
 from mmllm_ros.latent.connector import Connector
 from mmllm_ros.latent.manifest import Manifest
 from mmllm_ros.model import Model
 from mmllm_ros.training.connectors import TokenTable
 from mmllm_ros.training.loop import Schedule
 from mmllm_ros.training.modality_agnostic import train_modality_agnostic
-from mmllm_ros.training.synthetic_sensors import CELLS, TOKEN_WIDTH, Facts, _parted, _read, synthetic_tokens
+from mmllm_ros.training.synthetic_sensors import CELLS, TOKEN_WIDTH, Facts, _predictions, _spread_over_cells, synthetic_tokens
 from mmllm_ros.training.text import make_llm, make_tokenizer
 
 TRUTHS = [scenes.random_scene(np.random.default_rng(seed)) for seed in range(6)]
@@ -29,10 +29,10 @@ TRUTHS = [scenes.random_scene(np.random.default_rng(seed)) for seed in range(6)]
 
 def shares(values: Tensor) -> dict[str, Tensor]:
     sizes = (len(CLASSES), len(STATUSES), len(COLOURS))
-    return dict(zip(SHARES, values[..., -sum(sizes) :].split(sizes, dim=-1), strict=True))
+    return dict(zip(DISTRIBUTIONS, values[..., -sum(sizes) :].split(sizes, dim=-1), strict=True))
 
 
-def imagined(seed: int, truths=TRUTHS) -> tuple[Tensor, Tensor]:
+def synthetic(seed: int, truths=TRUTHS) -> tuple[Tensor, Tensor]:
     torch.manual_seed(seed)
     return synthetic_tokens(Facts.of(truths, scenes.AROUND), np.random.default_rng(seed))
 
@@ -43,7 +43,10 @@ def model() -> Model:
     torch.manual_seed(0)
     llm = make_llm(tokenizer, SHAPE).eval().requires_grad_(False)
     widths = {"imu": (5, 0), "camera": (ATTRIBUTES + 3, ATTRIBUTES)}
-    connectors = {name: Connector(name, width, llm, 2, trunk=16, rank=4, readouts=read) for name, (width, read) in widths.items()}
+    connectors = {
+        name: Connector(name, width, llm, 2, trunk=16, rank=4, predicted_attributes=read)
+        for name, (width, read) in widths.items()
+    }
     manifest = Manifest("tiny", prompt="{question}", encoder_revisions=dict.fromkeys(widths, "x"), answers=["yes", "no"])
     return Model(llm, tokenizer, manifest, connectors)
 
@@ -57,28 +60,28 @@ def train(model: Model, folder) -> None:
     train_modality_agnostic(model, tables, TRUTHS, scenes.AROUND, Schedule(2, 1e-2, warmup=1), (4, 3), folder, seed=1)
 
 
-def test_an_imagined_sensor_is_as_sure_as_it_is_right():
+def test_a_synthetic_sensor_is_calibrated():
     torch.manual_seed(0)
     labels = torch.stack([torch.randint(0, size, (400, 60)) for size in (13, 7, 6)], dim=-1)
-    read = shares(_read(torch.ones(400, 60, dtype=torch.bool), labels))
-    for group, label in zip(SHARES, labels.unbind(-1), strict=True):
-        sure, said = read[group].max(-1)
+    read = shares(_predictions(torch.ones(400, 60, dtype=torch.bool), labels))
+    for group, label in zip(DISTRIBUTIONS, labels.unbind(-1), strict=True):
+        sure, predicted = read[group].max(-1)
         for low, high in ((0.3, 0.5), (0.5, 0.7), (0.7, 0.9), (0.9, 1.0)):
             some = (sure > low) & (sure <= high)
-            assert (said == label)[some].float().mean() == pytest.approx(sure[some].mean().item(), abs=0.04), group
+            assert (predicted == label)[some].float().mean() == pytest.approx(sure[some].mean().item(), abs=0.04), group
 
 
-def test_some_imagined_sensors_tell_nothing_of_a_group_and_others_nearly_all():
-    read = [shares(imagined(seed)[0]) for seed in range(30)]
-    for group in SHARES:
+def test_some_synthetic_sensors_do_not_predict_a_group_and_others_predict_it_clearly():
+    read = [shares(synthetic(seed)[0]) for seed in range(30)]
+    for group in DISTRIBUTIONS:
         clearest = torch.cat([one[group][:, :8].amax((1, 2)) for one in read])
         even = 1 / read[0][group].shape[-1]
         assert 0.05 < (clearest < even + 1e-4).float().mean() < 0.7 and (clearest > 0.99).float().mean() > 0.2
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_its_tokens_are_made_as_encoders_make_them(seed):
-    values, places = imagined(seed)
+def test_synthetic_tokens_have_the_format_of_encoder_tokens(seed):
+    values, places = synthetic(seed)
     assert values.shape == (6, places.shape[1], TOKEN_WIDTH) and (values[..., 0] == 0).all()
     single = places[0, :, 2] > 0
     count = int(single.sum())
@@ -86,18 +89,18 @@ def test_its_tokens_are_made_as_encoders_make_them(seed):
     assert (places[..., 0].abs() <= math.pi + 1e-5).all() and (places[:, count:, 1:] == 0).all()
     objectness, read = values[:, :count, 1], shares(values[:, :count])
     assert (objectness.diff(dim=1) <= 0).all() and (objectness >= 0).all() and (objectness <= 1).all()
-    for group in SHARES:
+    for group in DISTRIBUTIONS:
         torch.testing.assert_close(read[group].sum(-1), torch.ones(6, count))
         expected = shares(values[:, count:])[group].sum(-1)
         torch.testing.assert_close(expected, values[:, count:, 1], rtol=1e-4, atol=1e-5)
 
 
-def test_what_it_is_sure_of_lies_where_something_is():
+def test_confident_detections_are_at_objects():
     truth = scenes.scene(scenes.thing("car", 20.0, 5.0, "moving", colour="red"), scenes.thing("barrier", -4.0, -6.0))
     spots = np.array([(20.0, 5.0), (-4.0, -6.0)])
     apart = []
     for seed in range(20):
-        values, places = imagined(seed, [truth] * 8)
+        values, places = synthetic(seed, [truth] * 8)
         sure = (values[..., 1] > 0.97) & (places[..., 2] > 0)
         bearing, _, distance = places[sure].unbind(-1)
         points = torch.stack([distance * bearing.cos(), distance * bearing.sin()], -1).numpy()
@@ -105,7 +108,7 @@ def test_what_it_is_sure_of_lies_where_something_is():
     assert len(apart) > 60 and np.median(apart) < 0.8
 
 
-def test_nobody_is_imagined_to_see_what_no_sensor_does_and_a_light_is_seen_by_some():
+def test_no_synthetic_sensor_detects_hidden_objects_and_some_detect_lights():
     hidden = scenes.thing("car", 9.0, 0.0, pixels={}, clear_pixels={}, returns=0, clear_returns=0)
     lit = scenes.scene(hidden, light="red")
     facts = Facts.of([lit, scenes.scene()], scenes.AROUND)
@@ -117,38 +120,38 @@ def test_nobody_is_imagined_to_see_what_no_sensor_does_and_a_light_is_seen_by_so
     assert 0.05 < (red.sum(1) > 0.9).float().mean() < 0.35, "in one cell, or in one of some"
 
 
-def test_what_may_lie_in_any_of_some_cells_is_expected_once():
+def test_an_object_spread_over_several_cells_counts_once():
     torch.manual_seed(0)
     values = torch.rand(30, 9, TOKEN_WIDTH)
-    first, rest, *further = _parted(values, 5).split([5, 4, *[5] * (CELLS - 1)], dim=1)
+    first, rest, *further = _spread_over_cells(values, 5).split([5, 4, *[5] * (CELLS - 1)], dim=1)
     assert torch.equal(rest, values[:, 5:]) and all(torch.equal(cell[..., 2:], first[..., 2:]) for cell in further)
     parts = torch.stack([cell[..., 1] for cell in (first, *further)])
     torch.testing.assert_close(parts.sum(0), values[:, :5, 1])
     most = (parts / parts.sum(0)).amax(0).flatten()
-    assert (most > 0.95).float().mean() > 0.2 and (most < 0.6).float().mean() > 0.1, "some sensors tell in which, others do not"
+    assert (most > 0.95).float().mean() > 0.2 and (most < 0.6).float().mean() > 0.1, "some sensors localize it, others do not"
 
 
-def test_it_learns_and_what_answers_stays_as_it_is_bit_for_bit(model, tmp_path):
+def test_it_is_trained_and_the_other_connectors_stay_bit_identical(model, tmp_path):
     before = {key: value.clone() for key, value in model.connectors.state_dict().items()}
     train(model, tmp_path)
-    learned = model.universal
-    assert learned.shape["token_width"] == TOKEN_WIDTH and learned.readouts == ATTRIBUTES
+    learned = model.modality_agnostic
+    assert learned.shape["token_width"] == TOKEN_WIDTH and learned.predicted_attributes == ATTRIBUTES
     assert all(torch.equal(value, before[key]) for key, value in model.connectors.state_dict().items())
     assert not any(value.requires_grad for value in (*learned.parameters(), *model.llm.parameters()))
     assert not torch.equal(learned.trunk[2].weight, model.connectors["camera"].trunk[2].weight)
 
 
-def test_without_a_sibling_that_has_read_outs_there_is_nothing_to_begin_with(model, tmp_path):
+def test_without_a_connector_with_predicted_attributes_it_is_an_error(model, tmp_path):
     del model.connectors["camera"]
-    with pytest.raises(BadInput, match=r"stage universal: none of \['imu'\] has read-outs"):
+    with pytest.raises(BadInput, match=r"stage modality_agnostic: none of \['imu'\] has predicted attributes"):
         train(model, tmp_path)
 
 
-def test_one_that_is_there_goes_on_learning(model, tmp_path):
+def test_an_existing_one_continues_training(model, tmp_path):
     train(model, tmp_path / "first")
-    first = {key: value.clone() for key, value in model.universal.state_dict().items()}
+    first = {key: value.clone() for key, value in model.modality_agnostic.state_dict().items()}
     with torch.no_grad():
         model.connectors["camera"].hidden.weight.fill_(9.0)
     train(model, tmp_path / "second")
-    second = model.universal.hidden.weight
+    second = model.modality_agnostic.hidden.weight
     assert not torch.equal(second, first["hidden.weight"]) and (second - first["hidden.weight"]).abs().max() < 1.0

@@ -1,6 +1,6 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Training: targets are where things are, text is heard through the port, a run cut off is the run that was not."""
+"""Training: targets match the scene, text reaches the LLM through the attention adapter, a resumed run is exact."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from torch.nn import functional
 from mmllm_ros.datatypes import BadInput, LidarScan
 from mmllm_ros.encoders import CameraEncoder, ImuEncoder, LidarEncoder
 from mmllm_ros.encoders.birds_eye import REACH, SIDE, SLICES, birds_eye
-from mmllm_ros.encoders.moving import gone_through
+from mmllm_ros.encoders.motion_detection import gone_through
 from mmllm_ros.encoders.proposals import CLASSES
 from mmllm_ros.encoders.scan_matching import Sweeps, move, move_back
 from mmllm_ros.latent.attention_adapter import Latent
@@ -29,11 +29,11 @@ from mmllm_ros.latent.checkpoint import load_llm
 from mmllm_ros.latent.prompt import Prompt
 from mmllm_ros.latent.split_forward import lower_states, upper
 from mmllm_ros.rig import load_rig
-from mmllm_ros.simulator.questions.programs import looked_at, parse
+from mmllm_ros.simulator.questions.programs import object_sets, parse
 from mmllm_ros.simulator.questions.programs import text as program_text
 from mmllm_ros.simulator.questions.question_maker import ask, vocabulary
 from mmllm_ros.simulator.questions.scene_graph import SceneGraph
-from mmllm_ros.simulator.questions.text_description import OBSERVERS
+from mmllm_ros.simulator.questions.text_description import TEXT_SENSORS
 from mmllm_ros.simulator.truth import SceneTruth
 from mmllm_ros.training import text, text_scenes
 from mmllm_ros.training.calibration import best_temperature
@@ -46,7 +46,7 @@ from mmllm_ros.training.shards import Shards
 from mmllm_ros.training.synthetic_scenes import synthetic_scene
 from mmllm_ros.training.synthetic_sensors import TOKEN_WIDTH, Facts, synthetic_tokens
 from mmllm_ros.training.targets import camera_targets, lidar_targets
-from mmllm_ros.training.train import _train_llm, connected, step_back
+from mmllm_ros.training.train import _train_llm, connected, interpolate_weights
 from mmllm_ros.training.warm_start import warm_started
 
 RIG = load_rig("nuscenes")
@@ -56,14 +56,14 @@ SHAPE = {
 }  # fmt: skip
 
 
-def seen_by(camera: str, category: str, x: float, y: float):
+def visible_to(camera: str, category: str, x: float, y: float):
     return scenes.thing(category, x, y, pixels={camera: 50}, clear_pixels={camera: 50})
 
 
 def test_a_car_straight_ahead_is_in_the_middle_of_the_front_view_and_its_range_is_the_camera_s():
     encoder = CameraEncoder(RIG, width=32, depth=1, heads=2)
     mount = RIG.camera("front")
-    targets = camera_targets(scenes.scene(seen_by("front", "car", 11.7, -0.1)), mount, encoder.rows, encoder.columns, 0.5)
+    targets = camera_targets(scenes.scene(visible_to("front", "car", 11.7, -0.1)), mount, encoder.rows, encoder.columns, 0.5)
     row, column = divmod(int(targets.cell[targets.centre][0]), encoder.columns)
     # Twenty columns: the axis lies between the tenth and the eleventh; right of it is the eleventh.
     assert (row, column) == (encoder.rows // 2, 10) and CLASSES[targets.kind[0]] == "car"
@@ -77,7 +77,7 @@ def test_the_cell_of_a_target_looks_at_it():
     bearings = encoder.rays(batch)[0][0]
     angle, distance = mount.bearing - 0.4, 15.0
     x, y = mount.position[0] + distance * math.cos(angle), mount.position[1] + distance * math.sin(angle)
-    targets = camera_targets(scenes.scene(seen_by("back_left", "bus", x, y)), mount, encoder.rows, encoder.columns, 0.5)
+    targets = camera_targets(scenes.scene(visible_to("back_left", "bus", x, y)), mount, encoder.rows, encoder.columns, 0.5)
     assert bearings[targets.cell].numpy() + targets.place[:, 0] == pytest.approx(angle, abs=1e-5)
     assert targets.centre.sum() == 1 and len(targets.cell) > 1
 
@@ -173,7 +173,7 @@ def test_mirrored_targets_are_the_targets_of_the_mirrored_scene():
     encoder = CameraEncoder(RIG, width=32, depth=1, heads=2)
     left, right = (
         camera_targets(
-            scenes.scene(seen_by("front", "car", 12.0, side * 2.0)), RIG.camera("front"), encoder.rows, encoder.columns, 0.5
+            scenes.scene(visible_to("front", "car", 12.0, side * 2.0)), RIG.camera("front"), encoder.rows, encoder.columns, 0.5
         )
         for side in (1, -1)
     )
@@ -202,7 +202,7 @@ def test_frames_that_train_have_one_half_a_second_before_them(tmp_path):
     assert batch["now"].flatten().tolist() == [12.0, 1.0, 2.0] and batch["before"].flatten().tolist() == [11.0, 0.0, 2.0]
     assert batch["gap"].tolist() == [0.5, 0.5, 0.0]
     with torch.device("meta"):
-        drawn = [*shards.lidar(np.array([0]), np.array([False])).values(), text.draw_heard(np.random.default_rng(0), 3)]
+        drawn = [*shards.lidar(np.array([0]), np.array([False])).values(), text.draw_visible(np.random.default_rng(0), 3)]
         drawn += synthetic_tokens(Facts.of([scenes.scene()] * 2, RIG), np.random.default_rng(0))
     assert all(part.is_meta for part in drawn), "a step on a GPU draws its tensors there"
 
@@ -216,74 +216,74 @@ def written() -> tuple[Prompt, list[text_scenes.TextScene]]:
     prompt = Prompt(text.make_tokenizer("{question}"), "{question}")
     rng = np.random.default_rng(0)
     drawn = (write(synthetic_scene(rng, RIG, 14), prompt, rng) for _ in range(40))
-    return prompt, [scene for scene in drawn if scene.phrases and scene.questions][:8]
+    return prompt, [scene for scene in drawn if scene.statements and scene.questions][:8]
 
 
-def test_the_tokenizer_knows_every_word_of_the_language_in_any_case():
+def test_the_tokenizer_has_every_word_of_the_language_in_any_case():
     tokenizer = text.make_tokenizer("{question}")
     assert tokenizer.unk_token_id not in tokenizer(" ".join(vocabulary()).upper())["input_ids"]
     assert tokenizer.unk_token_id in tokenizer("are there any zebras ?")["input_ids"]
 
 
-def heard_by(scenes: list[text_scenes.TextScene], all_of_them: bool) -> torch.Tensor:
-    return torch.full((sum(len(scene.questions) for scene in scenes), len(OBSERVERS)), all_of_them)
+def visibility(scenes: list[text_scenes.TextScene], all_of_them: bool) -> torch.Tensor:
+    return torch.full((sum(len(scene.questions) for scene in scenes), len(TEXT_SENSORS)), all_of_them)
 
 
-def test_a_question_that_hears_nobody_is_answered_as_if_there_were_no_scene(written):
+def test_a_question_without_visible_sensors_is_answered_as_without_a_scene(written):
     prompt, some = written
     torch.manual_seed(0)
     llm = text.make_llm(prompt.tokenizer, SHAPE).eval()
-    _, parts = text.text_loss(llm, some, heard_by(some, False), 2, prompt.tokenizer.pad_token_id)
+    _, parts = text.text_loss(llm, some, visibility(some, False), 2, prompt.tokenizer.pad_token_id)
     asked = lay_out([question for scene in some for question in scene.questions], prompt.tokenizer.pad_token_id)
     bare = upper(llm, lower_states(llm, asked.ids, first_block=2), {}, first_block=2, positions=asked.places)
-    assert parts["answers"] == pytest.approx(answer_loss(bare, asked.targets)[0].item(), rel=1e-5) and parts["looking"] == 0
+    assert parts["answers"] == pytest.approx(answer_loss(bare, asked.targets)[0].item(), rel=1e-5) and parts["attention"] == 0
 
 
-def test_what_an_observer_says_reaches_only_the_questions_that_hear_it(written):
+def test_statements_of_a_sensor_reach_only_the_questions_where_it_is_visible(written):
     prompt, some = written
     torch.manual_seed(0)
     llm = text.make_llm(prompt.tokenizer, SHAPE).eval()
-    camera = torch.tensor([observer == "camera" for observer in OBSERVERS]).expand_as(heard_by(some, True))
-    spoken = [
+    camera = torch.tensor([sensor == "camera" for sensor in TEXT_SENSORS]).expand_as(visibility(some, True))
+    camera_only = [
         text_scenes.TextScene(
             *zip(
-                *(told for told in zip(s.phrases, s.names, s.observers, s.things, strict=True) if OBSERVERS[told[2]] == "camera")
+                *(one for one in zip(s.statements, s.names, s.sensors, s.things, strict=True) if TEXT_SENSORS[one[2]] == "camera")
             ),
             s.questions,
-            s.looks,
+            s.target_sets,
         )
         for s in some
     ]
-    values = [text.text_loss(llm, s, camera, 1, prompt.tokenizer.pad_token_id)[1]["answers"] for s in (some, spoken)]
+    values = [text.text_loss(llm, s, camera, 1, prompt.tokenizer.pad_token_id)[1]["answers"] for s in (some, camera_only)]
     assert values[0] == pytest.approx(values[1], rel=1e-5)
 
 
-def test_the_order_of_phrases_does_not_matter(written):
+def test_the_order_of_statements_does_not_matter(written):
     prompt, some = written
     torch.manual_seed(0)
     llm = text.make_llm(prompt.tokenizer, SHAPE).eval()
     backwards = [
-        dataclasses.replace(s, phrases=s.phrases[::-1], names=s.names[::-1], observers=s.observers[::-1], things=s.things[::-1])
+        dataclasses.replace(s, statements=s.statements[::-1], names=s.names[::-1], sensors=s.sensors[::-1], things=s.things[::-1])
         for s in some
     ]
-    values = [text.text_loss(llm, s, heard_by(s, True), 1, prompt.tokenizer.pad_token_id)[0] for s in (some, backwards)]
+    values = [text.text_loss(llm, s, visibility(s, True), 1, prompt.tokenizer.pad_token_id)[0] for s in (some, backwards)]
     torch.testing.assert_close(*values)
 
 
-def test_what_two_observers_tell_of_one_thing_weighs_as_much_as_what_one_tells():
-    told = text_scenes.TextScene([[1], [2], [3]], [], [0, 2, 0], [7, 7, None], [([1], [2])] * 3, [])
-    heard = torch.tensor([[True, True, True], [True, True, False], [False, True, False]])
-    gates = text_scenes.phrase_gates([told], heard)
-    # Camera and lidar tell of thing 7: a half each where both are heard.
+def test_two_statements_about_one_thing_share_its_weight():
+    scene = text_scenes.TextScene([[1], [2], [3]], [], [0, 2, 0], [7, 7, None], [([1], [2])] * 3, [])
+    visible = torch.tensor([[True, True, True], [True, True, False], [False, True, False]])
+    gates = text_scenes.statement_gates([scene], visible)
+    # Camera and lidar describe thing 7: weight 0.5 each where both are visible.
     assert gates.exp().tolist() == [pytest.approx([0.5, 0.5, 1]), pytest.approx([1, 0, 1]), [0, 0, 0]]
 
 
-def test_the_shown_heads_are_told_to_look_at_the_reference_and_then_at_what_is_counted():
+def test_attention_is_supervised_towards_the_reference_and_then_what_is_counted():
     truth = scenes.scene(scenes.thing("bus", 10.0, 0.0), scenes.thing("car", 20.0, 0.0), scenes.thing("car", -9.0, 0.0))
     program = parse("count(pick(any, car, toward(front, the(pick(any, bus)))))")
-    assert looked_at(program, SceneGraph(truth, RIG)) == ([0b001], [0b010])
+    assert object_sets(program, SceneGraph(truth, RIG)) == ([0b001], [0b010])
     same = parse("same(the(pick(any, bus)), the(pick(any, car, toward(back, me()))))")
-    assert looked_at(same, SceneGraph(truth, RIG)) == ([], [0b001, 0b100])
+    assert object_sets(same, SceneGraph(truth, RIG)) == ([], [0b001, 0b100])
 
 
 @pytest.mark.parametrize("readable", ["moving()", "is(light(), red)", "distance(nearest(pick(any, construction vehicle)))"])
@@ -291,29 +291,29 @@ def test_a_program_is_read_back_from_its_text(readable):
     assert program_text(parse(readable)) == readable
 
 
-def test_a_head_that_looks_where_it_should_has_nothing_to_lose(written):
+def test_the_attention_loss_of_a_head_that_attends_to_its_targets_is_their_entropy(written):
     prompt, some = written
     llm = text.make_llm(prompt.tokenizer, SHAPE)
-    wanted = text_scenes.wanted_looks(some)
+    wanted = text_scenes.attention_targets(some)
     keys = torch.zeros(len(some), 2, wanted.shape[-1], 8)
     gates = torch.where(wanted[:: len(some[0].questions)][: len(some), 2], 0.0, -40.0)
-    told = {2: Latent(keys, keys, gates)}
+    latents = {2: Latent(keys, keys, gates)}
     rows = gates.exp().sum(-1) > 0.5
     asked = {2: torch.zeros(len(some), 4, 3, 8)}
-    looks = torch.zeros(len(some), 2 * text_scenes.LOOKS, wanted.shape[-1], dtype=torch.bool)
-    looks[:, 2] = (gates > -1) & rows[:, None]
-    loss = text.looking_loss(llm, asked, told, looks, torch.zeros(len(some), dtype=torch.long))
-    entropy = looks[:, 2].sum(-1).clamp(min=1).float().log().sum()
+    target_sets = torch.zeros(len(some), 2 * text_scenes.TARGET_SETS, wanted.shape[-1], dtype=torch.bool)
+    target_sets[:, 2] = (gates > -1) & rows[:, None]
+    loss = text.attention_supervision_loss(llm, asked, latents, target_sets, torch.zeros(len(some), dtype=torch.long))
+    entropy = target_sets[:, 2].sum(-1).clamp(min=1).float().log().sum()
     torch.testing.assert_close(loss, entropy)
 
 
-def test_phrases_are_heard_by_a_question(written):
+def test_a_gradient_of_the_answers_reaches_the_statements(written):
     prompt, some = written
     torch.manual_seed(0)
     llm = text.make_llm(prompt.tokenizer, SHAPE)
-    value, _ = text.text_loss(llm, some, heard_by(some, True), 2, prompt.tokenizer.pad_token_id)
+    value, _ = text.text_loss(llm, some, visibility(some, True), 2, prompt.tokenizer.pad_token_id)
     value.backward()
-    # The first block reads phrases and questions apart; a gradient reaches the value projection of the door's block.
+    # Block 2 is the first linked one: the gradient through the statements reaches its value projection.
     assert llm.model.layers[2].self_attn.v_proj.weight.grad.abs().sum() > 0
 
 
@@ -344,7 +344,7 @@ def regression(seed: int) -> tuple[nn.Module, callable]:
 
 
 @pytest.mark.parametrize("matrix_rate", [0.0, 1e-2])
-def test_a_training_cut_off_and_resumed_gives_the_same_weights_bit_for_bit(tmp_path, matrix_rate):
+def test_an_interrupted_and_resumed_training_gives_the_same_weights_bit_for_bit(tmp_path, matrix_rate):
     schedule = Schedule(12, 1e-2, warmup=3, checkpoint_every=4, matrix_rate=matrix_rate)
     whole, loss = regression(0)
     fit("whole", whole, loss, schedule, tmp_path, seed=5)
@@ -402,7 +402,7 @@ def test_a_training_configuration_of_the_package_reads(name):
     assert settings.name == name and settings.schedules["connectors"].steps > 0
 
 
-def test_an_llm_goes_on_from_the_one_it_is_told_to_start_from(tmp_path):
+def test_an_llm_continues_from_its_start(tmp_path):
     prompt = Prompt(text.make_tokenizer("{question}"), "{question}")
     text.save_llm(text.make_llm(prompt.tokenizer, SHAPE), prompt, tmp_path / "first")
     settings = TrainSettings(
@@ -416,17 +416,17 @@ def test_an_llm_goes_on_from_the_one_it_is_told_to_start_from(tmp_path):
     assert 0 < apart < 0.02
 
 
-def test_weights_go_the_asked_share_back_to_where_they_started_and_closed_gates_stay_closed():
+def test_weights_are_interpolated_towards_their_start_and_closed_gates_stay_closed():
     module = torch.nn.Linear(2, 1)
     with torch.no_grad():
         module.weight.copy_(torch.tensor([[1.0, -torch.inf]]))
         start = {name: value.clone() for name, value in module.state_dict().items()}
         module.weight[0, 0] = 2.0
-    step_back(module, start, 0.25)
+    interpolate_weights(module, start, 0.25)
     assert module.weight.tolist() == [[1.75, -torch.inf]] and torch.equal(module.bias, start["bias"])
 
 
-def test_connectors_go_on_from_those_of_the_model_they_are_told_to_start_from(tmp_path):
+def test_connectors_continue_from_those_of_their_start(tmp_path):
     prompt = Prompt(text.make_tokenizer("{question}"), "{question}")
     text.save_llm(text.make_llm(prompt.tokenizer, SHAPE), prompt, tmp_path / "llm")
     for encoder in (CameraEncoder(RIG, width=32, depth=1, heads=2), LidarEncoder(RIG), ImuEncoder(RIG)):
@@ -438,11 +438,11 @@ def test_connectors_go_on_from_those_of_the_model_they_are_told_to_start_from(tm
     first = connected(settings, RIG, tmp_path)
     for parameter in first.connectors.parameters():
         nn.init.normal_(parameter)
-    first.universal = warm_started(first, first.connectors["camera"], "universal", TOKEN_WIDTH)
+    first.modality_agnostic = warm_started(first, first.connectors["camera"], "modality_agnostic", TOKEN_WIDTH)
     first.save(tmp_path / "first")
     on = dataclasses.replace(settings, seed=2, connector={**settings.connector, "start": str(tmp_path / "first")})
     second = connected(on, RIG, tmp_path)
-    for before, after in ((first.connectors, second.connectors), (first.universal, second.universal)):
+    for before, after in ((first.connectors, second.connectors), (first.modality_agnostic, second.modality_agnostic)):
         state = after.state_dict()
         for key, value in before.state_dict().items():
             torch.testing.assert_close(state[key], value, atol=2e-3, rtol=2e-3)
@@ -454,8 +454,8 @@ def test_connectors_go_on_from_those_of_the_model_they_are_told_to_start_from(tm
         (("seed:", "sede:"), "sede"),
         (("  connectors: {batch", "  planet: {batch"), "planet"),
         ((" steps: ", " stpes: "), "stpes"),
-        (("keep: 0.2", "keep: 1.5"), "keep is 1.5"),
-        (("connector: {start: models/drive_tiny, ", "connector: {"), "keep is 0.2"),
+        (("weight_interpolation: 0.2", "weight_interpolation: 1.5"), "weight_interpolation is 1.5"),
+        (("connector: {start: models/drive_tiny, ", "connector: {"), "weight_interpolation is 0.2"),
     ],
 )
 def test_a_misspelt_entry_of_a_training_configuration_is_named(tmp_path, change, complaint):
