@@ -145,15 +145,15 @@ def _sampling_weights(objects: Sequence[int]) -> np.ndarray:
 
 
 def _train_detector(
-    name: str, reader: PretrainingModel, shards: Shards, draw: Callable, schedule: Schedule, folder: Path, seed: int
+    name: str, model: PretrainingModel, shards: Shards, draw: Callable, schedule: Schedule, folder: Path, seed: int
 ) -> None:
     ego = np.float32([ego_targets(truth.ego) for truth in shards.truths])
 
     def loss(rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
         tensors, cells, frames, side = draw(rng)
-        return reader.loss(tensors, cells, torch.as_tensor(ego[frames] * np.float32([1.0, side, 1.0])))
+        return model.loss(tensors, cells, torch.as_tensor(ego[frames] * np.float32([1.0, side, 1.0])))
 
-    fit(name, reader, loss, schedule, folder, seed)
+    fit(name, model, loss, schedule, folder, seed)
 
 
 def train_imu(shards: Shards, encoder: ImuEncoder, schedule: Schedule, batch: int, folder: Path, seed: int) -> None:
