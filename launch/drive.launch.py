@@ -1,6 +1,6 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""A robot that answers questions: a source of sensor topics, the encoders, the context monitor, the llm and the visualizer."""
+"""Launches a source of sensor topics, the encoders, the context monitor, the llm and the visualizer."""
 
 from pathlib import Path
 
@@ -19,15 +19,15 @@ TRUTH = ("true", "false")
 ARGUMENTS = (
     ("namespace", "", "namespace of every node and topic: one per robot", None),
     ("source", "simulator", "where the sensor topics come from", ("simulator", "bag", "robot")),
-    ("use_sim_time", "auto", "time from /clock; auto: unless source is robot", ("auto", *TRUTH)),
+    ("use_sim_time", "auto", "time from /clock; auto = true unless source is robot", ("auto", *TRUTH)),
     ("bag", "", "rosbag2 folder or mcap file to replay, with source:=bag", None),
     ("rig", "front", "sensor layout: front, nuscenes, radiate or a YAML file", None),
     ("model", "", "model folder or hub name, empty = the shipped one", None),
     ("device", "auto", "torch device: auto, cpu, cuda or cuda:N", None),
     ("params_file", str(CONFIG / "drive.yaml"), "parameters of every node", None),
-    ("composed", "false", "one process for all nodes, less memory", TRUTH),
-    ("rviz", "false", "open rviz with config/drive.rviz", TRUTH),
-    ("log_level", "info", "least severity that is logged", ("debug", "info", "warn", "error", "fatal")),
+    ("composed", "false", "run all nodes in one process, with less memory", TRUTH),
+    ("rviz", "false", "start rviz with config/drive.rviz", TRUTH),
+    ("log_level", "info", "lowest logged severity", ("debug", "info", "warn", "error", "fatal")),
 )
 
 
@@ -44,7 +44,7 @@ def generate_launch_description() -> LaunchDescription:
     logging = ["--ros-args", "--log-level", LaunchConfiguration("log_level")]
 
     def node(name: str, *changes: dict, condition: Condition | None = None) -> Node:
-        """Its prefix ends it when the launch is killed."""
+        """A node of this package; its prefix ends it when the launch process is killed."""
         parameters = [LaunchConfiguration("params_file"), texts, {"clock": simulated}, *changes]
         settings = {"package": "mmllm_ros", "output": "screen", "prefix": "setpriv --pdeathsig TERM", "arguments": logging}
         return Node(executable=name, exec_name=name, parameters=parameters, condition=condition, **settings)
@@ -53,7 +53,7 @@ def generate_launch_description() -> LaunchDescription:
     layout = {"arguments": ["-d", str(CONFIG / "drive.rviz")], "parameters": [{"use_sim_time": simulated}]}
     rviz = Node(package="rviz2", executable="rviz2", condition=IfCondition(LaunchConfiguration("rviz")), **layout)
     one = GroupAction([node("drive", {"source": source, "duration": 0.0})], condition=IfCondition(composed))
-    # The source makes the time that the others go by.
+    # The source publishes /clock; the other nodes use it.
     nodes = [*sources, SetParameter("use_sim_time", use_sim_time), *map(node, NODES)]
     several = GroupAction(nodes, condition=UnlessCondition(composed))
     return LaunchDescription([*arguments, PushRosNamespace(LaunchConfiguration("namespace")), one, several, rviz])

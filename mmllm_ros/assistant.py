@@ -11,7 +11,7 @@ from threading import Lock
 import numpy as np
 
 from .config import LlmConfig
-from .context.modality_selection import Choice
+from .context.modality_selection import NOT_SELECTED, Choice
 from .context.per_question import PerQuestionPolicy
 from .datatypes import NANOSECONDS, Answer, BadInput, Evidence, Plan, Tokens
 from .latent.attention_adapter import LatentCache
@@ -161,18 +161,19 @@ class Assistant:
         used, unplugged = [], {}
         for modality in self.model.modalities:
             if choice and modality in plan.available and modality not in choice.modalities:
-                unplugged[modality] = choice.reasons.get(modality, "not needed for this question")
+                unplugged[modality] = choice.reasons.get(modality, f"{NOT_SELECTED} the question does not need it")
                 continue
             needed = choice and modality in choice.modalities
             if plan and not needed and not plan.plugged.get(modality, True):
-                unplugged[modality] = f"unplugged by plan: {plan.reasons.get(modality) or 'no reason given'}"
+                reason = plan.reasons.get(modality, "").removeprefix(NOT_SELECTED).strip()
+                unplugged[modality] = f"unplugged by the plan: {reason or 'no reason given'}"
                 continue
             readings = [tokens for (name, _), tokens in sorted(newest.items()) if name == modality]
             ages = {tokens.source: (moment - tokens.stamp) / NANOSECONDS for tokens in readings}
             fresh = [tokens for tokens in readings if abs(ages[tokens.source]) <= self.config.max_age]
             used += fresh
             if not readings:
-                unplugged[modality] = "never seen"
+                unplugged[modality] = "no data received yet"
             elif not fresh:
                 unplugged[modality] = self._stale(min(ages.values(), key=abs))
             else:
@@ -182,8 +183,8 @@ class Assistant:
 
     def _stale(self, age: float) -> str:
         if age < 0:
-            return f"stamped {-age:.1f} s in the future: is its clock synchronised?"
-        return f"too old: {age:.1f} s, at most {self.config.max_age:g} s count"
+            return f"stamped {-age:.1f} s in the future, is its clock right?"
+        return f"too old: {age:.1f} s, at most {self.config.max_age:g} s allowed"
 
     def _latent_cache(self, used: list[Tokens], linked_blocks: int) -> LatentCache:
         """The latent cache of the readings; that of a modality is reused until one of its readings changes."""

@@ -1,6 +1,6 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""A camera, a lidar, their health, a plan and an answer, as messages: what a robot says to whoever shows it."""
+"""Messages of a robot for tests of visualization: a camera, a lidar, their health, a plan and an answer."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from mmllm_ros.nodes.ros_support.messages import answer_to_message, header, heal
 RED = (200, 10, 10)
 
 
-def say(ros, text="yes", lidar_reason="hardly any returns") -> int:
+def publish_answer(ros, text="yes", lidar_reason="fewer than 50 returns") -> int:
     """Health of a camera and a lidar, a plan, an answer; returns their stamp."""
     stamp = ros.tester.get_clock().now().nanoseconds
     plan = Plan(stamp, {"camera": True, "lidar": False}, {"camera": "healthy", "lidar": lidar_reason}, "night", 0)
@@ -37,7 +37,7 @@ def camera_image(ros) -> Image:
     return image
 
 
-def sweep(stamp: int, points: list[tuple[float, float, float]]) -> PointCloud2:
+def scan(stamp: int, points: list[tuple[float, float, float]]) -> PointCloud2:
     fields = [PointField(name=name, offset=4 * i, datatype=PointField.FLOAT32, count=1) for i, name in enumerate("xyz")]
     data = array("B", np.float32(points).tobytes())
     size = {"height": 1, "width": len(points), "point_step": 12, "row_step": 12 * len(points)}

@@ -18,11 +18,11 @@ def ask(
     json_file: Json = None,
 ) -> None:
     """Ask a running robot: one question, or several at a prompt."""
-    from ..nodes.clients.ask_client import AskClient
+    from ..nodes.clients.ask_client import BlockingAskClient
     from ..visualization.answer_text import record, write_records
     from .ask_interactively import ask_and_show, ask_at_prompt
 
-    with AskClient(namespace) as robot:
+    with BlockingAskClient(namespace) as robot:
         answers = [ask_and_show(out, robot, question, timeout)] if question else list(ask_at_prompt(out, robot, timeout))
     if json_file:
         write_records(json_file, map(record, answers))

@@ -17,7 +17,7 @@ from ..assistant import Assistant
 from ..config import LlmConfig
 from ..context.modality_selection import AnswerBudget
 from ..context.per_question import PerQuestionPolicy
-from ..context.plan import Planner, HealthReport, Rules
+from ..context.plan import HealthReport, Planner, Rules
 from ..context.plan_table import PlanTable
 from ..context.question_classifier import viewed_directions
 from ..datasets.simulated import modality_sets

@@ -19,7 +19,7 @@ RUNNABLE = find_spec("rclpy") is not None and find_spec("mmllm_ros.msg") is not 
 if RUNNABLE:
     from domain_coordinator import domain_id
 
-    # A robot in the user's own domain must not hear a test; two test runs on one machine must not hear each other.
+    # A robot in the user's domain must not receive messages of a test, nor two test runs on one machine those of each other.
     reserved = ExitStack()
     os.environ["ROS_DOMAIN_ID"] = str(reserved.enter_context(domain_id()))
     os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"

@@ -1,6 +1,6 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Made-up sensors for tests of encoder nodes, and what those nodes say of them."""
+"""Synthetic sensors for tests of encoder nodes, and the diagnostics of those nodes."""
 
 from __future__ import annotations
 

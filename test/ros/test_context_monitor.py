@@ -1,6 +1,6 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""The context monitor over DDS: health in, latched plan out, the operator obeyed, the encoders' lifecycle driven."""
+"""The context monitor over DDS: health in, latched plan out, operator overrides, the encoders' lifecycle."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from mmllm_ros.nodes.ros_support.messages import health_to_message
 
 
 class FakeEncoder(SafeLifecycleNode):
-    """Follows every transition, unless told to refuse to configure so many times or to wait for an event first."""
+    """Follows every transition, unless set to reject configure so many times or to wait for an event first."""
 
     def __init__(self, name: str, refusals: int = 0, wait: threading.Event | None = None, namespace: str = "") -> None:
         super().__init__(name, namespace=namespace, enable_logger_service=False)
@@ -50,7 +50,7 @@ class FakeEncoder(SafeLifecycleNode):
 
 
 class Reporter:
-    """Reports the health of one source four times a second until it is told to stop."""
+    """Reports the health of one source four times a second until it is stopped."""
 
     def __init__(self, ros, modality: str, source: str, namespace: str = "", **signals: float) -> None:
         self.healthy, self.reason, self.silent = True, "", False
@@ -77,7 +77,7 @@ def plans(ros, namespace="") -> list[ModalityPlan]:
     return ros.collect(ModalityPlan, f"{namespace}mmllm/plan", qos.LATCHED)
 
 
-def verdict(plan: ModalityPlan) -> dict[str, bool]:
+def plugged(plan: ModalityPlan) -> dict[str, bool]:
     return dict(zip(plan.modalities, plan.plugged, strict=True))
 
 
@@ -92,16 +92,16 @@ def override(ros, modality, mode, namespace=""):
 def test_a_healthy_encoder_is_configured_and_activated_and_a_lost_one_deactivated(ros):
     encoder = ros.add(FakeEncoder("camera_encoder"))
     start(ros, lost_after=0.8)
-    heard = plans(ros)
+    received = plans(ros)
     ros.until(lambda: encoder.configured)
     assert not encoder.active
     health = Reporter(ros, "camera", "front")
     ros.until(lambda: encoder.active)
-    ros.until(lambda: verdict(heard[-1]) == {"camera": True, "lidar": False, "imu": False})
-    assert reason(heard[-1], "lidar") == "no health report of lidar yet"
+    ros.until(lambda: plugged(received[-1]) == {"camera": True, "lidar": False, "imu": False})
+    assert reason(received[-1], "lidar") == "no health report of lidar yet"
     health.silent = True
     ros.until(lambda: not encoder.active)
-    ros.until(lambda: reason(heard[-1], "camera") == "front: lost, no report for more than 0.8 s")
+    ros.until(lambda: reason(received[-1], "camera") == "front: lost, no report for more than 0.8 s")
     health.silent = False
     ros.until(lambda: encoder.active)
     assert encoder.configured == 1
@@ -109,55 +109,55 @@ def test_a_healthy_encoder_is_configured_and_activated_and_a_lost_one_deactivate
 
 def test_a_sensor_that_reports_itself_unhealthy_is_unplugged_with_its_reason(ros):
     start(ros)
-    heard = plans(ros)
+    received = plans(ros)
     health = Reporter(ros, "camera", "front")
-    ros.until(lambda: heard and verdict(heard[-1])["camera"])
+    ros.until(lambda: received and plugged(received[-1])["camera"])
     health.healthy, health.reason = False, "black picture"
-    ros.until(lambda: not verdict(heard[-1])["camera"])
-    ros.until(lambda: reason(heard[-1], "camera") == "front: black picture")
+    ros.until(lambda: not plugged(received[-1])["camera"])
+    ros.until(lambda: reason(received[-1], "camera") == "front: black picture")
 
 
 def test_who_joins_late_gets_the_plan_and_an_unchanged_plan_is_not_repeated(ros):
     start(ros)
     Reporter(ros, "imu", "imu", vibration=0.3)
     early = plans(ros)
-    ros.until(lambda: early and verdict(early[-1])["imu"])
+    ros.until(lambda: early and plugged(early[-1])["imu"])
     assert early[-1].context == "moving"
     count = len(early)
     time.sleep(1.0)
     assert len(early) == count
     late = plans(ros)
     ros.until(lambda: late)
-    assert verdict(late[0]) == verdict(early[-1])
+    assert plugged(late[0]) == plugged(early[-1])
 
 
 def test_a_restless_plan_is_published_at_most_twice_a_second(ros):
     start(ros, rate=20.0)
     health = Reporter(ros, "camera", "front")
-    heard = plans(ros)
-    ros.until(lambda: heard and verdict(heard[-1])["camera"])
-    began, before = time.monotonic(), len(heard)
+    received = plans(ros)
+    ros.until(lambda: received and plugged(received[-1])["camera"])
+    began, before = time.monotonic(), len(received)
 
     def told_thrice() -> bool:
         health.healthy, health.reason = False, f"reason {time.monotonic()}"
         health.report()
-        return len(heard) >= before + 3
+        return len(received) >= before + 3
 
     ros.until(told_thrice)
-    # The first may come at once, and one that was told before was perhaps not heard yet.
-    assert len(heard) - before - 2 <= (time.monotonic() - began) / 0.5
+    # The first may come at once, and an earlier one may not have been received yet.
+    assert len(received) - before - 2 <= (time.monotonic() - began) / 0.5
 
 
 def test_the_operator_wins_until_automatic(ros):
     encoder = ros.add(FakeEncoder("camera_encoder"))
     start(ros)
-    heard = plans(ros)
+    received = plans(ros)
     Reporter(ros, "camera", "front")
     ros.until(lambda: encoder.active)
     response = override(ros, "camera", SetModality.Request.UNPLUGGED)
     assert response.success and response.message == "camera is unplugged"
     ros.until(lambda: not encoder.active)
-    ros.until(lambda: reason(heard[-1], "camera") == "unplugged by the operator; healthy")
+    ros.until(lambda: reason(received[-1], "camera") == "unplugged by the operator; healthy")
     assert override(ros, "camera", SetModality.Request.AUTOMATIC).success
     ros.until(lambda: encoder.active)
 
@@ -174,14 +174,14 @@ def test_an_encoder_that_refuses_is_reported_and_tried_again(ros):
     start(ros)
     arrays = ros.collect(DiagnosticArray, "/diagnostics")
 
-    def said() -> set[str]:
+    def messages() -> set[str]:
         return {f"{status.name}: {status.message}" for array in arrays for status in array.status}
 
-    ros.until(lambda: "context_monitor: lidar encoder: lidar_encoder refused to configure; its log says why" in said())
-    ros.until(lambda: "context_monitor: camera encoder: camera_encoder is not running" in said())
+    ros.until(lambda: "context_monitor: lidar encoder: lidar_encoder rejected 'configure'; its log says why" in messages())
+    ros.until(lambda: "context_monitor: camera encoder: camera_encoder is not running" in messages())
     ros.until(lambda: encoder.configured == 2)
     arrays.clear()
-    ros.until(lambda: "context_monitor: lidar encoder: follows the plan" in said())
+    ros.until(lambda: "context_monitor: lidar encoder: follows the plan" in messages())
 
 
 def test_an_encoder_that_takes_too_long_is_reported_and_followed_up(ros):
@@ -189,17 +189,17 @@ def test_an_encoder_that_takes_too_long_is_reported_and_followed_up(ros):
     encoder = ros.add(FakeEncoder("imu_encoder", wait=configure))
     monitor = start(ros, service_timeout=0.3)
 
-    def said() -> str:
-        return next(status.message for status in monitor._switches.statuses() if status.part == "imu encoder")
+    def messages() -> str:
+        return next(status.message for status in monitor._lifecycles.statuses() if status.part == "imu encoder")
 
     try:
-        ros.until(lambda: said().startswith("imu_encoder did not answer"))
+        ros.until(lambda: messages().startswith("imu_encoder did not answer"))
     finally:
         configure.set()
     Reporter(ros, "imu", "imu")
     ros.until(lambda: encoder.active)
     assert encoder.configured == 1
-    ros.until(lambda: said() == "follows the plan")
+    ros.until(lambda: messages() == "follows the plan")
 
 
 def test_an_encoder_that_is_restarted_is_brought_back_to_where_it_was(ros):

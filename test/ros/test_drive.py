@@ -1,6 +1,6 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""The whole drive in one process: it answers, ends by itself and leaves its logbook; bad input ends with one line."""
+"""The whole drive in one process: it answers, ends by itself and writes its log; bad input ends with one line."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import cv2
 import pytest
 
 from mmllm_ros.config import DriveConfig
+from mmllm_ros.datatypes import Answer
 from mmllm_ros.io.rosbag import Recorder
 from mmllm_ros.nodes.clients.drive_client import DriveClient
 from mmllm_ros.nodes.drive import run
@@ -29,25 +30,25 @@ def answers(tmp_path) -> list[dict]:
 @pytest.fixture
 def five_answers(monkeypatch):
     """End the drive after five answers with evidence of all modalities, however slow the machine is."""
-    record = DriveClient._on_result
+    on_outcome = DriveClient._on_outcome
     seen = []
 
-    def count(self, future, truth):
-        record(self, future, truth)
-        if len({item.modality for item in future.result().result.answer.evidence}) == 3:
-            seen.append(future)
+    def count(self, answer, truth):
+        on_outcome(self, answer, truth)
+        if isinstance(answer, Answer) and len({item.modality for item in answer.evidence}) == 3:
+            seen.append(answer)
         if len(seen) == 5:
             self.end()
 
-    monkeypatch.setattr(DriveClient, "_on_result", count)
+    monkeypatch.setattr(DriveClient, "_on_outcome", count)
 
 
-def test_a_simulated_drive_answers_with_evidence_and_leaves_its_logbook(tmp_path, tiny_model, capsys, five_answers):
+def test_a_simulated_drive_answers_with_evidence_and_writes_its_log(tmp_path, tiny_model, capsys, five_answers):
     threads = threading.active_count()
     assert drive(tmp_path, tiny_model, duration=600.0) == 0
     lines = answers(tmp_path)
-    told = {"question", "answer", "truth", "confidence", "latency", "evidence", "unplugged", "model", "revision"}
-    assert told | {"time", "context"} == set(lines[0])
+    keys = {"question", "answer", "truth", "confidence", "latency", "evidence", "unplugged", "model", "revision"}
+    assert keys | {"time", "context"} == set(lines[0])
     assert all(line["truth"] and line["question"] for line in lines)
     assert sum({item["modality"] for item in line["evidence"]} == {"camera", "lidar", "imu"} for line in lines) == 5
     # Less than nothing, where a reading overtakes the /clock message that makes it due.
@@ -91,5 +92,5 @@ def test_a_drive_over_a_bag_ends_with_it_and_needs_no_truth(tmp_path, tiny_model
 def test_bad_input_ends_with_one_line_and_status_2(tmp_path, tiny_model, capsys, settings, part):
     settings = {"model": str(tiny_model), **settings}
     assert drive(tmp_path, duration=20.0, **settings) == 2
-    said = [line for line in capsys.readouterr().err.splitlines() if part in line and not line.startswith("[")]
-    assert len(said) == 1
+    lines = [line for line in capsys.readouterr().err.splitlines() if part in line and not line.startswith("[")]
+    assert len(lines) == 1

@@ -1,6 +1,6 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""What the encoder nodes say of their sensors: health, plugged or not, every bad message, silence, a time that jumps back."""
+"""Health published by the encoder nodes, plugged or not: bad messages, missing messages, a time that jumps back."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ def test_an_inactive_node_publishes_health_but_no_tokens_and_keeps_its_weights(r
     assert node._worker.encoder is encoder
 
     def measure_again() -> None:
-        heard = len(health)
-        ros.until(lambda: len(health) > heard + 2)
+        count = len(health)
+        ros.until(lambda: len(health) > count + 2)
 
     measure_again()  # what was being encoded is through
     before = node._worker.encoded

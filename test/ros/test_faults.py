@@ -1,6 +1,6 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Sensors and nodes that fail, over DDS with real encoders, monitor and llm: answers go on, and everyone says what was out."""
+"""Faulty sensors and nodes, over DDS with real encoders, monitor and llm: answers go on and name what is missing."""
 
 from __future__ import annotations
 

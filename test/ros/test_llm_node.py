@@ -1,6 +1,6 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""The llm node over DDS: three doors for a question, evidence with stamps and ages, and every refusal in one clear line."""
+"""The llm node over DDS: three interfaces for questions, evidence with stamps and ages, and one line for every rejection."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ QUESTION = "Are there any cars?"
 
 
 def start(ros, model, namespace="", **parameters) -> Llm:
-    """Nothing is too old or takes too long, unless a test says so."""
+    """With limits so long that nothing is too old or takes too long, unless a test sets others."""
     values = {"model": str(model), "device": "cpu", "max_age": 60.0, "timeout": 600.0, **parameters}
     overrides = [Parameter(name, value=value) for name, value in values.items()]
     return ros.add(Llm(namespace=namespace, parameter_overrides=overrides))
@@ -269,10 +269,10 @@ def test_tokens_of_another_revision_are_refused_and_diagnostics_say_so(ros, tiny
     sensors = Sensors(ros, tiny_model)
     sensors.plug("camera")
     sensors.see("camera", "front", revision="fedcba987654")
-    told = ros.until(lambda: [s for array in arrays for s in array.status if "fedcba987654" in s.message])
-    assert told[0].name == "llm: model"
+    statuses = ros.until(lambda: [s for array in arrays for s in array.status if "fedcba987654" in s.message])
+    assert statuses[0].name == "llm: model"
     assert not ask(ros).answer.evidence
-    values = {pair.key: pair.value for pair in told[0].values}
+    values = {pair.key: pair.value for pair in statuses[0].values}
     assert values["model"] and values["revision"] and float(values["resident memory [MiB]"]) > 0
 
 

@@ -60,13 +60,13 @@ def bag(tmp_path_factory):
     return path
 
 
-def replay(ros, folder, heard=(), namespace=None, **parameters):
-    """The node, held until it has found a subscription for each topic in `heard`; a list with an entry once it has ended."""
+def replay(ros, folder, received=(), namespace=None, **parameters):
+    """The node, held until it has found a subscription for each topic in `received`; a list with an entry once it has ended."""
     overrides = [Parameter(name, value=value) for name, value in {"bag": str(folder), **parameters}.items()]
     ended, hold = [], threading.Event()
     node = ros.add(Replay(lambda: ended.append(1), hold, parameter_overrides=overrides, namespace=namespace))
-    awaited = [publisher for publisher in node.publishers if publisher.topic_name in heard]
-    assert len(awaited) == len(heard)
+    awaited = [publisher for publisher in node.publishers if publisher.topic_name in received]
+    assert len(awaited) == len(received)
     ros.until(lambda: all(publisher.get_subscription_count() for publisher in awaited))
     hold.set()
     return node, ended
@@ -95,27 +95,27 @@ def test_no_message_comes_before_it_is_due(ros, bag):
     began = time.monotonic()
     replay(ros, bag, ["/imu/data"], rate=2.0)
     ros.until(lambda: len(arrivals) == 100)
-    # A busy machine may take longer; to be through sooner would be a burst that nobody recorded.
+    # A busy machine may take longer; to be through sooner would be a burst that was not recorded.
     assert all(arrived - began >= (nanoseconds(stamp) - START) / NANOSECONDS / 2.0 for stamp, arrived in arrivals)
 
 
 def test_the_clock_follows_the_bag_and_is_never_behind_the_messages(ros, bag):
-    clocks, samples = [], []  # (when it was sent, what it says)
+    clocks, samples = [], []  # (when it was sent, its value)
 
-    def hear(kind, topic, heard, stamp, qos):
+    def subscribe(kind, topic, received, stamp, qos):
         def note(message, info):
-            heard.append((info["source_timestamp"], nanoseconds(stamp(message)) - START))
+            received.append((info["source_timestamp"], nanoseconds(stamp(message)) - START))
 
         ros.tester.create_subscription(kind, topic, note, qos)
 
-    hear(Clock, "/clock", clocks, lambda m: m.clock, CLOCK)
-    hear(Imu, "imu/data", samples, lambda m: m.header.stamp, EVERYTHING)
+    subscribe(Clock, "/clock", clocks, lambda m: m.clock, CLOCK)
+    subscribe(Imu, "imu/data", samples, lambda m: m.header.stamp, EVERYTHING)
     replay(ros, bag, ["/imu/data"], rate=2.0)
     ros.until(lambda: clocks and len(samples) == 100)
-    assert [told for _, told in clocks] == sorted(told for _, told in clocks)
-    assert all(0 <= told <= samples[-1][1] for _, told in clocks)
+    assert [clock for _, clock in clocks] == sorted(clock for _, clock in clocks)
+    assert all(0 <= clock <= samples[-1][1] for _, clock in clocks)
     for sent, stamp in samples:
-        assert all(told <= stamp if at < sent else told >= stamp for at, told in clocks if at != sent)
+        assert all(clock <= stamp if at < sent else clock >= stamp for at, clock in clocks if at != sent)
 
 
 def test_a_loop_jumps_the_clock_back_and_plays_everything_again(ros, bag):
@@ -163,7 +163,7 @@ def test_the_recorded_qos_is_offered_again(ros, tmp_path):
     best, latched = (ros.until(lambda: node.get_publishers_info_by_topic(name))[0].qos_profile for name in profiles)  # noqa: B023
     assert best.reliability == ReliabilityPolicy.BEST_EFFORT and best.durability == DurabilityPolicy.VOLATILE
     assert latched.reliability == ReliabilityPolicy.RELIABLE and latched.durability == DurabilityPolicy.TRANSIENT_LOCAL
-    assert not [publisher for publisher in node.publishers if publisher.topic_name == "/odd"]  # nobody here knows its type
+    assert not [publisher for publisher in node.publishers if publisher.topic_name == "/odd"]  # its type is not installed
 
 
 def test_publishers_that_offered_different_qos_become_one_that_serves_both():

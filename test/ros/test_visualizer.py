@@ -1,13 +1,13 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""The visualizer over DDS: a picture, markers and coloured points, and no work while nobody looks."""
+"""The visualizer over DDS: a picture, markers and coloured points, and no drawing without subscribers."""
 
 from __future__ import annotations
 
 import numpy as np
 from mmllm_ros.msg import ModalityPlan, SensorHealth
 from rclpy.parameter import Parameter
-from robot_messages import RED, camera_image, say, sweep
+from robot_messages import RED, camera_image, publish_answer, scan
 from sensor_msgs.msg import Image, PointCloud2
 from visualization_msgs.msg import Marker, MarkerArray
 
@@ -26,7 +26,7 @@ def test_the_overlay_shows_the_camera_and_changes_with_the_answer(ros):
     start(ros)
     pictures = ros.collect(Image, "mmllm/overlay")
     camera = ros.publisher(Image, "camera/front/image_raw")
-    say(ros, "no")
+    publish_answer(ros, "no")
 
     def newest() -> np.ndarray:
         image = pictures[-1]
@@ -38,7 +38,7 @@ def test_the_overlay_shows_the_camera_and_changes_with_the_answer(ros):
 
     ros.until(shown)
     before = newest()[440:, :864].copy()
-    say(ros)
+    publish_answer(ros)
     ros.until(lambda: (newest()[440:, :864] != before).any())
     assert pictures[-1].header.frame_id == "base_link"
 
@@ -46,7 +46,7 @@ def test_the_overlay_shows_the_camera_and_changes_with_the_answer(ros):
 def test_markers_tell_the_answer_and_the_state_of_each_sensor_stamped_with_their_evidence(ros):
     start(ros)
     arrays = ros.collect(MarkerArray, "mmllm/markers")
-    stamp = say(ros)
+    stamp = publish_answer(ros)
 
     def newest() -> dict[tuple[str, int], Marker]:
         return {(marker.ns, marker.id): marker for marker in arrays[-1].markers}
@@ -54,13 +54,13 @@ def test_markers_tell_the_answer_and_the_state_of_each_sensor_stamped_with_their
     def texts() -> list[str]:
         return [marker.text for marker in newest().values()]
 
-    ros.until(lambda: arrays and "lidar unplugged: hardly any returns" in texts() and "front" in texts())
+    ros.until(lambda: arrays and "lidar unplugged: fewer than 50 returns" in texts() and "front" in texts())
     ros.until(lambda: {"Any cars?", "yes (80% sure)"} <= set(texts()))
     assert "from camera front 0.20 s" in texts() and "camera plugged" in texts()
     assert len(newest()) == len(arrays[-1].markers), "two markers of one name and number: rviz shows one of them"
     assert all(marker.header.frame_id == "base_link" for marker in arrays[-1].markers)
-    told = [newest()["answer", 0], newest()["fields of view", 0]]
-    assert [marker.header.stamp.sec * NANOSECONDS + marker.header.stamp.nanosec for marker in told] == [stamp, stamp]
+    drawn = [newest()["answer", 0], newest()["fields of view", 0]]
+    assert [marker.header.stamp.sec * NANOSECONDS + marker.header.stamp.nanosec for marker in drawn] == [stamp, stamp]
 
 
 def test_points_stand_in_the_base_frame_in_the_colours_of_the_camera(ros):
@@ -68,12 +68,12 @@ def test_points_stand_in_the_base_frame_in_the_colours_of_the_camera(ros):
     clouds = ros.collect(PointCloud2, "mmllm/points")
     camera = ros.publisher(Image, "camera/front/image_raw")
     lidar = ros.publisher(PointCloud2, "lidar/points")
-    stamp = say(ros)
+    stamp = publish_answer(ros)
     ahead, behind = (10.0, 0.0, 0.0), (-10.0, 0.0, 0.0)
 
     def colours() -> list[int]:
         camera.publish(camera_image(ros))
-        lidar.publish(sweep(stamp, [ahead, behind]))
+        lidar.publish(scan(stamp, [ahead, behind]))
         return clouds and np.frombuffer(clouds[-1].data, np.uint32).reshape(-1, 4)[:, 3].tolist()
 
     # The shipped lidar stands 1.8 m over the base; what no camera sees is grey.
@@ -88,7 +88,7 @@ def test_points_stand_in_the_base_frame_in_the_colours_of_the_camera(ros):
 def test_the_sensors_are_listened_to_only_while_somebody_looks(ros):
     node = start(ros)
     camera = ros.tester.create_publisher(Image, "camera/front/image_raw", 1)
-    say(ros)
+    publish_answer(ros)
     ros.until(lambda: node._answers)
     assert camera.get_subscription_count() == 0
     looking = LatestMessageSubscription(ros.tester, Image, "mmllm/overlay")
@@ -97,10 +97,10 @@ def test_the_sensors_are_listened_to_only_while_somebody_looks(ros):
     ros.until(lambda: camera.get_subscription_count() == 0)
 
 
-def test_a_message_that_contradicts_itself_is_passed_over(ros):
+def test_an_inconsistent_message_is_ignored(ros):
     node = start(ros)
     ros.publisher(ModalityPlan, "mmllm/plan", qos.LATCHED).publish(ModalityPlan(modalities=["camera"]))
     ros.publisher(SensorHealth, "mmllm/health").publish(SensorHealth(signal_names=["points"]))
-    say(ros)
+    publish_answer(ros)
     ros.until(lambda: node._answers and node._plan)
     assert node._plan.context == "night"

@@ -67,7 +67,7 @@ def test_an_answer_names_its_evidence(assistant, model):
     answer = assistant.ask(QUESTION, "q1")
     found = [(item.modality, item.source, item.age) for item in answer.evidence]
     assert found == [("camera", "back", 0.1), ("camera", "front", 0.3), ("imu", "imu", 0.2)]
-    assert answer.unplugged == {"lidar": "never seen"}
+    assert answer.unplugged == {"lidar": "no data received yet"}
     assert answer.stamp == START - round(0.1 * NANOSECONDS)
     assert (answer.question_id, answer.question, answer.model, answer.revision) == ("q1", QUESTION, "tiny", model.revision)
     assert answer.answer in model.answers and 0 < answer.confidence < 1 and answer.latency > 0
@@ -93,7 +93,7 @@ def test_one_silent_camera_of_several_is_named(assistant, model):
 
 def test_the_reason_for_a_stamp_in_the_future_names_the_clock(assistant, model):
     assistant.put(reading(model, "imu", age=-30))
-    assert assistant.ask(QUESTION).unplugged["imu"] == "stamped 30.0 s in the future: is its clock synchronised?"
+    assert assistant.ask(QUESTION).unplugged["imu"] == "stamped 30.0 s in the future, is its clock right?"
 
 
 def test_the_plan_unplugs_with_its_reason(assistant, model):
@@ -102,7 +102,7 @@ def test_the_plan_unplugs_with_its_reason(assistant, model):
     assistant.set_plan(plan(camera=False, lidar=True, imu=True))
     answer = assistant.ask(QUESTION)
     assert [item.modality for item in answer.evidence] == ["imu", "lidar"]
-    assert answer.unplugged == {"camera": "unplugged by plan: camera is blind"}
+    assert answer.unplugged == {"camera": "unplugged by the plan: camera is blind"}
 
 
 def test_an_unplugged_modality_has_no_effect(model, clock):
@@ -124,12 +124,12 @@ def test_nothing_plugged_is_the_bare_llm_with_low_confidence(assistant, model, m
     assert answer.answer == model.score(QUESTION, {}).answer
     assert model.score(QUESTION, {}).confidence > 0.3 >= answer.confidence
     assert answer.evidence == () and answer.stamp == 0
-    assert answer.unplugged == dict.fromkeys(("camera", "imu", "lidar"), "never seen")
+    assert answer.unplugged == dict.fromkeys(("camera", "imu", "lidar"), "no data received yet")
 
 
 def test_evidence_can_be_required(model, clock):
     assistant = Assistant(model, LlmConfig(require_evidence=True), clock)
-    with pytest.raises(BadInput, match=r"no sensor is plugged, and require_evidence is set \(camera: never seen, imu: never"):
+    with pytest.raises(BadInput, match=r"no sensor is plugged, and require_evidence is set \(camera: no data received yet, imu: no data"):
         assistant.ask(QUESTION)
     assistant.put(reading(model, "imu"))
     assert assistant.ask(QUESTION).evidence
@@ -179,7 +179,7 @@ def test_clear_removes_readings_and_keeps_the_plan(assistant, model):
     assistant.set_plan(plan(camera=False))
     assistant.clear()
     answer = assistant.ask(QUESTION)
-    assert answer.unplugged["imu"] == "never seen" and answer.unplugged["camera"].startswith("unplugged by plan")
+    assert answer.unplugged["imu"] == "no data received yet" and answer.unplugged["camera"].startswith("unplugged by the plan")
 
 
 BAD_TOKENS = {

@@ -62,7 +62,7 @@ def test_a_question_leaves_out_unneeded_modalities_with_a_reason(model):
     answer = assistant.ask(QUESTION)
     # Both are encoded already, so that the better pair costs hardly more than one of them.
     assert used(answer) == ["camera", "lidar"]
-    assert answer.unplugged == {"imu": "healthy, but a question of type exist is none for it"}
+    assert answer.unplugged == {"imu": "not used: it cannot tell whether objects are present"}
     assert encoders.asked == []
 
 
@@ -87,7 +87,7 @@ def test_a_question_is_answered_when_an_encoder_does_not_respond(model):
     assistant.set_plan(plan("imu"))
     answer = assistant.ask(QUESTION)
     assert encoders.asked == [["camera"]] and used(answer) == ["imu"]
-    assert answer.unplugged["camera"].startswith("unplugged by plan")
+    assert answer.unplugged["camera"].startswith("unplugged by the plan")
 
 
 def test_an_unavailable_modality_is_not_encoded(model):
@@ -95,7 +95,7 @@ def test_an_unavailable_modality_is_not_encoded(model):
     assistant.set_plan(plan(available=("imu", "lidar")))
     answer = assistant.ask(QUESTION)
     assert used(answer) == ["lidar"] and encoders.asked == [["lidar"]]
-    assert answer.unplugged["camera"] == "unplugged by plan: black picture"
+    assert answer.unplugged["camera"] == "unplugged by the plan: black picture"
 
 
 def test_a_question_of_unknown_type_uses_all_available_modalities(model):

@@ -1,6 +1,6 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Signals mean what their table says, check_health names the fault, and a frame costs less than two milliseconds."""
+"""Signals match their description, check_health names the fault, and a frame costs less than two milliseconds."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def sweep(count: int = 5000, low: float = 5.0, high: float = 60.0) -> np.ndarray
     )
 
 
-def verdict(signals: dict[str, float], age: float = 0.1, silence: float | None = None) -> str:
+def reason_of(signals: dict[str, float], age: float = 0.1, silence: float | None = None) -> str:
     healthy, reason = check_health(signals, age, 1.0, silence)
     assert healthy == (reason == "")
     return reason
@@ -48,9 +48,9 @@ def test_every_signal_is_in_the_table_and_every_entry_is_measured():
 
 
 def test_good_sensors_are_healthy():
-    assert verdict(camera_signals(STREET, STREET[::-1])) == ""
-    assert verdict(lidar_signals(sweep(), sweep())) == ""
-    assert verdict(imu_signals(imu_window(standing()))) == ""
+    assert reason_of(camera_signals(STREET, STREET[::-1])) == ""
+    assert reason_of(lidar_signals(sweep(), sweep())) == ""
+    assert reason_of(imu_signals(imu_window(standing()))) == ""
 
 
 def test_a_grey_picture_has_the_brightness_of_its_pixels():
@@ -124,15 +124,15 @@ def test_imu_signals_are_in_si_units():
     ],
 )
 def test_a_fault_is_named(signals, fault):
-    assert fault in verdict(signals)
+    assert fault in reason_of(signals)
 
 
 def test_a_silent_sensor_and_one_with_a_wrong_clock_are_not_believed():
     signals = camera_signals(STREET)
-    assert verdict(signals, age=1.5) == "no data for more than 1 s"
-    assert "in the future, is its clock right?" in verdict(signals, age=-66.0)
-    assert "in the past, is its clock right?" in verdict(signals, age=66.0, silence=0.1)
-    assert verdict(signals, age=66.0, silence=2.0) == "no data for more than 1 s"
+    assert reason_of(signals, age=1.5) == "no data for more than 1 s"
+    assert "in the future, is its clock right?" in reason_of(signals, age=-66.0)
+    assert "in the past, is its clock right?" in reason_of(signals, age=66.0, silence=0.1)
+    assert reason_of(signals, age=66.0, silence=2.0) == "no data for more than 1 s"
 
 
 def sensed(weather: Weather | str, seed: int = 0, *faults: Fault) -> dict[str, float]:

@@ -1,6 +1,6 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""The launch file: the arguments that design.md promises, each one explained, and nothing that installs."""
+"""The launch file: its arguments, each with a description, and no installation at launch."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ SETS = [sets for size in range(4) for sets in itertools.combinations(sorted(ENCO
 
 
 def table(**right: float) -> PlanTable:
-    """Of 10,000 questions of type exist by day, each set has `right` ("camera_lidar", 0.5 where it is not said) of them right."""
+    """Of 10,000 questions of type exist by day, each set has `right` ("camera_lidar", 0.5 where missing) of them right."""
     options = [
         Option(modalities, blocks if modalities else 0, 1e8 + 1e6 * blocks, 0.01,
                {"exist": {"day": (10_000 * right.get("_".join(modalities), 0.5) + blocks, 10_000)}})
@@ -65,9 +65,7 @@ def test_a_limit_on_blocks_and_on_how_many_modalities_is_kept():
 
 def test_every_modality_that_is_left_out_has_a_sentence_with_the_figures():
     choice = choose(GOOD, ALL, AnswerBudget(), 0.01)
-    assert choice.reasons["lidar"] == (
-        "not used: camera alone answers 80 % of the exist questions (day), with lidar 81 %"
-    )
+    assert choice.reasons["lidar"] == ("not used: camera alone answers 80 % of the exist questions (day), with lidar 81 %")
     tight = choose(GOOD, ALL, AnswerBudget(flops=5e8), 0.001)
     assert tight.reasons["lidar"] == "not used: it exceeds the budget"
 

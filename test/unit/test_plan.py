@@ -1,6 +1,6 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""The planner: what is out of order goes at once, what is not needed after a while, the operator wins, and all of it is said."""
+"""The planner: unhealthy modalities are unplugged at once, unneeded ones after the hysteresis, and every one has a reason."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from test_modality_selection import GOOD
 from mmllm_ros.context.load_shedding import LoadLevel
 from mmllm_ros.context.modality_selection import AnswerBudget
 from mmllm_ros.context.per_question import PerQuestionPolicy
-from mmllm_ros.context.plan import Mode, Planner, HealthReport, Rules
+from mmllm_ros.context.plan import HealthReport, Mode, Planner, Rules
 from mmllm_ros.datatypes import MODALITIES, NANOSECONDS, Health, Plan
 
 SECOND = NANOSECONDS
@@ -31,7 +31,7 @@ def plan(reports, overrides=None, now=0, rules=RULES, table=None) -> Plan:
 
 
 class Drive:
-    """Half a second a step; everything is healthy unless it is said to be out of order."""
+    """Half a second a step; all sensors are healthy except `broken`."""
 
     def __init__(self, table=GOOD, rules=RULES) -> None:
         self.planner = Planner(MODALITIES, table, {"front"})
@@ -75,7 +75,7 @@ def test_a_source_is_lost_when_its_reports_stop():
     assert lost.reasons["imu"] == "imu: lost, no report for more than 2 s"
 
 
-def test_the_operator_wins_both_ways_and_the_reason_keeps_the_facts():
+def test_an_override_wins_both_ways_and_the_reason_keeps_the_health():
     reports = [report("camera", "front"), report("lidar", "lidar", healthy=False, reason="no returns")]
     result = plan(reports, {"camera": Mode.UNPLUGGED, "lidar": Mode.PLUGGED, "imu": Mode.AUTOMATIC})
     assert result.plugged == {"camera": False, "lidar": True, "imu": False}
@@ -89,7 +89,7 @@ def test_a_modality_added_later_needs_no_entry_anywhere():
         assert plan([report("radar", "bumper")], table=table).plugged["radar"]
 
 
-def test_what_the_table_finds_unneeded_is_unplugged_with_the_figures_and_stays_available():
+def test_a_modality_that_the_table_shows_unneeded_is_unplugged_with_figures_and_stays_available():
     result = Drive().step()
     assert result.plugged == {"camera": True, "lidar": False, "imu": False}
     assert result.reasons["lidar"] == "not used: 0 % of the usual questions (unknown) need it; it is encoded on request"
@@ -97,7 +97,7 @@ def test_what_the_table_finds_unneeded_is_unplugged_with_the_figures_and_stays_a
     assert result.flops > 0 and result.cost > 0
 
 
-def test_a_broken_sensor_goes_at_once_and_comes_back_after_a_while_in_order():
+def test_a_broken_sensor_is_unplugged_at_once_and_plugged_again_after_a_while():
     drive = Drive()
     assert drive.plugged() == {"camera"}
     drive.broken = {"camera"}
@@ -107,7 +107,7 @@ def test_a_broken_sensor_goes_at_once_and_comes_back_after_a_while_in_order():
     assert drive.plugged(1.0) == {"camera"}
 
 
-def test_another_set_must_be_better_for_the_dwell_time_before_it_is_plugged():
+def test_another_set_must_be_better_for_the_hysteresis_time_before_it_is_plugged():
     drive = Drive()
     assert drive.plugged() == {"camera"}
     drive.rules = Rules(hysteresis=5.0, epsilon=0.001)  # now camera and lidar are better
@@ -115,7 +115,7 @@ def test_another_set_must_be_better_for_the_dwell_time_before_it_is_plugged():
     assert drive.plugged(1.0) == {"camera", "lidar"}
 
 
-def test_with_time_to_spare_encoders_work_only_when_asked():
+def test_with_a_large_time_budget_encoders_run_only_on_request():
     assert Drive().step().encode_rate_share == 1.0
     assert Drive(rules=Rules(budget=AnswerBudget(seconds=0.1))).step().encode_rate_share == 0.0
     assert Drive(rules=Rules(budget=AnswerBudget(seconds=0.001))).step().encode_rate_share == 1.0
@@ -128,24 +128,24 @@ def test_a_slow_machine_is_measured_against_the_table():
     assert slow.cost == pytest.approx(10 * quick.cost)
 
 
-def test_under_pressure_rate_goes_first_then_blocks_then_modalities():
+def test_load_shedding_reduces_rate_then_blocks_then_modalities():
     rules = Rules(epsilon=0.001)
-    duties = [Drive(rules=rules).step(0.5, LoadLevel(level)) for level in range(5)]
-    assert [item.encode_rate_share for item in duties] == [1.0, 0.5, 0.5, 0.5, 0.5]
-    assert [item.linked_blocks for item in duties] == [0, 0, 2, 2, 2]
-    assert [sum(item.plugged.values()) for item in duties] == [2, 2, 2, 2, 1]
-    assert duties[4].available == ("camera",)
+    plans = [Drive(rules=rules).step(0.5, LoadLevel(level)) for level in range(5)]
+    assert [item.encode_rate_share for item in plans] == [1.0, 0.5, 0.5, 0.5, 0.5]
+    assert [item.linked_blocks for item in plans] == [0, 0, 2, 2, 2]
+    assert [sum(item.plugged.values()) for item in plans] == [2, 2, 2, 2, 1]
+    assert plans[4].available == ("camera",)
 
 
-def test_one_question_leaves_out_what_it_does_not_need_and_asks_for_what_is_not_plugged():
+def test_one_question_leaves_out_unneeded_modalities_and_uses_unplugged_ones():
     drive = Drive()
-    standing = drive.step()
+    baseline = drive.step()
     policy = PerQuestionPolicy(GOOD, {"front"})
-    assert policy.choose("Are there any cars?", standing, (), 0.01).modalities == ("camera",)
-    assert policy.choose("Are there any cars?", standing, (), 0.001).modalities == ("camera", "lidar")
-    # Questions about motion are not in this table: who knows what helps.
-    assert policy.choose("Am I braking?", standing, (), 0.01).modalities == ("camera", "imu", "lidar")
-    assert policy.choose("Sing me a song!", standing, (), 0.01).modalities == ("camera", "imu", "lidar")
+    assert policy.choose("Are there any cars?", baseline, (), 0.01).modalities == ("camera",)
+    assert policy.choose("Are there any cars?", baseline, (), 0.001).modalities == ("camera", "lidar")
+    # Questions about motion are not in this table: every available modality is used.
+    assert policy.choose("Am I braking?", baseline, (), 0.01).modalities == ("camera", "imu", "lidar")
+    assert policy.choose("Sing me a song!", baseline, (), 0.01).modalities == ("camera", "imu", "lidar")
 
 
 rows = st.lists(
@@ -156,7 +156,7 @@ rows = st.lists(
 
 @settings(deadline=None)
 @given(rows, st.dictionaries(st.sampled_from(MODALITIES), st.sampled_from(Mode)), st.randoms(), st.sampled_from([None, GOOD]))
-def test_every_modality_gets_a_verdict_and_a_sentence_whatever_the_order_of_reports(rows, overrides, random, table):
+def test_every_modality_gets_a_decision_and_a_reason_in_any_order_of_reports(rows, overrides, random, table):
     reports = [report(*row) for row in rows]
     result = plan(reports, overrides, now=5 * SECOND, table=table)
     shuffled = random.sample(reports, len(reports))

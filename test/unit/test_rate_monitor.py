@@ -13,43 +13,43 @@ MILLISECOND = NANOSECONDS // 1000
 
 
 def test_a_steady_sensor_has_its_rate_and_no_jitter():
-    tempo = RateMonitor()
+    monitor = RateMonitor()
     for i in range(50):
-        tempo.add(i * 50 * MILLISECOND)
-    assert tempo.rate == pytest.approx(20.0)
-    assert tempo.jitter == pytest.approx(0.0, abs=1e-12)
+        monitor.add(i * 50 * MILLISECOND)
+    assert monitor.rate == pytest.approx(20.0)
+    assert monitor.jitter == pytest.approx(0.0, abs=1e-12)
 
 
-def test_messages_that_were_passed_over_count():
-    tempo = RateMonitor()
+def test_skipped_messages_count():
+    monitor = RateMonitor()
     for i in range(10):
-        tempo.add(i * 500 * MILLISECOND, messages=12)
-    assert tempo.rate == pytest.approx(24.0)
+        monitor.add(i * 500 * MILLISECOND, messages=12)
+    assert monitor.rate == pytest.approx(24.0)
 
 
 def test_jitter_is_the_standard_deviation_of_the_steps():
-    tempo = RateMonitor()
+    monitor = RateMonitor()
     stamp = 0
     for step in [0, 40, 60] * 10:  # the 0 is a stamp sent twice and no step
         stamp += step * MILLISECOND
-        tempo.add(stamp)
-    assert tempo.jitter == pytest.approx(0.01)
+        monitor.add(stamp)
+    assert monitor.jitter == pytest.approx(0.01)
 
 
-def test_an_old_rate_is_forgotten():
-    tempo = RateMonitor()
+def test_an_old_rate_is_dropped():
+    monitor = RateMonitor()
     for i in range(100):
-        tempo.add(i * 10 * MILLISECOND)
+        monitor.add(i * 10 * MILLISECOND)
     for i in range(10, 90):
-        tempo.add(i * 100 * MILLISECOND)
-    assert tempo.rate == pytest.approx(10.0)
+        monitor.add(i * 100 * MILLISECOND)
+    assert monitor.rate == pytest.approx(10.0)
 
 
 def test_a_stamp_that_goes_back_starts_afresh():
-    tempo = RateMonitor()
+    monitor = RateMonitor()
     for i in range(10):
-        tempo.add((100 + i) * NANOSECONDS)
-    tempo.add(5 * NANOSECONDS)
-    assert tempo.rate == 0.0
-    tempo.add(5 * NANOSECONDS + 250 * MILLISECOND)
-    assert tempo.rate == pytest.approx(4.0)
+        monitor.add((100 + i) * NANOSECONDS)
+    monitor.add(5 * NANOSECONDS)
+    assert monitor.rate == 0.0
+    monitor.add(5 * NANOSECONDS + 250 * MILLISECOND)
+    assert monitor.rate == pytest.approx(4.0)
