@@ -1,3 +1,3 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Input and output: images and clouds, messages and frames, rosbag2, nuScenes, question files, weights, atomic writes."""
+"""Reads and writes images, point clouds, ROS messages, rosbag2 recordings, nuScenes folders, question files and weights."""

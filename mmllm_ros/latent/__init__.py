@@ -1,3 +1,3 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Connectors (tokens -> keys and values), the attention adapter of the frozen LLM, answering, and the model folder."""
+"""Connects tokens to the frozen LLM: connectors, attention adapter, scoring of answers, and the model folder."""

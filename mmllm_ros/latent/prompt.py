@@ -38,7 +38,7 @@ class Prompt:
         """Token ids of an answer with the end token. Raises BadInput for a word that the tokenizer does not know."""
         ids = self.tokenizer(self.answer_prefix + answer, add_special_tokens=False)["input_ids"]
         if not ids or self.tokenizer.unk_token_id in ids:
-            raise BadInput(f"the LLM's tokenizer cannot write the answer {answer!r}")
+            raise BadInput(f"the LLM's tokenizer cannot encode the answer {answer!r}")
         return [*ids, self.tokenizer.eos_token_id]
 
     def unknown_words(self, question: str) -> list[str]:
