@@ -1,12 +1,12 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""What the encoders read where an object is: on drives that none learned from, with the frame half a second before and without.
+"""Accuracy of the encoders' predicted attributes at object positions, on held-out drives, with and without the previous frame.
 
     python benchmark/encoder_accuracy.py --json out/encoder_accuracy.json
-    python benchmark/encoder_accuracy.py --learned out/train/frames/00000    # and on a shard that they learned from
+    python benchmark/encoder_accuracy.py --trained-on out/train/frames/00000    # also on a shard of the training set
 
-An encoder that tells what moves no better with the older frame than without does not compare them. One that does much better on
-frames that it learned from knows them by heart.
+If motion is predicted no better with the previous frame than without, the encoder does not use it. A much higher accuracy on the
+training set is overfitting.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ from mmllm_ros.training.shards import Shards
 from mmllm_ros.training.targets import cell_targets
 
 FIRST_SCENE = 100_000
-"""Of the validation split: no temperature and no plan table was made from scenes this far on."""
+"""First scene of the validation split that neither calibration nor plan tables use."""
 
 
 @torch.inference_mode()
-def perceived(encoder: CameraEncoder | LidarEncoder, shards: Shards, alone: bool) -> dict[str, float]:
-    """Shares of objects read rightly at their centres: by group, and the statuses `moving` and `stopped` by themselves."""
+def attribute_accuracy(encoder: CameraEncoder | LidarEncoder, shards: Shards, alone: bool) -> dict[str, float]:
+    """Shares of objects with the right attribute at their centres: by group, and the statuses `moving` and `stopped`."""
     right: dict[str, list[bool]] = {group: [] for group in (*DISTRIBUTIONS, "moving", "stopped")}
     for frame, truth in enumerate(shards.truths):
         _, outputs = encoder.proposals.read(encoder.cells(shards.inputs(encoder.modality, np.array([frame]), alone)))
@@ -51,12 +51,12 @@ def perceived(encoder: CameraEncoder | LidarEncoder, shards: Shards, alone: bool
 
 
 def main() -> None:
-    """Render, read, print and write."""
+    """Render, predict, print and write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", type=Path, default=default_model())
     parser.add_argument("--rig", default="nuscenes")
     parser.add_argument("--shards", type=int, default=3, help="of 25 drives each")
-    parser.add_argument("--learned", type=Path, nargs="*", default=[], help="shards of a training, for comparison")
+    parser.add_argument("--trained-on", type=Path, nargs="*", default=[], help="shards of a training set, for comparison")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     rig, rows = load_rig(arguments.rig), []
@@ -65,9 +65,9 @@ def main() -> None:
         fresh = render(Path(folder), frames, arguments.rig, split="val", first_scene=FIRST_SCENE)
         for modality in ("lidar", "camera"):
             encoder = load_encoder(arguments.model / "encoders" / modality, rig, "cpu")
-            cases = [("never seen", fresh, False), ("never seen, no older frame", fresh, True)]
-            for name, shards, alone in cases + [("learned from", arguments.learned, False)] * bool(arguments.learned):
-                rows.append({"encoder": modality, "frames": name, **perceived(encoder, Shards(shards, rig), alone)})
+            cases = [("held out", fresh, False), ("held out, no previous frame", fresh, True)]
+            for name, shards, alone in cases + [("training set", arguments.trained_on, False)] * bool(arguments.trained_on):
+                rows.append({"encoder": modality, "frames": name, **attribute_accuracy(encoder, Shards(shards, rig), alone)})
     table = Table(*rows[-1])
     for row in rows:
         table.add_row(*(f"{100 * v:.0f} %" if isinstance(v, float) else str(v) for v in (row.get(key, "") for key in rows[-1])))

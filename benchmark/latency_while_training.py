@@ -1,10 +1,10 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""How long an answer takes while the trainer of `mmllm/adapt` works beside it, against the same answers before it started.
+"""Latency of answers while `mmllm/adapt` trains, relative to the same answers before the training.
 
     python benchmark/latency_while_training.py --json out/latency_while_training.json
 
-The trainer is the node's own: another process, low priority, half of the cores.
+The trainer runs as in the node: another process, low priority, half of the cores.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from mmllm_ros.adaptation.scenarios import FIRST_SCENE
 from mmllm_ros.adaptation.state import AdaptationState
 from mmllm_ros.assistant import Assistant
 from mmllm_ros.config import LlmConfig
-from mmllm_ros.datasets.simulated import Asked, simulated
+from mmllm_ros.datasets.simulated import Example, simulated_examples
 from mmllm_ros.encoders import load_encoder
 from mmllm_ros.model import Model
 from mmllm_ros.nodes.answering.training_process import TrainingProcess
@@ -34,10 +34,10 @@ from mmllm_ros.resources import default_model
 from mmllm_ros.rig import load_rig
 
 PAUSE = 0.05
-"""A robot is not asked without pause [s]."""
+"""Pause between two questions [s]."""
 
 
-def latencies(assistant: Assistant, asked: list[Asked], count: int, over: threading.Event) -> list[float]:
+def latencies(assistant: Assistant, asked: list[Example], count: int, over: threading.Event) -> list[float]:
     """Seconds of up to `count` answers, each about a new frame, until `over`."""
     seconds = []
     for index in range(count):
@@ -45,7 +45,7 @@ def latencies(assistant: Assistant, asked: list[Asked], count: int, over: thread
             break
         moment = asked[index % len(asked)]
         for tokens in moment.tokens:
-            # New objects, as from new messages: nothing that was kept for the last frame counts.
+            # New objects, as from new messages, so that nothing cached for the last frame is used.
             assistant.put(dataclasses.replace(tokens))
         started = time.perf_counter()
         assistant.ask(moment.questions[0].question)
@@ -55,13 +55,16 @@ def latencies(assistant: Assistant, asked: list[Asked], count: int, over: thread
 
 
 def main() -> None:
-    """Drive, keep samples, ask alone, ask while training, print and write."""
+    """Simulate, store samples, ask without and with a training, print and write."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rig", default="front")
     parser.add_argument("--model", type=Path, default=default_model())
     parser.add_argument("--samples", type=int, default=200)
     parser.add_argument(
-        "--answers", type=int, default=200, help="before the training; while it runs as many as there is time for"
+        "--answers",
+        type=int,
+        default=200,
+        help="before the training; during it as many as time permits",
     )
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
@@ -69,7 +72,9 @@ def main() -> None:
     model = Model.load(arguments.model)
     encoders = {name: load_encoder(arguments.model / "encoders" / name, rig) for name in model.modalities}
     asked = [
-        moment for moment in simulated(encoders, rig, "train", arguments.samples // 2, FIRST_SCENE, each=2) if moment.questions
+        moment
+        for moment in simulated_examples(encoders, rig, "train", arguments.samples // 2, FIRST_SCENE, each=2)
+        if moment.questions
     ]
     now = asked[0].tokens[0].stamp
     config = LlmConfig(max_age=60.0)

@@ -26,7 +26,7 @@ FOREVER = ("--ros-args", "-p", "duration:=0.0")
 
 
 def resident(names: tuple[str, ...], domain: int) -> dict[str, float]:
-    """MB that each node's process holds after SETTLED seconds; all run at once, in a domain of their own."""
+    """MB resident in each node's process after SETTLED seconds; all run at once, in a separate DDS domain."""
     environment = {**os.environ, "ROS_DOMAIN_ID": str(domain), "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"}
     running = {
         name: subprocess.Popen(

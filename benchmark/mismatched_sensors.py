@@ -1,12 +1,12 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""What the wrong sensors are worth: how often the truth of another scene answers a question about this one.
+"""Reference for the row with mismatched sensors: how often the truth of another scene answers a question about this one.
 
     python benchmark/mismatched_sensors.py --rig front --scenes 500 --json out/mismatched_sensors.json
 
-`mmllm evaluate` plugs the sensors of the scene half the list away, to tell perception from prior. A model that saw perfectly
-would then say what is true there; where a question has no answer there (no such car), it has nothing but the bare LLM's guess.
-That is what a model that trusts its sensors has in that row: a guess follows the commonest answer, a truth does not.
+`mmllm evaluate` plugs the sensors of the scene half the list away, to separate perception from prior knowledge. A model with
+perfect perception then gives the answer that is true in the other scene; where the question has no answer there (no such car),
+it gives the answer of the bare LLM. This script computes the accuracy of such a model.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from mmllm_ros.simulator.splits import scene_seed
 
 
 def main() -> None:
-    """Drive, ask elsewhere, print and write."""
+    """Simulate, answer with the other scene, print and write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", type=Path, default=default_model())
     parser.add_argument("--rig", default="front")
@@ -40,12 +40,12 @@ def main() -> None:
     drives = [asked_drive(rig, "test", scene_seed("test", number)) for number in track(range(arguments.scenes), "drive")]
     graphs = [SceneGraph(now.truth, rig) for _, now, _ in drives]
     rows = defaultdict(list)
-    for index, (_, _, asked) in enumerate(track(drives, "ask elsewhere")):
+    for index, (_, _, asked) in enumerate(track(drives, "answer with the other scene")):
         other = graphs[(index + len(drives) // 2) % len(drives)]
         for question in asked:
-            elsewhere, guess = run(parse(question.program), other), model.score(question.question, {}).answer
-            answers = guess, guess if elsewhere is None else elsewhere
-            rows[question.template_type].append([elsewhere is not None, *(answer == question.answer for answer in answers)])
+            other_answer, guess = run(parse(question.program), other), model.score(question.question, {}).answer
+            answers = guess, guess if other_answer is None else other_answer
+            rows[question.template_type].append([other_answer is not None, *(answer == question.answer for answer in answers)])
     names = ("has_an_answer_there", "bare_llm", "truth_of_another_scene")
     table = {kind: dict(zip(names, np.mean(row, axis=0).tolist(), strict=True)) for kind, row in sorted(rows.items())}
     every = [row for kind in rows.values() for row in kind]

@@ -1,14 +1,13 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Plugging and unplugging over DDS: how soon it counts, whether an answer is lost, and what the monitor costs by itself.
+"""Plugging and unplugging over DDS: delay until it takes effect, lost answers, and CPU load of the context monitor.
 
 python benchmark/modality_switching.py --json out/modality_switching.json
 
-Every node is a process of its own, as `ros2 launch` starts them, and the client another. An operator's override is the switch.
-Measured is the time from the plan that tells it to the first answer without the sensor, and to the first new tokens of a sensor
-that has been out for so long that a frame is waiting, with weights resident and unloaded. Then answers while all is plugged, and
-random switches while questions are asked without a pause. The monitor's own load is its process's, beside six cameras, lidar and
-IMU.
+Every node is a separate process, as with `ros2 launch`, and so is the client. Modalities are switched with operator overrides.
+Measured are the times from the plan to the first answer without the sensor, and to the first new tokens of a plugged sensor with
+weights resident and unloaded; the latency of answers with everything plugged; lost answers with random switches while questions
+are asked continuously; and the CPU load of the monitor with six cameras, lidar and IMU.
 """
 
 from __future__ import annotations
@@ -42,33 +41,33 @@ from rich.console import Console
 from mmllm_ros.nodes.ros_support import qos
 
 QUESTIONS = {"camera": "Are there any cars?", "lidar": "Are there any cars?", "imu": "Am I moving?"}
-"""By modality one whose answer rests on it."""
+"""For each modality a question that needs it."""
 MODALITIES = tuple(QUESTIONS)
 LONGEST = 180.0
-"""So long is waited for anything [s]."""
+"""Longest wait for any event [s]."""
 CALM, CALM_FOR = 85.0, 3.0
-"""Start-up is over when the cores are less busy than this [%], for so long [s]."""
+"""Start-up is complete when the CPU load is below this [%] for this time [s]."""
 OUT_FOR = 0.3, 0.8
-"""A sensor that is plugged in has been out for so long [s], at random: right after its last frame there is none to encode, and a
-fixed time would beat with the rates of the nodes."""
+"""Range of the random time [s] between unplugging and plugging. Right after a frame there is none to encode, and a fixed time
+would correlate with the rates of the nodes."""
 NODES = ("simulator", "camera_encoder", "lidar_encoder", "imu_encoder", "llm", "context_monitor")
 
 
 def until(holds: Callable[[], bool], what: str, pause: float = 0.001) -> None:
-    """Wait until it holds; ends the program with one line where it does not within LONGEST."""
+    """Wait until `holds()` is true; ends the program with one line where it is not within LONGEST."""
     deadline = time.monotonic() + LONGEST
     while not holds():
         if time.monotonic() > deadline:
-            sys.exit(f"switching: {what} did not come within {LONGEST:g} s")
+            sys.exit(f"modality_switching: {what} did not come within {LONGEST:g} s")
         time.sleep(pause)
 
 
 class Client:
-    """What an operator and a passenger do, each call awaited."""
+    """Calls of an operator and of a user; each call waits for its response."""
 
     def __init__(self) -> None:
         rclpy.init()
-        self.node = rclpy.create_node("switching")
+        self.node = rclpy.create_node("modality_switching")
         services = {Ask: "mmllm/ask", SetModality: "mmllm/set_modality", ChangeState: "lidar_encoder/change_state"}
         self._clients = {kind: self.node.create_client(kind, name) for kind, name in services.items()}
         self.tokens: dict[str, float] = {}
@@ -102,35 +101,35 @@ class Client:
         return future.result() if done.wait(60.0) else None
 
     def ask(self, modality: str) -> set[str] | None:
-        """The modalities that the answer to the question about `modality` rests on, None where there is none."""
+        """The modalities in the evidence of the answer to the question about `modality`, None without an answer."""
         response = self.call(Ask, question=QUESTIONS[modality], timeout=30.0)
         return {item.modality for item in response.answer.evidence} if response and response.success else None
 
     def ready(self) -> None:
-        """Wait until every modality is plugged, answers rest on each of them, and the monitor gives way no longer."""
+        """Wait until every modality is plugged and used by answers, and load shedding has ended."""
         for modality in MODALITIES:
             self.call(SetModality, modality=modality, mode=SetModality.Request.PLUGGED)
         for modality in MODALITIES:
-            until(lambda: modality in (self.ask(modality) or ()), f"an answer that rests on {modality}", 0.5)  # noqa: B023
-        until(lambda: psutil.cpu_percent(CALM_FOR) < CALM, "a machine that is done with starting seven processes")
-        until(lambda: self.encode_rate_share == 1.0, "a plan in which encoders work at their whole rate")
+            until(lambda: modality in (self.ask(modality) or ()), f"an answer that uses {modality}", 0.5)  # noqa: B023
+        until(lambda: psutil.cpu_percent(CALM_FOR) < CALM, "a machine that has started all processes")
+        until(lambda: self.encode_rate_share == 1.0, "a plan with the full encoding rate")
 
-    def told(self, modality: str, on: bool, since: float) -> float:
-        """When the plan that says so came in."""
+    def plan_received(self, modality: str, on: bool, since: float) -> float:
+        """The time at which the plan with `modality` on or off arrived."""
 
-        def told() -> list[float]:
+        def arrivals() -> list[float]:
             return [moment for moment, plugged in list(self.plans) if moment >= since and plugged.get(modality) == on]
 
-        until(lambda: bool(told()), f"a plan with {modality} {'on' if on else 'off'}")
-        return told()[0]
+        until(lambda: bool(arrivals()), f"a plan with {modality} {'on' if on else 'off'}")
+        return arrivals()[0]
 
 
 def unplug(client: Client, modality: str) -> float:
-    """Seconds from the plan to the first answer without."""
+    """Time from the plan to the first answer without the modality [s]."""
     since = time.monotonic()
     client.call(SetModality, modality=modality, mode=SetModality.Request.UNPLUGGED)
-    plan = client.told(modality, False, since)
-    until(lambda: (heard := client.ask(modality)) is not None and modality not in heard, f"an answer without {modality}", 0.0)
+    plan = client.plan_received(modality, False, since)
+    until(lambda: (used := client.ask(modality)) is not None and modality not in used, f"an answer without {modality}", 0.0)
     return time.monotonic() - plan
 
 
@@ -139,17 +138,17 @@ def plug(client: Client, modality: str, out_for: tuple[float, float] = OUT_FOR) 
     time.sleep(np.random.uniform(*out_for))
     since = time.monotonic()
     client.call(SetModality, modality=modality, mode=SetModality.Request.PLUGGED)
-    plan = client.told(modality, True, since)
+    plan = client.plan_received(modality, True, since)
     until(lambda: client.tokens.get(modality, 0.0) >= plan, f"tokens of {modality}")
     return client.tokens[modality] - plan
 
 
 def reload(client: Client, modality: str) -> float:
-    """Seconds from the plan to the first new tokens of an encoder whose weights were let go."""
+    """Time from the plan to the first new tokens of an encoder with unloaded weights [s]."""
     unplug(client, modality)
     time.sleep(1.0)
     client.call(ChangeState, transition=Transition(id=Transition.TRANSITION_CLEANUP))
-    # The monitor would load them again by itself.
+    # Without a wait, because the monitor loads them again by itself.
     return plug(client, modality, (0.0, 0.0))
 
 
@@ -166,15 +165,15 @@ def answers(client: Client, count: int) -> list[float]:
 
 
 def random_switches(client: Client, count: int) -> dict[str, float]:
-    """So many overrides at random while questions are asked one after the other."""
+    """`count` random overrides while questions are asked continuously."""
     rng, stop, found = np.random.default_rng(0), threading.Event(), {"asked": 0, "lost": 0}
 
-    def passenger() -> None:
+    def ask_continuously() -> None:
         while not stop.is_set():
             found["asked"] += 1
             found["lost"] += client.ask(MODALITIES[found["asked"] % len(MODALITIES)]) is None
 
-    thread = threading.Thread(target=passenger)
+    thread = threading.Thread(target=ask_continuously)
     thread.start()
     for _ in range(count):
         client.call(SetModality, modality=str(rng.choice(MODALITIES)), mode=int(rng.integers(1, 3)))
@@ -185,7 +184,7 @@ def random_switches(client: Client, count: int) -> dict[str, float]:
 
 @contextlib.contextmanager
 def robot(rig: str, domain: str) -> Iterator[dict[str, subprocess.Popen]]:
-    """A simulated robot on its own DDS domain, its processes by node name. It goes by the wall clock, as a robot does."""
+    """A simulated robot on its own DDS domain, its processes by node name. It uses the wall clock, as a robot does."""
     environment = {**os.environ, "ROS_DOMAIN_ID": domain}
     options = ["--ros-args", "-p", f"rig:={rig}", "-p", "duration:=0.0", "-p", "clock:=false", "--log-level", "error"]
     running = {
@@ -201,7 +200,7 @@ def robot(rig: str, domain: str) -> Iterator[dict[str, subprocess.Popen]]:
 
 
 def monitor_load(seconds: float) -> float:
-    """Share of a core that the monitor takes beside the simulator and the encoders of six cameras, lidar and IMU."""
+    """CPU load of the monitor, in cores, with six cameras, lidar and IMU."""
     with robot("nuscenes", "94") as running:
         time.sleep(25.0)
         process = psutil.Process(running["context_monitor"].pid)

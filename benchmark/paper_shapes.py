@@ -1,10 +1,10 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""A training step and an answer at the shapes of the mPnP-LLM paper (OPT-1.3B, ViT-S/16, six views), random weights.
+"""CPU time of a training step and an answer at the shapes of the mPnP-LLM paper (OPT-1.3B, ViT-S/16, six views), random weights.
 
     OMP_NUM_THREADS=1 python benchmark/paper_shapes.py --blocks 4 --linked-blocks 3 --json out/paper_shapes.json
 
-CPU seconds of this process, so that other work on the machine counts less. All 24 blocks take 6 GB.
+CPU seconds of this process, which depends less on other load of the machine than wall time. All 24 blocks take 6 GB.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ from mmllm_ros.training.lower_cache import LowerCache
 from mmllm_ros.training.packing import pack, packed_loss
 
 VIEWS, TOKENS_A_VIEW, QUESTION, ANSWER, NEW_TOKENS = 6, 4, 20, 3, 8
-"""The paper's six views and four tokens each; a question of the usual length, which the published code fills up to 72."""
+"""The paper's six views and four tokens each; a question of typical length, which the published code pads to 72."""
 
 
-def cpu_seconds(work: Callable[[], object], repeats: int) -> float:
-    """Median over `repeats`, after one that does not count."""
+def cpu_seconds(function: Callable[[], object], repeats: int) -> float:
+    """Median CPU time [s] over `repeats`, after one warm-up."""
     spent = []
     for _ in range(repeats + 1):
         started = time.process_time()
-        work()
+        function()
         spent.append(time.process_time() - started)
     return float(np.median(spent[1:]))
 
@@ -72,8 +72,8 @@ def main() -> None:
     kept = encode(arguments.batch).clone()
 
     def step(tokens: Tensor) -> None:
-        bank = connector(tokens, places)
-        value, _ = packed_loss(texts.logits(packed, bank), packed)
+        latent_cache = connector(tokens, places)
+        value, _ = packed_loss(texts.logits(packed, latent_cache), packed)
         optimizer.zero_grad()
         value.backward()
         optimizer.step()

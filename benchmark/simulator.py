@@ -1,11 +1,11 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""What a simulated frame costs, and where the time goes: a whole rig against the same drive with fewer sensors.
+"""CPU time of a simulated frame: a whole rig and the same drive with fewer sensors.
 
     OMP_NUM_THREADS=1 python benchmark/simulator.py --json out/simulator.json
 
-CPU time of this process, so that other work on the machine counts less. Frames are rendered by one process a core in
-training, so two cores need half of `frame_ms` for each.
+CPU time of this process, which depends less on other load of the machine than wall time. Training renders frames with one
+process per core.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ TRAINING_FRAMES = 20_000
 
 
 def frame_ms(rig: Rig, drives: int) -> float:
-    """CPU milliseconds per captured frame with its half second of drive, the making of the world shared by FRAMES of them."""
+    """CPU milliseconds per captured frame with its half second of drive; the set-up of the world is shared by FRAMES of them."""
     started = time.process_time()
     for seed in range(drives):
         drive = Drive(500_000_000 + seed, rig, CONTEXTS[seed % len(CONTEXTS)])

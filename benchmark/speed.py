@@ -1,10 +1,10 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""How long an answer takes, how many tokens a second each encoder makes, and what health signals cost, with the shipped model.
+"""Latency of answers, throughput of the encoders, and CPU time of the health signals, with the shipped model.
 
     python benchmark/speed.py --json out/speed.json
 
-Every figure that is compared is a ratio within this run: a second question on the same frame against the first, six views
+Compared figures are ratios within this run: a second question on the same frame against the first, six views
 in one batch against one after the other, six cameras against one.
 """
 
@@ -24,7 +24,7 @@ from rich.table import Table
 from mmllm_ros.assistant import Assistant
 from mmllm_ros.config import LlmConfig
 from mmllm_ros.context.health_signals import camera_signals, imu_signals, lidar_signals
-from mmllm_ros.datasets.simulated import simulated
+from mmllm_ros.datasets.simulated import simulated_examples
 from mmllm_ros.encoders import load_encoder
 from mmllm_ros.model import Model
 from mmllm_ros.resources import default_model
@@ -39,17 +39,17 @@ def percentiles(seconds: list[float]) -> dict[str, float]:
     return {"p50_ms": 1e3 * float(np.quantile(seconds, 0.5)), "p95_ms": 1e3 * float(np.quantile(seconds, 0.95))}
 
 
-def timed(work: Callable[[], object], clock: Callable[[], float] = time.perf_counter) -> float:
-    """Seconds that `work` takes by `clock`."""
+def timed(function: Callable[[], object], clock: Callable[[], float] = time.perf_counter) -> float:
+    """Duration of `function` by `clock` [s]."""
     started = clock()
-    work()
+    function()
     return clock() - started
 
 
 def answers(folder: Path, rig: Rig) -> dict:
     """Latency of the first and of a further question on each of many frames, tokens present."""
     encoders = {name: load_encoder(folder / "encoders" / name, rig) for name in ("camera", "lidar", "imu")}
-    moments = [moment for moment in simulated(encoders, rig, "val", REPEATS, 0, each=2) if len(moment.questions) == 2]
+    moments = [moment for moment in simulated_examples(encoders, rig, "val", REPEATS, 0, each=2) if len(moment.questions) == 2]
     now = moments[0].tokens[0].stamp
     assistant = Assistant(Model.load(folder), LlmConfig(max_age=60.0), lambda: now)
     first, second = [], []
@@ -93,12 +93,12 @@ def signals() -> dict:
     drive = Drive(500_000_000, load_rig("front"), "day")
     rng, window = np.random.default_rng(0), drive.capture().imu
     image, points = rng.integers(0, 256, (900, 1600, 3), dtype=np.uint8), rng.normal(0.0, 20.0, (65536, 4)).astype(np.float32)
-    works = {
+    functions = {
         "camera, 900 x 1600": lambda: camera_signals(image, image),
         "lidar, 65,536 points": lambda: lidar_signals(points, points),
         "imu": lambda: imu_signals(window),
     }
-    return {name: percentiles([timed(work, time.thread_time) for _ in range(REPEATS)]) for name, work in works.items()}
+    return {name: percentiles([timed(call, time.thread_time) for _ in range(REPEATS)]) for name, call in functions.items()}
 
 
 def main() -> None:
@@ -113,9 +113,9 @@ def main() -> None:
     for name in ("front", "nuscenes"):
         rig = load_rig(name)
         report[name] = {"answers": answers(arguments.model, rig), "encoders": encoders(arguments.model, rig)}
-        told = report[name]["answers"]
-        view.add_row(name, "answer, new frame", f"{told['first']['p50_ms']:.1f}", f"{told['first']['p95_ms']:.1f}", "", "")
-        again, ratio = told["same frame"], f"{told['same frame / first']:.2f} of the first"
+        latency = report[name]["answers"]
+        view.add_row(name, "answer, new frame", f"{latency['first']['p50_ms']:.1f}", f"{latency['first']['p95_ms']:.1f}", "", "")
+        again, ratio = latency["same frame"], f"{latency['same frame / first']:.2f} of the first"
         view.add_row(name, "answer, same frame", f"{again['p50_ms']:.1f}", f"{again['p95_ms']:.1f}", "", ratio)
         for modality, row in report[name]["encoders"].items():
             ratio = f"{row['batched / one by one']:.2f} of one by one" if row["frames"] > 1 else ""

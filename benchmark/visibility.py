@@ -1,6 +1,6 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""What each sensor still sees in each weather: the share of the visible objects that camera and lidar clearly see.
+"""Visibility in each weather: the share of the visible objects that camera and lidar clearly see.
 
 python benchmark/visibility.py --drives 14
 """

@@ -1,11 +1,11 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""How much of a core the visualizer takes: while nobody looks, for each of its topics, and for all of them at 2 Hz.
+"""CPU load of the visualizer: without subscribers, for each of its topics, and for all of them at 2 Hz.
 
     python benchmark/visualizer.py --json out/visualizer.json
 
-The node runs in a process of its own; this one is the robot around it: six cameras, a lidar and the health of eight
-sensors. CPU time counts, not wall time, so that a busy machine matters less than elsewhere. It still counts: shared caches.
+The node runs in a separate process; this process publishes six cameras, a lidar and the health of eight sensors. CPU time is
+measured, which depends less on other load of the machine than wall time.
 """
 
 from __future__ import annotations
@@ -45,13 +45,13 @@ from mmllm_ros.rig import load_rig
 from mmllm_ros.simulator.drive import Drive
 
 LIMIT = 0.10
-"""The share of a core that all topics together may take at 2 Hz."""
+"""Largest CPU load, in cores, of all topics together at 2 Hz."""
 
 TOPICS = {"overlay": Image, "markers": MarkerArray, "points": PointCloud2}
 
 
 class Robot(Node):
-    """Sends one simulated moment again and again, with new stamps."""
+    """Publishes one simulated moment repeatedly, with new stamps."""
 
     def __init__(self, size: tuple[int, int]) -> None:
         super().__init__("robot_of_a_benchmark")
@@ -74,7 +74,7 @@ class Robot(Node):
         plan.publish(plan_to_message(Plan(1, dict.fromkeys(MODALITIES, True), healthy, "day, moving", 0, 0.1, 0.3)))
 
     def send(self) -> None:
-        """Every sensor, its health, and an answer, as of now."""
+        """Publish every sensor, its health, and an answer with the current stamp."""
         now = self.get_clock().now().nanoseconds
         for frame in self._frames:
             for message in self._serializer.messages(shifted(frame, now - frame.stamp)):
@@ -86,16 +86,16 @@ class Robot(Node):
         self._answers.publish(answer_to_message(answer))
 
 
-def share(robot: Robot, process: psutil.Process, looked_at: list[str], seconds: float) -> float:
-    """CPU seconds of `process` a second while `looked_at` topics are subscribed to."""
-    looking = [LatestMessageSubscription(robot, TOPICS[name], f"mmllm/{name}") for name in looked_at]
+def share(robot: Robot, process: psutil.Process, topics: list[str], seconds: float) -> float:
+    """CPU seconds of `process` a second while `topics` topics are subscribed to."""
+    subscriptions = [LatestMessageSubscription(robot, TOPICS[name], f"mmllm/{name}") for name in topics]
     _send(robot, 4.0)  # found by DDS, first pictures drawn
     before, started = process.cpu_times(), time.monotonic()
     _send(robot, seconds)
     after, took = process.cpu_times(), time.monotonic() - started
-    if any(subscription.take() is None for subscription in looking):
-        raise SystemExit(f"nothing came on {looked_at}")
-    for subscription in looking:
+    if any(subscription.take() is None for subscription in subscriptions):
+        raise SystemExit(f"nothing came on {topics}")
+    for subscription in subscriptions:
         subscription.destroy()
     return (after.user - before.user + after.system - before.system) / took
 
@@ -122,14 +122,14 @@ def main() -> None:
     try:
         while not robot.count_subscribers("mmllm/health"):
             time.sleep(0.1)
-        phases = {"nobody": [], **{name: [name] for name in TOPICS}, "all": list(TOPICS)}
+        phases = {"no subscriber": [], **{name: [name] for name in TOPICS}, "all": list(TOPICS)}
         report = {what: share(robot, psutil.Process(node.pid), names, arguments.seconds) for what, names in phases.items()}
     finally:
         node.terminate()
         node.wait()
         robot.destroy_node()
         rclpy.try_shutdown()
-    table = Table("looked at", "of a core", title=f"visualizer at 2 Hz, six cameras ({arguments.camera}), at most {LIMIT:.0%}")
+    table = Table("subscribed", "of a core", title=f"visualizer at 2 Hz, six cameras ({arguments.camera}), at most {LIMIT:.0%}")
     for what, part in report.items():
         table.add_row(what, f"{part:.1%}")
     Console().print(table)

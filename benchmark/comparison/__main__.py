@@ -1,13 +1,13 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""The connectors against what they replace, and against themselves with each correction undone: accuracy and cost.
+"""Compares the connectors with other fusion methods and with ablations: accuracy and cost.
 
     python benchmark/comparison --out out/comparison                              # everything, three seeds: hours
     python benchmark/comparison --rows blind ours "token insertion" --seeds 1 --steps 400     # about 15 minutes on one core
 
-The LLM is the frozen one of a model folder; the same tokens, questions, loop and seeds for every row. A run that was cut off
-goes on where it was. The LLM has learned from text to read phrases through the port (training/text.py): that favours every
-row that speaks to it through the port, and is a reason to compare cost at equal accuracy, and rows of the port among each other.
+The LLM is the frozen one of a model folder; tokens, questions, loop and seeds are the same for every row. An interrupted run is
+resumed. The LLM was trained on text with the attention adapter (training/text.py), which favours the rows that use the adapter.
+Therefore compare cost at equal accuracy, and compare rows with the adapter among each other.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from pathlib import Path
 import numpy as np
 import torch
 from cost import answer_costs, loss_of, step_costs
-from data import World, make_world
+from data import ComparisonData, load_data
+from methods import FusionMethod, make_methods
 from report import plot, summary, table
 from rich.console import Console
-from rivals import Rival, make_rivals
 
 from mmllm_ros.metrics.baselines import per_type
 from mmllm_ros.resources import default_model
@@ -31,54 +31,54 @@ from mmllm_ros.rig import load_rig
 from mmllm_ros.training.loop import Schedule, fit
 from mmllm_ros.training.packing import wrong_questions
 
-EXAMINED = 16
+EVALUATIONS = 16
 """Points of a learning curve."""
 
 
 @torch.inference_mode()
-def examine(rival: Rival, world: World, each: int) -> dict[str, float]:
+def evaluate(method: FusionMethod, data: ComparisonData, each: int) -> dict[str, float]:
     """Accuracy on the held-out frames, overall and by question type; an answer is right when all its tokens are."""
-    rival.eval()
+    method.eval()
     questions, right = [], []
-    for asked in world.examination(each):
-        sight = rival.see(world.tokens(asked.frames))
-        wrong = {int(index) for packed in asked.packed for index in wrong_questions(rival.read(packed, sight), packed)}
+    for asked in data.held_out_questions(each):
+        features = method.encode(data.tokens(asked.frames))
+        wrong = {int(index) for packed in asked.packed for index in wrong_questions(method.logits(packed, features), packed)}
         questions += asked.about
         right += [float(index not in wrong) for index in range(len(asked.about))]
-    rival.train()
+    method.train()
     return per_type(questions, right)
 
 
-def train(name: str, make, world: World, arguments: argparse.Namespace, seed: int) -> dict:
+def train(name: str, make, data: ComparisonData, arguments: argparse.Namespace, seed: int) -> dict:
     """Train one row with one seed: its learning curve, final accuracies and costs."""
     torch.manual_seed(seed)
-    rival = make()
+    method = make()
     rng = np.random.default_rng([seed, 7])
-    costs = step_costs(rival, world, [world.draw(rng, arguments.frames_a_step, arguments.each) for _ in range(3)])
-    costs |= answer_costs(rival, world, world.draw(rng, 1, 1))
-    folder = arguments.out / f"{world.model.revision}-{arguments.shards}-{arguments.steps}"
+    costs = step_costs(method, data, [data.draw(rng, arguments.frames_a_step, arguments.each) for _ in range(3)])
+    costs |= answer_costs(method, data, data.draw(rng, 1, 1))
+    folder = arguments.out / f"{data.model.revision}-{arguments.shards}-{arguments.steps}"
     label = f"{name.replace(' ', '_')}-{seed}"
     done = folder / f"{label}.json"
     if not done.is_file():
-        if any(True for _ in rival.parameters()):
-            every = max(1, arguments.steps // EXAMINED)
+        if any(True for _ in method.parameters()):
+            every = max(1, arguments.steps // EVALUATIONS)
 
             def watch(step: int, numbers: dict[str, float]) -> None:
                 if step % every == 0:
-                    numbers["examined"] = examine(rival, world, arguments.each)["overall"]
+                    numbers["accuracy"] = evaluate(method, data, arguments.each)["overall"]
 
             def loss(rng: np.random.Generator) -> tuple[torch.Tensor, dict[str, float]]:
-                value, right = loss_of(rival, world, world.draw(rng, arguments.frames_a_step, arguments.each))
+                value, right = loss_of(method, data, data.draw(rng, arguments.frames_a_step, arguments.each))
                 return value, {"right": right}
 
             schedule = Schedule(arguments.steps, arguments.rate, warmup=arguments.steps // 20, checkpoint_every=every)
-            fit(label, rival, loss, schedule, folder, seed, watch)
+            fit(label, method, loss, schedule, folder, seed, watch)
         folder.mkdir(parents=True, exist_ok=True)
-        done.write_text(json.dumps(examine(rival, world, arguments.each)) + "\n")
+        done.write_text(json.dumps(evaluate(method, data, arguments.each)) + "\n")
     curve = []
     if (folder / f"{label}.csv").is_file():
         with (folder / f"{label}.csv").open(newline="") as file:
-            curve = [(int(row["step"]) + 1, float(row["examined"])) for row in csv.DictReader(file) if row.get("examined")]
+            curve = [(int(row["step"]) + 1, float(row["accuracy"])) for row in csv.DictReader(file) if row.get("accuracy")]
     return {"row": name, "seed": seed, "accuracy": json.loads(done.read_text()), "curve": curve, **costs}
 
 
@@ -89,7 +89,7 @@ def main() -> None:
     parser.add_argument("--rig", default="nuscenes")
     parser.add_argument("--frames", type=Path, default=Path("out/train/frames"), help="rendered shards; missing ones are made")
     parser.add_argument("--shards", type=int, default=10, help="shards of 150 frames")
-    parser.add_argument("--held-out", type=int, default=2, help="of them, shards that are for examination only")
+    parser.add_argument("--held-out", type=int, default=2, help="of them, shards that are for evaluation only")
     parser.add_argument("--linked-blocks", type=int, default=0, help="0 = as many as the model's connectors link")
     parser.add_argument("--steps", type=int, default=1200)
     parser.add_argument("--frames-a-step", type=int, default=16)
@@ -99,26 +99,26 @@ def main() -> None:
     parser.add_argument("--rows", nargs="*", help="only these rows")
     parser.add_argument("--out", type=Path, default=Path("out/comparison"))
     arguments = parser.parse_args()
-    world = make_world(
+    data = load_data(
         arguments.model, load_rig(arguments.rig), arguments.frames, arguments.shards, arguments.held_out, arguments.out / "tokens"
     )
-    shape = next(iter(world.model.connectors.values())).shape
-    rivals = make_rivals(
-        world.model.llm,
-        arguments.linked_blocks or world.model.linked_blocks,
-        world.widths,
+    shape = next(iter(data.model.connectors.values())).shape
+    methods = make_methods(
+        data.model.llm,
+        arguments.linked_blocks or data.model.linked_blocks,
+        data.widths,
         {key: shape[key] for key in ("trunk", "rank")},
     )
-    unknown = set(arguments.rows or ()) - set(rivals)
+    unknown = set(arguments.rows or ()) - set(methods)
     if unknown:
-        parser.error(f"no row {sorted(unknown)[0]!r}, there are: {', '.join(rivals)}")
+        parser.error(f"no row {sorted(unknown)[0]!r}, there are: {', '.join(methods)}")
     runs = [
-        train(name, make, world, arguments, seed)
+        train(name, make, data, arguments, seed)
         for seed in range(arguments.seeds)
-        for name, make in rivals.items()
+        for name, make in methods.items()
         if not arguments.rows or name in arguments.rows
     ]
-    report = {"steps": arguments.steps, "revision": world.model.revision, "rows": summary(runs, arguments.steps), "runs": runs}
+    report = {"steps": arguments.steps, "revision": data.model.revision, "rows": summary(runs, arguments.steps), "runs": runs}
     Console(width=180).print(table(report))
     (arguments.out / "comparison.json").write_text(json.dumps(report, indent=1) + "\n")
     with (arguments.out / "comparison.csv").open("w", newline="") as file:

@@ -1,6 +1,6 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""What all rivals train and are examined on: tokens of the same frames, the same questions in the same order."""
+"""Data for training and evaluation of all fusion methods: tokens of the same frames, the same questions in the same order."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from mmllm_ros.training.shards import Shards
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class QuestionBatch:
     """Questions about `frames` [F] of the tables, packed; `about[i]` is question i, `scenes[i]` the drive that it is about."""
 
     frames: Tensor
@@ -35,8 +35,8 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True)
-class World:
-    """Frames as tokens and truths. The last `held_out` of the frames, of drives of their own, are for examination only."""
+class ComparisonData:
+    """Frames as tokens and truths. The last `held_out` of the frames, of separate drives, are for evaluation only."""
 
     model: Model
     rig: Rig
@@ -53,21 +53,21 @@ class World:
         """Values and places of `frames` by modality."""
         return {name: (table.values[frames].float(), table.places[frames]) for name, table in self.tables.items()}
 
-    def draw(self, rng: np.random.Generator, frames: int, each: int) -> Asked:
-        """`each` questions about so many training frames."""
+    def draw(self, rng: np.random.Generator, frames: int, each: int) -> QuestionBatch:
+        """`each` questions about `frames` training frames."""
         return self._ask(rng.integers(len(self.truths) - self.held_out, size=frames), rng, each)
 
-    def examination(self, each: int, at_once: int = 50) -> list[Asked]:
-        """The same `each` questions about every held-out frame, always."""
+    def held_out_questions(self, each: int, at_once: int = 50) -> list[QuestionBatch]:
+        """`each` questions about every held-out frame, the same in every call."""
         frames = np.arange(len(self.truths) - self.held_out, len(self.truths))
         rng = np.random.default_rng(0)
         return [self._ask(part, rng, each) for part in np.array_split(frames, max(1, len(frames) // at_once))]
 
-    def _ask(self, frames: np.ndarray, rng: np.random.Generator, each: int) -> Asked:
+    def _ask(self, frames: np.ndarray, rng: np.random.Generator, each: int) -> QuestionBatch:
         asked = [(row, question) for row, frame in enumerate(frames) for question in ask(self.truths[frame], self.rig, rng, each)]
         packed = pack([self._pair(q) for _, q in asked], [row for row, _ in asked], self._pad, torch.device("cpu"))
         scenes = [self.truths[frames[row]].scene for row, _ in asked]
-        return Asked(torch.from_numpy(frames), packed, [question for _, question in asked], scenes)
+        return QuestionBatch(torch.from_numpy(frames), packed, [question for _, question in asked], scenes)
 
     def _pair(self, question: Question) -> Pair:
         return self.model.prompt.question_ids(question.question), self.model.prompt.answer_ids(question.answer)
@@ -77,10 +77,10 @@ class World:
         return self.model.tokenizer.pad_token_id
 
 
-def make_world(folder: Path, rig: Rig, frames: Path, shards: int, held_out: int, kept: Path) -> World:
-    """Encode `shards` shards of `frames`, rendering those that are missing; the last `held_out` of them are for examination."""
+def load_data(folder: Path, rig: Rig, frames: Path, shards: int, held_out: int, kept: Path) -> ComparisonData:
+    """Encode `shards` shards of `frames`, rendering missing ones; the last `held_out` of them are for evaluation."""
     model = Model.load(folder, "cpu")
     data = Shards(render(frames, shards * FRAMES_PER_SHARD, rig.name), rig)
     encoders = {name: load_encoder(folder / "encoders" / name, rig, "cpu") for name in model.modalities}
     kept.mkdir(parents=True, exist_ok=True)
-    return World(model, rig, encode_all(data, encoders, kept), data.truths, held_out * len(data) // shards)
+    return ComparisonData(model, rig, encode_all(data, encoders, kept), data.truths, held_out * len(data) // shards)

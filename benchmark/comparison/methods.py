@@ -1,9 +1,9 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Ways to show sensor tokens to the same frozen LLM: what the connectors replace, and the connectors with a correction undone.
+"""Fusion methods: ways to give sensor tokens to the same frozen LLM, and our connectors with one design choice removed.
 
-Each rival reads the same tokens and the same packed questions, and trains with the same loop. All are given what packing
-brings (a frame's tokens are there once for all its questions); lower states are kept where nothing below changes them.
+Each method gets the same tokens and the same packed questions, and trains with the same loop. All use packing (the tokens of a
+frame are shared by all its questions). Hidden states of lower blocks are cached where the method does not change them.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from mmllm_ros.latent.split_forward import upper
 from mmllm_ros.training.lower_cache import LowerCache
 from mmllm_ros.training.packing import Packed
 
-Seen = Mapping[str, tuple[Tensor, Tensor]]
+TokensByModality = Mapping[str, tuple[Tensor, Tensor]]
 """Tokens of F frames by modality: values [F, T, D] and places [F, T, 3]."""
 
 
-class Rival(nn.Module):
-    """A frozen LLM that is shown tokens in some way. Only what `parameters()` gives trains; the LLM is held by reference."""
+class FusionMethod(nn.Module):
+    """A frozen LLM with a way to use tokens; this base class uses none. Only `parameters()` train; the LLM is not among them."""
 
     def __init__(self, llm: nn.Module, linked_blocks: int) -> None:
         super().__init__()
@@ -38,28 +38,28 @@ class Rival(nn.Module):
 
     @property
     def llm(self) -> nn.Module:
-        """In a tuple, so that its weights are not this module's."""
+        """The LLM; stored in a tuple, so that its weights are not registered in this module."""
         return self.frozen[0]
 
-    def see(self, seen: Seen) -> object:
-        """What the tokens of F frames become, once for all questions about them."""
+    def encode(self, tokens: TokensByModality) -> object:
+        """Features of F frames from their tokens, computed once for all questions about them."""
         return None
 
-    def read(self, packed: Packed, sight: object) -> Tensor:
+    def logits(self, packed: Packed, features: object) -> Tensor:
         """Logits [R, n, vocabulary] at `packed.places`."""
         return self.texts.logits(packed, {})
 
-    def keep(self, sight: object) -> object:
-        """What is kept of a frame for the next question about it."""
-        return sight
+    def cache(self, features: object) -> object:
+        """The cached features of a frame for the next question about it."""
+        return features
 
-    def read_again(self, packed: Packed, kept: object) -> Tensor:
-        """`read` of one question about that frame."""
-        return self.read(packed, kept)
+    def logits_from_cache(self, packed: Packed, cached: object) -> Tensor:
+        """`logits` of one question about that frame."""
+        return self.logits(packed, cached)
 
 
-class Ours(Rival):
-    """The connectors, or the connectors with one correction undone (`without`, a key of CORRECTIONS)."""
+class Ours(FusionMethod):
+    """Our connectors, or the connectors with one design choice removed (`without`, a key of ABLATIONS)."""
 
     def __init__(self, llm: nn.Module, linked_blocks: int, widths: Mapping[str, int], without: str = "", **shape: int) -> None:
         super().__init__(llm, linked_blocks)
@@ -70,45 +70,45 @@ class Ours(Rival):
         if without == "skipping":
             self.texts = LowerCache(llm, 0)
 
-    def see(self, seen: Seen) -> dict[int, Latent]:
-        banks = {}
-        for name, (values, places) in seen.items():
+    def encode(self, tokens: TokensByModality) -> dict[int, Latent]:
+        latent_caches = {}
+        for name, (values, places) in tokens.items():
             if self.without == "directions":
                 places = torch.zeros_like(places)
             if self.without == "tokens":
                 values, places = values.mean(1, keepdim=True), places.mean(1, keepdim=True)
-            bank = self.connectors[name](values, places)
+            latent_cache = self.connectors[name](values, places)
             if self.without == "blocks":
-                top = bank[max(bank)]
-                bank = {block: replace(latent, key=top.key, value=top.value) for block, latent in bank.items()}
-            if self.without == "votes":
-                bank = {block: replace(latent, claims=None) for block, latent in bank.items()}
-            banks[name] = bank
-        bank = merge(banks)
+                top = latent_cache[max(latent_cache)]
+                latent_cache = {block: replace(latent, key=top.key, value=top.value) for block, latent in latent_cache.items()}
+            if self.without == "duplicate suppression":
+                latent_cache = {block: replace(latent, detections=None) for block, latent in latent_cache.items()}
+            latent_caches[name] = latent_cache
+        latent_cache = merge(latent_caches)
         if self.without == "log-gates":
-            bank = {block: scaled(latent, latent.log_gate.exp()) for block, latent in bank.items()}
+            latent_cache = {block: scaled(latent, latent.log_gate.exp()) for block, latent in latent_cache.items()}
         if self.without == "skipping":
-            bank = {**zeros_below(bank, self.first), **bank}
-        return bank
+            latent_cache = {**zeros_below(latent_cache, self.first), **latent_cache}
+        return latent_cache
 
-    def read(self, packed: Packed, sight: LatentCache) -> Tensor:
-        return self.texts.logits(packed, rows_of(sight, packed))
+    def logits(self, packed: Packed, features: LatentCache) -> Tensor:
+        return self.texts.logits(packed, rows_of(features, packed))
 
 
-CORRECTIONS = {
+ABLATIONS = {
     "skipping": "unlinked blocks skipped: instead zero K/V there",
     "log-gates": "gates added to scores: instead factors on K and V",
     "blocks": "K/V of each block's own: instead the same for all",
-    "directions": "places in the tokens: instead none",
-    "votes": "one vote for what several tokens show: instead one each",
+    "directions": "positions in the tokens: instead none",
+    "duplicate suppression": "one weight for several tokens of the same object: instead one each",
     "tokens": "spatial tokens: instead one mean token a modality",
 }
-"""What is undone, and what stands in its place (papers.md 1.2 and 4)."""
+"""The design choices that are removed, each with its replacement."""
 
 
-class Published(Rival):
-    """mPnP-LLM's published form: two MLPs a modality make K and V in head space, the same for all blocks and without places; a
-    sigmoid a block multiplies both; blocks below get zero K/V."""
+class Published(FusionMethod):
+    """mPnP-LLM as published: two MLPs per modality give K and V in head space, the same for all blocks and without positions; one
+    sigmoid per block multiplies both; lower blocks get zero K/V."""
 
     def __init__(self, llm: nn.Module, linked_blocks: int, widths: Mapping[str, int]) -> None:
         super().__init__(llm, linked_blocks)
@@ -118,49 +118,51 @@ class Published(Rival):
         self.key, self.value = (nn.ModuleDict({name: mlp(width, 4 * width, out) for name, width in widths.items()}) for _ in "kv")
         self.linker = nn.Parameter(torch.empty(linked_blocks).uniform_(-1, 1))
 
-    def see(self, seen: Seen) -> dict[int, Latent]:
+    def encode(self, tokens: TokensByModality) -> dict[int, Latent]:
         key, value = (
             torch.cat(
-                [part[name](values).unflatten(-1, (self.heads, -1)).transpose(1, 2) for name, (values, _) in seen.items()], 2
+                [part[name](values).unflatten(-1, (self.heads, -1)).transpose(1, 2) for name, (values, _) in tokens.items()], 2
             )
             for part in (self.key, self.value)
         )
         shared = Latent(key, value, key.new_zeros(key.shape[0], key.shape[2]))
-        bank = {self.first + i: scaled(shared, factor) for i, factor in enumerate(self.linker.sigmoid())}
-        return {**zeros_below(bank, self.first), **bank}
+        latent_cache = {self.first + i: scaled(shared, factor) for i, factor in enumerate(self.linker.sigmoid())}
+        return {**zeros_below(latent_cache, self.first), **latent_cache}
 
-    def read(self, packed: Packed, sight: LatentCache) -> Tensor:
-        return self.texts.logits(packed, rows_of(sight, packed))
+    def logits(self, packed: Packed, features: LatentCache) -> Tensor:
+        return self.texts.logits(packed, rows_of(features, packed))
 
 
-class Insertion(Rival):
-    """LLaVA's form: an MLP a modality makes word embeddings, which stand before the text; gradients go through every block."""
+class Insertion(FusionMethod):
+    """As in LLaVA: an MLP per modality gives word embeddings before the text; gradients pass through every block."""
 
     def __init__(self, llm: nn.Module, linked_blocks: int, widths: Mapping[str, int]) -> None:
         super().__init__(llm, linked_blocks)
         size = llm.config.hidden_size
         self.project = nn.ModuleDict({name: mlp(width + PLACE_WIDTH, size, size) for name, width in widths.items()})
 
-    def see(self, seen: Seen) -> Tensor:
+    def encode(self, tokens: TokensByModality) -> Tensor:
         scale = self.llm.model.embed_tokens.weight.std()
-        return scale * torch.cat([self.project[name](torch.cat([v, place_features(p)], -1)) for name, (v, p) in seen.items()], 1)
+        return scale * torch.cat(
+            [self.project[name](torch.cat([v, place_features(p)], -1)) for name, (v, p) in tokens.items()], 1
+        )
 
-    def read(self, packed: Packed, sight: Tensor) -> Tensor:
-        return from_the_bottom(self.llm, packed, sight[packed.frames], {})
+    def logits(self, packed: Packed, features: Tensor) -> Tensor:
+        return full_forward(self.llm, packed, features[packed.frames], {})
 
-    def keep(self, sight: Tensor) -> DynamicCache:
+    def cache(self, features: Tensor) -> DynamicCache:
         cache = DynamicCache(config=self.llm.config)
-        self.llm.model(inputs_embeds=sight, past_key_values=cache, use_cache=True)
+        self.llm.model(inputs_embeds=features, past_key_values=cache, use_cache=True)
         return cache
 
-    def read_again(self, packed: Packed, kept: DynamicCache) -> Tensor:
-        hidden = self.llm.model(packed.ids, past_key_values=kept, use_cache=True).last_hidden_state
-        kept.crop(-packed.ids.shape[1])
+    def logits_from_cache(self, packed: Packed, cached: DynamicCache) -> Tensor:
+        hidden = self.llm.model(packed.ids, past_key_values=cached, use_cache=True).last_hidden_state
+        cached.crop(-packed.ids.shape[1])
         return self.llm.lm_head(hidden[:, packed.places[0]])
 
 
-class CrossAttention(Rival):
-    """Flamingo's form: before each linked block a new layer, cross-attention and feed-forward, behind tanh gates of zero."""
+class CrossAttention(FusionMethod):
+    """As in Flamingo: before each linked block a new cross-attention and feed-forward layer with tanh gates that start at zero."""
 
     def __init__(self, llm: nn.Module, linked_blocks: int, widths: Mapping[str, int]) -> None:
         super().__init__(llm, linked_blocks)
@@ -169,11 +171,11 @@ class CrossAttention(Rival):
         heads = max(count for count in range(1, heads + 1) if size % count == 0)
         self.layers = nn.ModuleList(GatedLayer(size, heads) for _ in range(linked_blocks))
 
-    def see(self, seen: Seen) -> Tensor:
-        return torch.cat([self.project[name](torch.cat([v, place_features(p)], -1)) for name, (v, p) in seen.items()], 1)
+    def encode(self, tokens: TokensByModality) -> Tensor:
+        return torch.cat([self.project[name](torch.cat([v, place_features(p)], -1)) for name, (v, p) in tokens.items()], 1)
 
-    def read(self, packed: Packed, sight: Tensor) -> Tensor:
-        memory = sight[packed.frames]
+    def logits(self, packed: Packed, features: Tensor) -> Tensor:
+        memory = features[packed.frames]
         blocks = decoder_blocks(self.llm)[self.first :]
         hooks = [
             block.register_forward_pre_hook(lambda _, inputs, layer=layer: (layer(inputs[0], memory), *inputs[1:]))
@@ -199,24 +201,24 @@ class GatedLayer(nn.Module):
     def forward(self, hidden: Tensor, memory: Tensor) -> Tensor:
         """Hidden [R, S, d_model] and memory [R, P, d_model] -> hidden."""
         memory = self.norms[1](memory)
-        heard = self.attend(self.norms[0](hidden), memory, memory, need_weights=False)[0]
-        hidden = hidden + self.gates[0].tanh() * heard
+        attended = self.attend(self.norms[0](hidden), memory, memory, need_weights=False)[0]
+        hidden = hidden + self.gates[0].tanh() * attended
         return hidden + self.gates[1].tanh() * self.feed(self.norms[2](hidden))
 
 
-def from_the_bottom(llm: nn.Module, packed: Packed, before: Tensor, bank: LatentCache) -> Tensor:
-    """Logits of `packed` with word embeddings [R, n, d_model] before each row's text, every block computed; only the text hears
-    the bank."""
+def full_forward(llm: nn.Module, packed: Packed, before: Tensor, latent_cache: LatentCache) -> Tensor:
+    """Logits of `packed` with word embeddings [R, n, d_model] before each row's text, every block computed; only the
+    text attends to the latent cache."""
     hidden = torch.cat([before, llm.model.embed_tokens(packed.ids).to(before.dtype)], 1)
     (rows, count), size = before.shape[:2], hidden.shape[1]
     visible = torch.ones(rows, 1, size, size, dtype=torch.bool, device=hidden.device).tril()
     visible[:, :, count:, count:] = packed.visible
     positions = torch.cat([torch.arange(count, device=hidden.device).expand(rows, -1), packed.positions + count], 1)
-    deaf = {
+    text_only = {
         block: replace(part, log_gate=functional.pad(part.log_gate, (0, 0, count, 0), value=-torch.inf))
-        for block, part in bank.items()
+        for block, part in latent_cache.items()
     }
-    return upper(llm, hidden, deaf, visible, first_block=0, positions=packed.places + count, position_ids=positions)
+    return upper(llm, hidden, text_only, visible, first_block=0, positions=packed.places + count, position_ids=positions)
 
 
 def mlp(width: int, inner: int, out: int) -> nn.Sequential:
@@ -231,24 +233,24 @@ def scaled(latent: Latent, factor: Tensor) -> Latent:
     return Latent(latent.key * factor, latent.value * factor, torch.zeros_like(latent.log_gate))
 
 
-def zeros_below(bank: LatentCache, first: int) -> dict[int, Latent]:
+def zeros_below(latent_cache: LatentCache, first: int) -> dict[int, Latent]:
     """Zero K/V for every block below `first`."""
-    shape = next(iter(bank.values()))
+    shape = next(iter(latent_cache.values()))
     zero = Latent(*(torch.zeros_like(part) for part in (shape.key, shape.value, shape.log_gate)))
     return dict.fromkeys(range(first), zero)
 
 
-def rows_of(bank: LatentCache, packed: Packed) -> dict[int, Latent]:
+def rows_of(latent_cache: LatentCache, packed: Packed) -> dict[int, Latent]:
     """The latents of each row's frame."""
     frames = packed.frames
-    return {block: part.of_rows(frames, part.log_gate[frames]) for block, part in bank.items()}
+    return {block: part.of_rows(frames, part.log_gate[frames]) for block, part in latent_cache.items()}
 
 
-def make_rivals(llm: nn.Module, linked_blocks: int, widths: Mapping[str, int], shape: Mapping[str, int]) -> dict[str, object]:
-    """How to make each row of the table, by name."""
+def make_methods(llm: nn.Module, linked_blocks: int, widths: Mapping[str, int], shape: Mapping[str, int]) -> dict[str, object]:
+    """A constructor for each row of the table, by name."""
     plain = {"token insertion": Insertion, "gated cross-attention": CrossAttention, "mPnP as published": Published}
     rows = {name: lambda kind=kind: kind(llm, linked_blocks, widths) for name, kind in plain.items()}
     rows["ours"] = lambda: Ours(llm, linked_blocks, widths, **shape)
-    for key in CORRECTIONS:
+    for key in ABLATIONS:
         rows[f"ours without {key}"] = lambda key=key: Ours(llm, linked_blocks, widths, key, **shape)
-    return {"blind": lambda: Rival(llm, linked_blocks), **rows}
+    return {"blind": lambda: FusionMethod(llm, linked_blocks), **rows}

@@ -1,12 +1,12 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""A lidar joins camera and IMU, from the same labelled questions: by `mmllm adapt`, and in the ways that it replaces.
+"""Adds a lidar to camera and IMU from the same labelled questions: with `mmllm adapt` and with other methods.
 
-    python benchmark/comparison/new_modality.py --json out/new_modality.json --plot out/new_modality.png      # about 25 minutes on one core
+    python benchmark/comparison/new_modality.py --json out/new_modality.json    # about 25 minutes on one core
 
-Every row starts from the shipped model without its lidar connector and learns from the same samples, in the same loop; the best
-weights that the validation samples saw are tested. Camera and IMU speak through their connectors in every row. Cost is what
-torch counts, validation included; a row `helps` once it is better than the robot without the newcomer.
+Every row starts from the shipped model without its lidar connector and trains on the same samples with the same loop. The weights
+with the best validation loss are tested. Camera and IMU use their connectors in every row. Cost is counted by torch, validation
+included; `helps` is the cost at which a row first exceeds the accuracy without the lidar.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ from pathlib import Path
 
 import torch
 from matplotlib import pyplot
+from methods import FusionMethod, Insertion, Published, full_forward
 from rich.console import Console
 from rich.table import Table
-from rivals import Insertion, Published, Rival, from_the_bottom
 from torch import Tensor, nn
 
 from mmllm_ros.adaptation.adapt import AdaptationProgress, AdaptationRequest, adapt
 from mmllm_ros.adaptation.cost_meter import CostMeter
 from mmllm_ros.adaptation.sample_tensors import SampleTensors
-from mmllm_ros.adaptation.samples import LabelledSource, LabelledSample, split, usable
-from mmllm_ros.adaptation.scenarios import FIRST_SCENE, PER_MOMENT
+from mmllm_ros.adaptation.samples import LabelledSample, LabelledSource, split, usable
+from mmllm_ros.adaptation.scenarios import FIRST_SCENE, PER_FRAME
 from mmllm_ros.adaptation.training_plan import TrainingBudget, choose_plan, measure_step
-from mmllm_ros.adaptation.training_run import learn
-from mmllm_ros.datasets.simulated import simulated
+from mmllm_ros.adaptation.training_run import run_training
+from mmllm_ros.datasets.simulated import simulated_examples
 from mmllm_ros.encoders import load_encoder
 from mmllm_ros.latent.attention_adapter import LatentCache
 from mmllm_ros.latent.decoder_blocks import decoder_blocks
@@ -42,24 +42,24 @@ from mmllm_ros.resources import default_model
 from mmllm_ros.rig import load_rig
 from mmllm_ros.training.lower_cache import LowerCache
 from mmllm_ros.training.packing import Packed
-from mmllm_ros.training.warm_start import fresh, twin
+from mmllm_ros.training.warm_start import copy_connector, new_connector
 
-NEWCOMER = "lidar"
+NEW_MODALITY = "lidar"
 
 
-class Newcomer(nn.Module):
-    """A rival's part for the newcomer alone, called as a connector is."""
+class MethodAsConnector(nn.Module):
+    """A fusion method for the new modality alone, with the call signature of a connector."""
 
-    def __init__(self, rival: Rival) -> None:
+    def __init__(self, method: FusionMethod) -> None:
         super().__init__()
-        self.rival, self.heads = rival, range(1)
+        self.method, self.heads = method, range(1)
 
     def forward(self, values: Tensor, places: Tensor, *_: Tensor, **__: object) -> object:
-        return self.rival.see({NEWCOMER: (values, places)})
+        return self.method.encode({NEW_MODALITY: (values, places)})
 
 
 class Blocks(nn.Module):
-    """The LLM's blocks, to be trained as the connectors are."""
+    """The LLM's blocks as a trainable module with the interface of a connector."""
 
     def __init__(self, llm: nn.Module) -> None:
         super().__init__()
@@ -67,74 +67,78 @@ class Blocks(nn.Module):
         self.blocks = decoder_blocks(llm)
 
 
-class Lessons(SampleTensors):
-    """Lessons for the newcomer. Where `below`, it changes what the lower blocks of the LLM see: no state of theirs is kept."""
+class NewModalitySamples(SampleTensors):
+    """Samples for the new modality. With `below`, the method changes lower blocks of the LLM: no cache of them."""
 
     def __init__(self, model: Model, samples: Sequence[LabelledSample], below: bool = False) -> None:
-        super().__init__(model, samples, (NEWCOMER,))
+        super().__init__(model, samples, (NEW_MODALITY,))
         if below:
-            # Siblings speak above; what enters below is not like it.
-            self.listen(())
+            # Existing modalities enter in the upper blocks only, so they are no targets for this method.
+            self.distil_only(())
             self.texts = LowerCache(model.llm, 0)
 
 
-class Inserted(Lessons):
-    """The newcomer's tokens stand before the text as words; the others' latents are heard by the text as ever."""
+class InsertionSamples(NewModalitySamples):
+    """The tokens of the new modality are word embeddings before the text; the text attends to the latents of the others."""
 
     def __init__(self, model: Model, samples: Sequence[LabelledSample]) -> None:
         super().__init__(model, samples, below=True)
         self.texts = self
 
-    def banks(self, learning: Mapping[str, nn.Module], moments: Tensor, depth: int) -> dict[str, LatentCache]:
-        banks = super().banks(learning, moments, depth)
-        self.before = banks.pop(NEWCOMER)
-        return banks
+    def latent_caches(self, learning: Mapping[str, nn.Module], moments: Tensor, depth: int) -> dict[str, LatentCache]:
+        latent_caches = super().latent_caches(learning, moments, depth)
+        self.before = latent_caches.pop(NEW_MODALITY)
+        return latent_caches
 
-    def logits(self, packed: Packed, bank: LatentCache) -> Tensor:
-        """What LowerCache would give."""
-        return from_the_bottom(self.model.llm, packed, self.before[packed.frames], bank)
+    def logits(self, packed: Packed, latent_cache: LatentCache) -> Tensor:
+        """Replaces LowerCache.logits."""
+        return full_forward(self.model.llm, packed, self.before[packed.frames], latent_cache)
 
 
 def learners_of(name: str, model: Model, width: int) -> tuple[Callable[..., SampleTensors], nn.ModuleDict, float]:
-    """How samples are read in a row, what trains, and how fast."""
-    widths, below = {NEWCOMER: width}, partial(Lessons, below=True)
+    """The class of the samples, the trained modules and the learning rate of a row."""
+    widths, below = {NEW_MODALITY: width}, partial(NewModalitySamples, below=True)
     if name == "token insertion":
-        return Inserted, nn.ModuleDict({NEWCOMER: Newcomer(Insertion(model.llm, model.linked_blocks, widths))}), 1e-3
+        return (
+            InsertionSamples,
+            nn.ModuleDict({NEW_MODALITY: MethodAsConnector(Insertion(model.llm, model.linked_blocks, widths))}),
+            1e-3,
+        )
     if name == "mPnP as published":
-        return below, nn.ModuleDict({NEWCOMER: Newcomer(Published(model.llm, model.linked_blocks, widths))}), 1e-3
-    connector = fresh(model, NEWCOMER, width)
+        return below, nn.ModuleDict({NEW_MODALITY: MethodAsConnector(Published(model.llm, model.linked_blocks, widths))}), 1e-3
+    connector = new_connector(model, NEW_MODALITY, width)
     if name == "a new connector":
-        return Lessons, nn.ModuleDict({NEWCOMER: connector}), 1e-3
-    others = {modality: twin(model, one) for modality, one in model.connectors.items()}
-    return below, nn.ModuleDict({NEWCOMER: connector, **others, "blocks": Blocks(model.llm)}), 3e-4
+        return NewModalitySamples, nn.ModuleDict({NEW_MODALITY: connector}), 1e-3
+    others = {modality: copy_connector(model, one) for modality, one in model.connectors.items()}
+    return below, nn.ModuleDict({NEW_MODALITY: connector, **others, "blocks": Blocks(model.llm)}), 3e-4
 
 
 OURS = {"ours": TrainingBudget(), "ours, 4.5e11 FLOPs at most": TrainingBudget(flops=4.5e11)}
-"""By row the budget of `mmllm adapt`, which decides how many of the last blocks are linked."""
+"""The budget of `mmllm adapt` by row; it determines how many of the last blocks are linked."""
 ROWS = (*OURS, "a new connector", "token insertion", "mPnP as published", "full fine-tuning")
 
 
 def run(
     name: str, model: Model, samples: Sequence[LabelledSample], test: Sequence[LabelledSample], passes: int, seed: int
 ) -> dict:
-    """One row: its learning curve on the test questions, and what it cost."""
+    """One row: its learning curve on the test questions, and its cost."""
     curve: list[dict[str, float]] = []
-    kind = Lessons
+    kind = NewModalitySamples
     if name not in OURS:
         torch.manual_seed(seed)
-        width = next(tokens.values.shape[1] for tokens in samples[0].tokens if tokens.modality == NEWCOMER)
+        width = next(tokens.values.shape[1] for tokens in samples[0].tokens if tokens.modality == NEW_MODALITY)
         kind, learners, rate = learners_of(name, model, width)
-    sheet = kind(model, test)
+    test_tensors = kind(model, test)
 
     def report(progress: AdaptationProgress, trained: nn.ModuleDict) -> None:
         if progress.validated:
             spent = {"flops": progress.flops, "seconds": progress.seconds}
-            curve.append({**spent, "accuracy": sheet.validate(trained, progress.depth)[1]})
+            curve.append({**spent, "accuracy": test_tensors.validate(trained, progress.depth)[1]})
 
     with tempfile.TemporaryDirectory() as folder:
         if name in OURS:
-            outcome = adapt(model, samples, AdaptationRequest((NEWCOMER,), OURS[name], seed=seed), Path(folder), report)
-            learners, depth = nn.ModuleDict({NEWCOMER: outcome.model.connectors[NEWCOMER]}), outcome.estimate.depth
+            outcome = adapt(model, samples, AdaptationRequest((NEW_MODALITY,), OURS[name], seed=seed), Path(folder), report)
+            learners, depth = nn.ModuleDict({NEW_MODALITY: outcome.model.connectors[NEW_MODALITY]}), outcome.estimate.depth
             rows = kind(model, split(samples)[0])
             flops, seconds = outcome.flops, outcome.seconds
         else:
@@ -148,11 +152,11 @@ def run(
     learners.requires_grad_(False)
     result = {"row": name, "flops": flops, "seconds": seconds, "step_bytes": bytes_held, "curve": curve}
     trained = sum(value.numel() for value in learners.parameters())
-    return {**result, "trained": trained, "accuracy": sheet.validate(learners, depth)[1]}
+    return {**result, "trained": trained, "accuracy": test_tensors.validate(learners, depth)[1]}
 
 
 def helps(run: dict, before: float) -> dict[str, float] | None:
-    """What a row had spent when it was first better than the robot without the newcomer."""
+    """The point of the learning curve at which a row first exceeds the accuracy without the new modality."""
     return next((point for point in run["curve"] if point["accuracy"] > before), None)
 
 
@@ -186,13 +190,13 @@ def plot(report: dict, path: Path) -> None:
 
 
 def main() -> None:
-    """Drive, learn in each way, print and write."""
+    """Simulate, train with each method, print and write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", type=Path, default=default_model())
     parser.add_argument("--rig", default="front")
     parser.add_argument("--questions", type=int, default=600)
     parser.add_argument("--scenes", type=int, default=120, help="test scenes")
-    parser.add_argument("--passes", type=int, default=16, help="how often the other ways read each sample")
+    parser.add_argument("--passes", type=int, default=16, help="training passes of the other methods over the samples")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--rows", nargs="*", choices=ROWS, default=ROWS)
     parser.add_argument("--json", type=Path, default=Path("out/new_modality.json"))
@@ -200,24 +204,24 @@ def main() -> None:
     arguments = parser.parse_args()
     full, rig = Model.load(arguments.model, "cpu"), load_rig(arguments.rig)
     encoders = {name: load_encoder(arguments.model / "encoders" / name, rig, "cpu") for name in full.modalities}
-    moments = -(-arguments.questions // PER_MOMENT)
+    moments = -(-arguments.questions // PER_FRAME)
     first = FIRST_SCENE + arguments.seed * moments
-    asked = simulated(encoders, rig, "train", moments, first, "mixed", PER_MOMENT)
-    samples = usable(LabelledSource(asked).samples()[: arguments.questions], full, (NEWCOMER,))[0]
-    test = LabelledSource(simulated(encoders, rig, "test", arguments.scenes, arguments.seed)).samples()
-    before = [dataclasses.replace(one, tokens=tuple(t for t in one.tokens if t.modality != NEWCOMER)) for one in test]
+    asked = simulated_examples(encoders, rig, "train", moments, first, "mixed", PER_FRAME)
+    samples = usable(LabelledSource(asked).samples()[: arguments.questions], full, (NEW_MODALITY,))[0]
+    test = LabelledSource(simulated_examples(encoders, rig, "test", arguments.scenes, arguments.seed)).samples()
+    before = [dataclasses.replace(one, tokens=tuple(t for t in one.tokens if t.modality != NEW_MODALITY)) for one in test]
     runs = []
     for name in arguments.rows:
-        # Full fine-tuning spoils its LLM for the others.
+        # Full fine-tuning changes the LLM, so each row loads its own.
         model = Model.load(arguments.model, "cpu")
-        del model.connectors[NEWCOMER]
+        del model.connectors[NEW_MODALITY]
         model.connectors.requires_grad_(False)
         runs.append(run(name, model, samples, test, arguments.passes, arguments.seed))
         Console().print(f"{name}: {100 * runs[-1]['accuracy']:.1f} %, {runs[-1]['seconds']:.0f} s")
     report = {"revision": full.revision, "samples": len(samples), "test_questions": len(test)}
     report |= {
-        "full": SampleTensors(full, test, ()).examine({}, 0)[1],
-        "before": SampleTensors(full, before, ()).examine({}, 0)[1],
+        "full": SampleTensors(full, test, ()).validate({}, 0)[1],
+        "before": SampleTensors(full, before, ()).validate({}, 0)[1],
     }
     report["rows"] = [{**one, "helps": helps(one, report["before"])} for one in runs]
     show(report, Console(width=160))

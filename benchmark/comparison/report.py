@@ -1,6 +1,6 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""The runs as rows: means with intervals over seeds, accuracy at equal operations, operations at equal accuracy."""
+"""Summary of the runs: means with intervals over seeds, accuracy at equal FLOPs, FLOPs at equal accuracy."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ COSTS = ("trained", "step_flops", "step_flops_formula", "step_bytes", "step_s", 
 
 
 def summary(runs: Sequence[dict], steps: int) -> list[dict]:
-    """One row a rival. `accuracy` by type, each with the half width of its 95 % interval over seeds (0 for one seed)."""
+    """One row per method. `accuracy` by type, each with the half width of its 95 % interval over seeds (0 for one seed)."""
     rows = []
     for name in dict.fromkeys(run["row"] for run in runs):
         mine = [run for run in runs if run["row"] == name]
@@ -71,7 +71,7 @@ def _reached(curve: Sequence[tuple[float, float]], budget: float) -> float:
 
 
 def table(report: dict) -> Table:
-    """The rows for people."""
+    """The rows as a table for the terminal."""
     rows = report["rows"]
     kinds = [kind for kind in rows[0]["accuracy"] if kind != "overall"]
     view = Table(title=f"{report['steps']} steps, LLM of model {report['revision']}")
@@ -104,7 +104,7 @@ def table(report: dict) -> Table:
 
 
 def plot(report: dict, path: Path) -> None:
-    """Accuracy against the operations spent."""
+    """Plot accuracy against training FLOPs."""
     figure, axis = pyplot.subplots(figsize=(6.4, 4.2))
     for row in report["rows"]:
         if row["curve"]:

@@ -1,6 +1,6 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""The rivals of the comparison: each is what it says, learns with the LLM frozen, and costs what the formula says."""
+"""The fusion methods of the comparison: structure, training with a frozen LLM, and cost by formula."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "benchmark" / "comparison"))
 
 import cost
 import report
-from data import World
-from rivals import CORRECTIONS, make_rivals
+from data import ComparisonData
+from methods import ABLATIONS, make_methods
 
 ROWS = (
     "blind",
@@ -25,105 +25,105 @@ ROWS = (
     "gated cross-attention",
     "mPnP as published",
     "ours",
-    *(f"ours without {key}" for key in CORRECTIONS),
+    *(f"ours without {key}" for key in ABLATIONS),
 )
-LEARNERS = ROWS[1:]
+TRAINED = ROWS[1:]
 
 
 @pytest.fixture(scope="module")
-def world() -> World:
-    return World(tiny_model(), scenes.AROUND, token_tables(), TRUTHS, 2)
+def data() -> ComparisonData:
+    return ComparisonData(tiny_model(), scenes.AROUND, token_tables(), TRUTHS, 2)
 
 
-def rival(world: World, name: str):
+def method(data: ComparisonData, name: str):
     torch.manual_seed(0)
-    return make_rivals(world.model.llm, 2, world.widths, {"trunk": 16, "rank": 4})[name]()
+    return make_methods(data.model.llm, 2, data.widths, {"trunk": 16, "rank": 4})[name]()
 
 
-def logits(one, world: World, asked) -> torch.Tensor:
-    sight = one.see(world.tokens(asked.frames))
-    return torch.cat([one.read(packed, sight).flatten(0, 1) for packed in asked.packed])
+def logits(one, data: ComparisonData, asked) -> torch.Tensor:
+    features = one.encode(data.tokens(asked.frames))
+    return torch.cat([one.logits(packed, features).flatten(0, 1) for packed in asked.packed])
 
 
-def test_the_rows_are_those_of_the_table(world):
-    assert tuple(make_rivals(world.model.llm, 2, world.widths, {"trunk": 16, "rank": 4})) == ROWS
+def test_the_rows_are_those_of_the_table(data):
+    assert tuple(make_methods(data.model.llm, 2, data.widths, {"trunk": 16, "rank": 4})) == ROWS
 
 
-@pytest.mark.parametrize("name", LEARNERS)
-def test_every_rival_learns_and_the_llm_stays_frozen(world, name):
-    one = rival(world, name)
-    asked = world.draw(np.random.default_rng(0), 3, 2)
-    before = cost.loss_of(one, world, asked)[0]
+@pytest.mark.parametrize("name", TRAINED)
+def test_every_method_learns_and_the_llm_stays_frozen(data, name):
+    one = method(data, name)
+    asked = data.draw(np.random.default_rng(0), 3, 2)
+    before = cost.loss_of(one, data, asked)[0]
     optimizer = torch.optim.Adam(one.parameters(), lr=1e-2)
     for _ in range(12):
         optimizer.zero_grad()
-        cost.loss_of(one, world, asked)[0].backward()
+        cost.loss_of(one, data, asked)[0].backward()
         optimizer.step()
-    assert cost.loss_of(one, world, asked)[0] < before - 0.1
-    assert not any(weight.requires_grad or weight.grad is not None for weight in world.model.llm.parameters())
+    assert cost.loss_of(one, data, asked)[0] < before - 0.1
+    assert not any(weight.requires_grad or weight.grad is not None for weight in data.model.llm.parameters())
 
 
-def test_gated_cross_attention_begins_as_the_bare_llm_bit_for_bit(world):
-    asked = world.draw(np.random.default_rng(1), 3, 2)
-    assert torch.equal(*(logits(rival(world, name), world, asked) for name in ("gated cross-attention", "blind")))
+def test_gated_cross_attention_begins_as_the_bare_llm_bit_for_bit(data):
+    asked = data.draw(np.random.default_rng(1), 3, 2)
+    assert torch.equal(*(logits(method(data, name), data, asked) for name in ("gated cross-attention", "blind")))
 
 
 @pytest.mark.parametrize("name", ["mPnP as published", "ours without skipping"])
-def test_zero_keys_below_are_not_off_they_change_what_the_text_becomes(world, name):
-    one = rival(world, name)
-    asked = world.draw(np.random.default_rng(1), 3, 2)
+def test_zero_keys_in_lower_blocks_change_the_logits(data, name):
+    one = method(data, name)
+    asked = data.draw(np.random.default_rng(1), 3, 2)
     with torch.no_grad():
-        sight = one.see(world.tokens(asked.frames))
-        below = {block: latent for block, latent in sight.items() if block < one.first}
+        features = one.encode(data.tokens(asked.frames))
+        below = {block: latent for block, latent in features.items() if block < one.first}
         assert len(below) == 2 and all((latent.key == 0).all() and (latent.value == 0).all() for latent in below.values())
-        changed = one.read(asked.packed[0], below) - rival(world, "blind").read(asked.packed[0], None)
+        changed = one.logits(asked.packed[0], below) - method(data, "blind").logits(asked.packed[0], None)
     assert changed.abs().max() > 1e-3
 
 
-def test_without_places_the_sides_of_the_vehicle_are_the_same(world):
-    one, asked = rival(world, "ours without directions"), world.draw(np.random.default_rng(1), 3, 2)
-    tokens = world.tokens(asked.frames)
+def test_without_positions_the_sides_of_the_vehicle_are_the_same(data):
+    one, asked = method(data, "ours without directions"), data.draw(np.random.default_rng(1), 3, 2)
+    tokens = data.tokens(asked.frames)
     turned = {name: (values, -places) for name, (values, places) in tokens.items()}
-    key = max(one.see(tokens))
-    assert torch.equal(one.see(tokens)[key].key, one.see(turned)[key].key)
-    ours = rival(world, "ours")
-    assert not torch.equal(ours.see(tokens)[key].key, ours.see(turned)[key].key)
+    key = max(one.encode(tokens))
+    assert torch.equal(one.encode(tokens)[key].key, one.encode(turned)[key].key)
+    ours = method(data, "ours")
+    assert not torch.equal(ours.encode(tokens)[key].key, ours.encode(turned)[key].key)
 
 
-def test_without_votes_no_token_gives_up_weight_to_another(world):
-    asked = world.draw(np.random.default_rng(1), 3, 2)
-    tokens = {name: (values, torch.ones_like(places)) for name, (values, places) in world.tokens(asked.frames).items()}
-    shared, alone = (rival(world, name).see(tokens) for name in ("ours", "ours without votes"))
+def test_without_duplicate_suppression_tokens_keep_their_weight(data):
+    asked = data.draw(np.random.default_rng(1), 3, 2)
+    tokens = {name: (values, torch.ones_like(places)) for name, (values, places) in data.tokens(asked.frames).items()}
+    shared, alone = (method(data, name).encode(tokens) for name in ("ours", "ours without duplicate suppression"))
     assert all((alone[block].log_gate > latent.log_gate).all() for block, latent in shared.items())
-    same = rival(world, "ours without blocks").see(tokens)
-    assert all(torch.equal(same[block].log_gate, latent.log_gate) for block, latent in shared.items()), "these have votes"
+    same = method(data, "ours without blocks").encode(tokens)
+    assert all(torch.equal(same[block].log_gate, latent.log_gate) for block, latent in shared.items()), "duplicates suppressed"
 
 
-def test_a_question_after_the_kept_prefix_is_read_as_with_it(world):
-    one, asked = rival(world, "token insertion"), world.draw(np.random.default_rng(2), 1, 1)
+def test_a_question_after_the_cached_prefix_has_the_same_logits(data):
+    one, asked = method(data, "token insertion"), data.draw(np.random.default_rng(2), 1, 1)
     with torch.inference_mode():
-        sight = one.see(world.tokens(asked.frames))
-        kept = one.keep(sight)
+        features = one.encode(data.tokens(asked.frames))
+        cached = one.cache(features)
         for _ in range(2):
             torch.testing.assert_close(
-                one.read_again(asked.packed[0], kept), one.read(asked.packed[0], sight), rtol=1e-4, atol=1e-4
+                one.logits_from_cache(asked.packed[0], cached), one.logits(asked.packed[0], features), rtol=1e-4, atol=1e-4
             )
 
 
 @pytest.mark.parametrize("name", ROWS)
-def test_the_formula_agrees_with_what_torch_counts(world, name):
-    one = rival(world, name)
-    costs = cost.step_costs(one, world, [world.draw(np.random.default_rng(0), 4, 4)])
+def test_the_formula_agrees_with_what_torch_counts(data, name):
+    one = method(data, name)
+    costs = cost.step_costs(one, data, [data.draw(np.random.default_rng(0), 4, 4)])
     assert costs["step_flops_formula"] == pytest.approx(costs["step_flops"], rel=0.15)
 
 
-def test_equal_operations_and_equal_accuracy_are_read_off_the_curves():
+def test_equal_flops_and_equal_accuracy_come_from_the_curves():
     costs = dict.fromkeys(report.COSTS, 1.0)
     ours = {"row": "ours", "seed": 0, "accuracy": {"overall": 0.8}, "curve": [(10, 0.6), (20, 0.8)], **costs}
     other = {"row": "token insertion", "seed": 0, "accuracy": {"overall": 0.7}, "curve": [(10, 0.5), (20, 0.7)]}
     other |= {**costs, "step_flops": 4.0, "step_bytes": 2.0}
     row = report.summary([ours, other], 20)[0]
-    # Ours has spent 20 when it is done; 5 steps of the other cost as much, and it was never examined so early.
+    # Ours has spent 20 when it is done; 5 steps of the other cost as much, and it was never validated so early.
     assert np.isnan(row["gain_at_equal_flops"])
     # On par is 0.69: the other is there after 20 steps of 4, ours after 20 of 1.
     assert row["flops_ratio_on_par"] == 4.0 and row["flops_ratio_a_step"] == 4.0 and row["bytes_saved"] == 0.5
