@@ -162,7 +162,7 @@ class Insertion(FusionMethod):
 
 
 class CrossAttention(FusionMethod):
-    """As in Flamingo: before each linked block a new cross-attention and feed-forward layer with tanh gates that start at zero."""
+    """As in Flamingo: cross-attention and feed-forward before each linked block, with tanh gates that start at zero."""
 
     def __init__(self, llm: nn.Module, linked_blocks: int, widths: Mapping[str, int]) -> None:
         super().__init__(llm, linked_blocks)

@@ -1,6 +1,6 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Questions about recorded frames: nuScenes with a NuScenes-QA file, or any rosbag with a question file of its own."""
+"""Questions about recorded frames: nuScenes with a NuScenes-QA file, or a rosbag with a question file."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from ..visualization.thumbnails import frame_thumbnails
 from .simulated import Example, encode, encode_pairs
 
 MAX_AGE = 1.5
-"""An older frame [s] does not count, as in the live nodes."""
+"""Frames older than this [s] are not used, as in the nodes."""
 
 
 def from_nuscenes(encoders: Mapping[str, Encoder], folder: Path, questions: Path) -> list[Example]:
-    """The keyframes of a nuScenes folder that a NuScenes-QA file asks about. Raises BadInput."""
+    """Examples from the keyframes of a nuScenes folder and a NuScenes-QA file. Raises BadInput."""
     return [
         Example(
             moment.scene,
@@ -40,7 +40,7 @@ def from_nuscenes(encoders: Mapping[str, Encoder], folder: Path, questions: Path
 
 
 def from_recording(encoders: Mapping[str, Encoder], bag: Path, questions: Path, rig: Rig) -> list[Example]:
-    """A recording with questions whose `sample_token` is the stamp [ns] they are about. Raises BadInput."""
+    """Examples from a recording and questions whose `sample_token` is the stamp [ns] of a frame. Raises BadInput."""
     moments = [(stamp, tuple(asked)) for stamp, asked in groupby(sorted(read_questions(questions), key=_stamp), key=_stamp)]
     if not moments:
         raise BadInput(f"{questions} holds no questions")

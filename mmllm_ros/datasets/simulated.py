@@ -21,12 +21,12 @@ from ..simulator.splits import scene_seed
 from ..visualization.thumbnails import frame_thumbnails
 
 SETTLE = 3.0
-"""A drive advances by so many seconds before questions are asked about it."""
+"""Simulated time [s] before the first frame that questions are asked about."""
 
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """One moment of one scene: its tokens and the questions about it. `context` is light and weather in a word.
+    """One moment of one scene: its tokens and the questions about it. `context` is the name of light and weather.
 
     `pictures` are small JPEGs by kind (snapshots.py), for whoever wants to see what was asked about.
     """
@@ -72,7 +72,7 @@ def simulated_examples(
 def asked_drive(
     rig: Rig, split: str, seed: int, context: str = "mixed", each: int = 8
 ) -> tuple[Snapshot, Snapshot, list[Question]]:
-    """One drive: what its sensors show FRAME_GAP before the moment and at it, and `each` questions about the moment."""
+    """One drive: snapshots of the sensors FRAME_GAP before the moment and at it, and `each` questions about the moment."""
     drive = Drive(seed, rig, context)
     drive.advance(SETTLE)
     before = drive.capture()

@@ -1,6 +1,6 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Simulated drives on disk: a recording, the questions to it, and the truth behind them, split by scene.
+"""Simulated drives on disk: a recording, its questions, and the ground truth, split by scene.
 
 OUT/train/recording/    rosbag2 (mcap), standard messages
 OUT/train/questions.json    NuScenes-QA's form; sample_token is the stamp [ns] of the frame in the recording
@@ -31,7 +31,7 @@ from ..simulator.truth import SceneTruth
 
 FRAMES_PER_SCENE = 10
 PAUSE = 10
-"""Scenes of a recording are so far apart [s], so that no encoder takes two of them for one drive."""
+"""Time between scenes of a recording [s], so that encoders do not pair frames of different scenes."""
 QUESTIONS_PER_FRAME = 6
 _SPLIT_OF = ("train",) * 8 + ("val", "test")
 """Of ten scenes, eight are for training, one for validation, one for the test."""
@@ -78,7 +78,7 @@ def _write_split(
 
 
 def _snapshots(seeds: list[int], lengths: list[int], rig: Rig, context: str) -> Iterator[tuple[Snapshot, int]]:
-    """The frames of one scene after the other, in the one time of the recording, each with the seed of its scene."""
+    """The snapshots of all scenes in order, in recording time, each with the seed of its scene."""
     shift = 0
     for seed, length in zip(seeds, lengths, strict=True):
         drive = Drive(seed, rig, context)

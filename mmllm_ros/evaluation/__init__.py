@@ -1,3 +1,3 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Accuracy, depth sweep, plan table, plan comparison, context accuracy."""
+"""Measures accuracy by question type and sensor set, by number of linked blocks, and of the context monitor's plans."""

@@ -66,7 +66,7 @@ class SceneGraph:
     """The visible objects of one scene for one rig, as bit masks.
 
     `categories` and `statuses` are masks by name. `in_camera` are the objects with enough pixels before light and weather;
-    `seen` are by modality those that it sees clearly. `sees` tells by modality whether it clearly sees at least half of what
+    `seen` are by modality those that it sees clearly. `sees` is by modality whether it clearly sees at least half of what
     it would see in good conditions. `covered` are the directions that the cameras cover completely.
     """
 

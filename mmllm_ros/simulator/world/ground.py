@@ -47,7 +47,7 @@ def ground_look(town: Town, points: np.ndarray, blur: np.ndarray) -> tuple[np.nd
     kerb = _stripe(across - half - 0.1, 0.12, blur) * (across > half - 0.2)
     slabs = 1 - 0.25 * np.maximum(_stripe(_fold(points[:, 0], 1.5), 0.03, blur), _stripe(_fold(points[:, 1], 1.5), 0.03, blur))
     grain = 1 + 0.12 * np.sin(points[:, 0] * 1.7 + points[:, 1] * 0.6) * np.sin(points[:, 1] * 2.3 - points[:, 0] * 0.4)
-    # All but the grass is a shade of grey: mixed as one number, coloured once.
+    # Everything except grass is grey, so it is mixed as one number and coloured once.
     bare = (1 - kerb) * (1 - 0.85 * paint)
     grey = (_PAVED * slabs * paved * (1 - asphalt) + _ASPHALT * asphalt) * grain * bare
     grey += _KERB * kerb * (1 - 0.85 * paint) + _PAINT * (0.85 * paint)
