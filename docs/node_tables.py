@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Generates docs/nodes.md: `python -m docs.node_tables`. test/unit/test_readme.py compares it with the sources.
 
-Parameters are read from mmllm_ros/config.py. Topics, services and actions are listed here; the test compares them with the sources.
+Parameters are read from mmllm_ros/config.py. Topics, services and actions are listed here, and the test compares them.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ PUBLISHED = (
     (ENCODERS, "mmllm/health", "mmllm_ros/SensorHealth", RELIABLE, "always, also while inactive"),
     (("context_monitor",), "mmllm/plan", "mmllm_ros/ModalityPlan", LATCHED, "when it changes, with a reason per modality"),
     (("llm",), "mmllm/answers", "mmllm_ros/Answer", RELIABLE, "every answer, whoever asked"),
-    (("visualizer",), "mmllm/overlay", "sensor_msgs/Image", PICTURES, "sensors, plan and answers in one picture; drawn only with subscribers"),
+    (("visualizer",), "mmllm/overlay", "sensor_msgs/Image", PICTURES, "sensors, plan and answers; drawn only with subscribers"),
     (("visualizer",), "mmllm/markers", "visualization_msgs/MarkerArray", PICTURES, "answer, sensors and their state, motion"),
     (("visualizer",), "mmllm/points", "sensor_msgs/PointCloud2", PICTURES, "the lidar in the colours of the cameras"),
     (WITH_DIAGNOSTICS, "/diagnostics", "diagnostic_msgs/DiagnosticArray", RELIABLE, "once a second (REP-107)"),
@@ -53,7 +53,7 @@ PUBLISHED = (
 )  # fmt: skip
 SERVICES = (
     (("llm",), "mmllm/ask", "mmllm_ros/Ask", "server", "one question, answered within its timeout"),
-    (("llm",), "mmllm/teach", "mmllm_ros/Teach", "server", "stores the right answer to a question about the current tokens as a labelled sample"),
+    (("llm",), "mmllm/teach", "mmllm_ros/Teach", "server", "stores a question, its right answer and the current tokens"),
     (("context_monitor",), "mmllm/set_modality", "mmllm_ros/SetModality", "server",
      "override: 1 plugged, 2 unplugged, 0 automatic again"),
     (("context_monitor",), "(NAME_encoder/change_state, get_state)", "lifecycle_msgs", "client", "switches the encoders"),
@@ -93,8 +93,8 @@ For integrators: the topics, services, actions and parameters of each node. Writ
 a namespace makes a second robot. The encoders are lifecycle nodes: configure loads the weights, activate starts encoding,
 deactivate stops it and keeps the weights, cleanup frees them. `drive` runs all nodes in one process and asks questions.
 Topics "by the rig" are named in the [rig file](own_robot.md#the-rig-file). The fields of messages, services and actions, with
-units and frames, are described in `msg/`, `srv/` and `action/`. The public interface is what this page names, the messages, and the
-JSON that `mmllm` writes.
+units and frames, are described in `msg/`, `srv/` and `action/`. The public interface is what this page names,
+the messages, and the JSON that `mmllm` writes.
 """
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "change_it.md"
 BEGIN, END = "<!-- tree: python -m docs.tree -->", "<!-- end of tree -->"
-LONGEST = 100
+LONGEST = 120
 OTHER_FOLDERS = """
 msg/ srv/ action/      the interfaces
 launch/ config/        launch file, parameters, rigs, training configurations, question wordings, rviz layout, report page

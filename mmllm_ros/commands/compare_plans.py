@@ -58,7 +58,15 @@ def compare_plans(
     with Progress(console=out) as progress:
         task = progress.add_task(scenario, total=drives * int(duration / PERIOD + 1))
         found = compare(
-            scenario, CostAccounting(loaded, encoders), plans, layout, drives, duration, seed, rules, lambda: progress.advance(task)
+            scenario,
+            CostAccounting(loaded, encoders),
+            plans,
+            layout,
+            drives,
+            duration,
+            seed,
+            rules,
+            lambda: progress.advance(task),
         )
     report = summarise(found, scenario, duration)
     out.print(table(report))

@@ -1,3 +1,3 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Statistics, blind baselines and FLOP counts."""
+"""Statistics, baselines without sensors, and counts of floating point operations."""

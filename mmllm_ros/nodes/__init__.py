@@ -1,6 +1,9 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""The ROS 2 nodes, one module per executable, with shared code in folders. Only this folder imports ROS; without ROS or the built messages it exits with one line and status 2."""
+"""The ROS 2 nodes, one module per executable, with shared code in folders. Only this folder imports ROS.
+
+Without ROS or the built messages its import exits with one line and status 2.
+"""
 
 from __future__ import annotations
 

@@ -73,7 +73,7 @@ def turn_rate_of(healths: Mapping[tuple[str, str], Health]) -> float | None:
 
 
 def motion_text(healths: Mapping[tuple[str, str], Health]) -> str:
-    """For example `moving, turn_rate_of left 11 deg/s`."""
+    """For example `moving, turning left 11 deg/s`."""
     if not any(health.healthy and "turn_rate" in health.signals for health in healths.values()):
         return "motion unknown"
     rate = turn_rate_of(healths)
@@ -81,7 +81,7 @@ def motion_text(healths: Mapping[tuple[str, str], Health]) -> str:
         return "standing"
     if abs(rate) < STRAIGHT:
         return "moving straight on"
-    return f"moving, turn_rate_of {'left' if rate > 0 else 'right'} {abs(rate) * 57.3:.0f} deg/s"
+    return f"moving, turning {'left' if rate > 0 else 'right'} {abs(rate) * 57.3:.0f} deg/s"
 
 
 STRAIGHT = 0.03

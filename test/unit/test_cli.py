@@ -171,8 +171,8 @@ def test_doctor_finds_a_missing_model_and_gives_the_cure(tmp_path, capsys):
 
 def test_help_lists_the_commands(capsys):
     assert main([]) == 0
-    listed = capsys.readouterr().out
-    assert all(f" {command} " in listed for command in get_command(app).commands)
+    join_names = capsys.readouterr().out
+    assert all(f" {command} " in join_names for command in get_command(app).commands)
 
 
 def test_no_command_has_more_than_nine_options_and_each_has_a_help_text():

@@ -94,7 +94,9 @@ def interfaces(node: str) -> set[tuple[str, str, str]]:
             continue
         seen.add((module, definition))
         imported = imports(module)
-        defined = {item.name: item for item in parsed(module).body if isinstance(item, ast.ClassDef | ast.FunctionDef)}
+        body = parsed(module).body
+        defined = {item.name: item for item in body if isinstance(item, ast.ClassDef | ast.FunctionDef)}
+        constants = {ast.unparse(item.targets[0]): item.value for item in body if isinstance(item, ast.Assign)}
         for item in ast.walk(defined.get(definition, ast.Module([], []))):
             if isinstance(item, ast.Name):
                 home, name = imported.get(item.id, (None, ""))
@@ -102,6 +104,7 @@ def interfaces(node: str) -> set[tuple[str, str, str]]:
                 waiting += [used] if used else []
             elif isinstance(item, ast.Call) and (make := MAKES.get(ast.unparse(item.func).split(".")[-1])):
                 role, kind, name = make[0], ast.unparse(item.args[make[1]]), item.args[make[2]]
+                name = constants.get(ast.unparse(name), name)
                 if isinstance(name, ast.Constant):
                     found.add((role, name.value, imported[kind][1]))
     return found

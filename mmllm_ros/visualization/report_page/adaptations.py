@@ -27,9 +27,7 @@ def adaptation_part(report: Mapping[str, Any], source: str, pictures: Callable[[
         shares = {BLIND: float(report["blind"]), "before": before, "after": after, FULL: float(report["accuracy_full"])}
         rows = [Bar(name, share, *wilson(round(share * count), count), blind=name == BLIND) for name, share in shares.items()]
         summary = f"{tested}, {percent(before)} of the answers were right before, {percent(after)} after."
-        note = (
-            f"{tested}; 95 % intervals (Wilson). Result of the acceptance test: {report['message']}."
-        )
+        note = f"{tested}; 95 % intervals (Wilson). Result of the acceptance test: {report['message']}."
     else:
         rows, note = [Bar("before", before), Bar("after", after)], "On the held-out samples of the acceptance test."
         summary = f"{report['message']}."

@@ -83,9 +83,7 @@ def _facts(records: Sequence[Record]) -> list[tuple[str, str]]:
 
 def _bars(known: Sequence[Record]) -> list[Bars]:
     """Accuracy by plugged modalities and by context, each where there is more than one."""
-    note = (
-        "Right answers with their 95 % interval (Wilson). Questions of one drive are correlated, so it is too narrow."
-    )
+    note = "Right answers with their 95 % interval (Wilson). Questions of one drive are correlated, so it is too narrow."
     by = (("By plugged modalities", _plugged), ("By context", lambda record: record.get("context") or "unknown"))
     return [Bars(title, note, rows) for title, key in by if len(rows := _rows(known, key)) > 1]
 
