@@ -28,7 +28,7 @@ SETTLE = 3.0
 class Example:
     """One moment of one scene: its tokens and the questions about it. `context` is the name of light and weather.
 
-    `pictures` are small JPEGs by kind (snapshots.py), for whoever wants to see what was asked about.
+    `pictures` are small JPEGs by kind (visualization/thumbnails.py).
     """
 
     scene: str
