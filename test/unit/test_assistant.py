@@ -129,7 +129,8 @@ def test_nothing_plugged_is_the_bare_llm_with_low_confidence(assistant, model, m
 
 def test_evidence_can_be_required(model, clock):
     assistant = Assistant(model, LlmConfig(require_evidence=True), clock)
-    with pytest.raises(BadInput, match=r"no sensor is plugged, and require_evidence is set \(camera: no data received yet, imu: no data"):
+    missing = r"no sensor is plugged, and require_evidence is set \(camera: no data received yet, imu: no data"
+    with pytest.raises(BadInput, match=missing):
         assistant.ask(QUESTION)
     assistant.put(reading(model, "imu"))
     assert assistant.ask(QUESTION).evidence
