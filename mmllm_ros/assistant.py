@@ -13,6 +13,7 @@ import numpy as np
 from .config import LlmConfig
 from .context.modality_selection import NOT_SELECTED, Choice
 from .context.per_question import PerQuestionPolicy
+from .context.question_classifier import classify_question
 from .datatypes import NANOSECONDS, Answer, BadInput, Evidence, Plan, Tokens
 from .latent.attention_adapter import LatentCache
 from .latent.connector import merge
@@ -24,7 +25,7 @@ __all__ = ["Assistant", "Cancelled", "check_question"]
 LONGEST_QUESTION = 2000
 MAX_TOKENS = 4096
 BLIND_CONFIDENCE = 0.3
-"""Largest confidence of an answer without evidence."""
+"""Largest confidence of an answer without a sensor that can answer the question."""
 
 
 class Assistant:
@@ -88,18 +89,21 @@ class Assistant:
             on_text: gets the answer piece by piece.
             cancelled: called between steps; True raises Cancelled.
 
+        Where no sensor that can answer is available, the answer is "I cannot tell without ...", with the confidence of a guess.
+
         Raises BadInput for an empty or over-long question, and with `require_evidence` when nothing is plugged.
         """
         check_question(question)
-        started, moment = time.perf_counter(), self._now()
+        started = time.perf_counter()
         with self._lock:
             newest, plan = dict(self._newest), self._plan
+        moment = self._moment(newest)
         choice = self._decide(question, newest, plan, moment)
         if choice and (stale := self._stale_modalities(choice, newest, moment)):
             self._encode(stale, self.config.encode_timeout)
             with self._lock:
                 newest = dict(self._newest)
-            moment = self._now()
+            moment = self._moment(newest)
         used, unplugged = self._choose(newest, plan, moment, choice)
         if not used and choice:  # no modality that the question needs is available: use the plan instead
             used, unplugged = self._choose(newest, plan, moment)
@@ -107,20 +111,29 @@ class Assistant:
             reasons = ", ".join(f"{name}: {reason}" for name, reason in unplugged.items())
             raise BadInput(f"no sensor is plugged, and require_evidence is set ({reasons})")
         latent_cache = self._latent_cache(used, choice.linked_blocks if choice else plan.linked_blocks if plan else 0)
-        scored = self.model.answer(question, latent_cache, on_text, cancelled)
+        able = [modality for modality in classify_question(question).modalities if modality in self.model.modalities]
+        unable = bool(able) and not any(tokens.modality in able for tokens in used)
+        scored = self.model.answer(question, latent_cache, None if unable else on_text, cancelled)
+        answer = f"I cannot tell without the {' or the '.join(able)}" if unable else scored.answer
+        if unable and on_text:
+            on_text(answer)
         evidence = tuple(Evidence(t.modality, t.source, t.stamp, (moment - t.stamp) / NANOSECONDS) for t in used)
         return Answer(
             stamp=max((tokens.stamp for tokens in used), default=0),
             question_id=question_id,
             question=question,
-            answer=scored.answer,
-            confidence=scored.confidence if used else min(scored.confidence, BLIND_CONFIDENCE),
+            answer=answer,
+            confidence=min(scored.confidence, BLIND_CONFIDENCE) if unable or not used else scored.confidence,
             evidence=evidence,
             unplugged=unplugged,
             latency=time.perf_counter() - started,
             model=self.model.name,
             revision=self.model.revision,
         )
+
+    def _moment(self, newest: dict[tuple[str, str], Tokens]) -> int:
+        """The time of a question [ns]; before the first /clock that of the newest tokens."""
+        return self._now() or max((tokens.stamp for tokens in newest.values()), default=0)
 
     def _check(self, tokens: Tokens) -> None:
         """Raise BadInput for tokens that do not fit the model."""

@@ -127,15 +127,17 @@ class MonitorConfig(Validated):
     service_timeout: float = parameter(5.0, "longest wait for a lifecycle transition [s]", minimum=0.05, maximum=60.0)
 
 
+CONTEXTS = ("day", "night", "rain", "fog", "glare", "mixed", "changing")
+WEATHER = "light and weather; mixed = drawn from the seed, changing = another one every 12 s"
+
+
 @dataclass(frozen=True)
 class SimulatorConfig(Validated):
     """The simulator node."""
 
     rig: str = parameter("front", "sensor layout: front, nuscenes, radiate or a YAML file", read_only=True)
     seed: int = parameter(0, "seed of the world, the weather and the questions", minimum=0, maximum=2**31 - 1, read_only=True)
-    context: str = parameter(
-        "mixed", "light and weather", choices=("day", "night", "rain", "fog", "glare", "mixed"), read_only=True
-    )
+    context: str = parameter("mixed", WEATHER, choices=CONTEXTS, read_only=True)
     duration: float = parameter(
         30.0, "length of the drive [s], 0 = until interrupted", minimum=0.0, maximum=86400.0, read_only=True
     )
@@ -176,9 +178,7 @@ class DriveConfig(ModelConfig):
         maximum=2**31 - 1,
         read_only=True,
     )
-    context: str = parameter(
-        "mixed", "light and weather", choices=("day", "night", "rain", "fog", "glare", "mixed"), read_only=True
-    )
+    context: str = parameter("changing", WEATHER, choices=CONTEXTS, read_only=True)
     duration: float = parameter(
         60.0, "length of the drive [s], 0 = until interrupted", minimum=0.0, maximum=86400.0, read_only=True
     )

@@ -11,7 +11,7 @@ import typer
 
 from ..config import DriveConfig
 from ..datatypes import BadInput
-from .options import Context, ModelName, Namespace, Rerun, RigName
+from .options import DriveContext, ModelName, Namespace, Rerun, RigName
 from .settings_file import read_settings, settings_option
 
 SETTINGS = ("interval", "seed", "device", "threads", "clock")
@@ -24,7 +24,7 @@ def drive(
     ] = DriveConfig().source,
     duration: Annotated[float, typer.Option(help="length of the drive [s], 0 = until Ctrl-C")] = DriveConfig().duration,
     folder: Annotated[Path, typer.Option("--out", help="folder for drive.jsonl and drive.png")] = Path("out"),
-    context: Context = "mixed",
+    context: DriveContext = "changing",
     rig: RigName = "front",
     model: ModelName = "",
     namespace: Namespace = "",

@@ -25,6 +25,10 @@ Json = Annotated[Path | None, typer.Option("--json", help="write the results to 
 Rerun = Annotated[
     Path | None, typer.Option("--rerun", help="write a rerun recording (.rrd) here; needs rerun-sdk", dir_okay=False)
 ]
+DriveContext = Annotated[
+    Literal["day", "night", "rain", "fog", "glare", "mixed", "changing"],
+    typer.Option(help="light and weather; changing = another one every 12 s"),
+]
 Context = Annotated[Literal["day", "night", "rain", "fog", "glare", "mixed"], typer.Option(help="light and weather")]
 Seed = Annotated[int, typer.Option(help="seed of the world", min=0)]
 

@@ -11,6 +11,9 @@ import numpy as np
 MAX_AHEAD = 0.5
 """A stamp further in the future [s] comes from a wrong clock."""
 
+MAX_SILENCE = 5.0
+"""After so long without a message [s of steady time] a sensor is silent, also where /clock has stopped with it."""
+
 
 def check_health(signals: Mapping[str, float], age: float, stale_after: float, silence: float | None = None) -> tuple[bool, str]:
     """Whether a sensor is healthy, and if not, a reason that does not change while the fault stays the same.
@@ -19,7 +22,7 @@ def check_health(signals: Mapping[str, float], age: float, stale_after: float, s
         signals: of the newest frame, empty before the first.
         age: of the newest frame by its stamp [s].
         stale_after: longest age [s].
-        silence: time since the newest frame arrived [s], None where only its stamp is known.
+        silence: steady time since the newest frame arrived [s], None where only its stamp is known.
     """
     if not signals:
         return False, "no data has arrived yet"
@@ -27,6 +30,8 @@ def check_health(signals: Mapping[str, float], age: float, stale_after: float, s
         if silence is not None and silence <= stale_after:
             return False, f"stamps lie more than {stale_after:g} s in the past, is its clock right?"
         return False, f"no data for more than {stale_after:g} s"
+    if silence is not None and silence > max(stale_after, MAX_SILENCE):
+        return False, f"no data for more than {max(stale_after, MAX_SILENCE):g} s, and the clock has stopped too"
     if age < -MAX_AHEAD:
         return False, f"stamps lie more than {MAX_AHEAD:g} s in the future, is its clock right?"
     for faulty, reason in _FAULTS:

@@ -35,7 +35,7 @@ class Situation:
         ready: allowed modalities whose newest frame is already encoded, at no further cost.
         sources: number of sensors per modality, 1 where missing.
         most_blocks: limit of linked blocks, 0 = no limit.
-        most_modalities: limit of plugged modalities.
+        any_of: an option needs one of these modalities at least; empty = no such condition.
         slowness: time on this machine divided by time on the machine where the table was measured.
     """
 
@@ -45,7 +45,7 @@ class Situation:
     ready: Collection[str] = ()
     sources: Mapping[str, int] | None = None
     most_blocks: int = 0
-    most_modalities: int = 99
+    any_of: Collection[str] = ()
     slowness: float = 1.0
 
 
@@ -83,8 +83,8 @@ def _possible(table: PlanTable, option: Option, situation: Situation) -> bool:
     # A limit below the smallest measured number of blocks leaves that number.
     deepest = max((depth for depth in table.depths if depth <= situation.most_blocks), default=table.depths[0])
     shallow = not situation.most_blocks or option.linked_blocks <= deepest
-    few = len(option.modalities) <= situation.most_modalities
-    return shallow and few and set(option.modalities) <= set(situation.allowed)
+    able = not situation.any_of or set(option.modalities) & set(situation.any_of)
+    return bool(shallow and able) and set(option.modalities) <= set(situation.allowed)
 
 
 class _Candidate:

@@ -29,7 +29,9 @@ class PerQuestionPolicy:
         if kind not in self.table.question_counts or not able:
             # Nothing is known about this kind of question: every available modality is used.
             return Choice(plan.available, plan.linked_blocks, 0.0, 0.0, 0.0, {})
-        situation = Situation({kind: 1.0}, plan.context.partition(",")[0], able, ready, most_blocks=plan.linked_blocks)
+        # Whatever the budget, a question that a healthy sensor can answer is not answered without one.
+        context = plan.context.partition(",")[0]
+        situation = Situation({kind: 1.0}, context, able, ready, most_blocks=plan.linked_blocks, any_of=able)
         choice = choose(self.table, situation, AnswerBudget(plan.budget, plan.flops_budget), epsilon)
         unable = {m: f"{NOT_SELECTED} it cannot tell {SUBJECTS[wanted.type]}" for m in plan.available if m not in able}
         return Choice(

@@ -15,7 +15,6 @@ from ..datatypes import NANOSECONDS, Health, Plan
 from .baseline_plan import baseline_choice
 from .context_estimate import Context, estimate, name_of
 from .hysteresis import ExponentialSmoothing, Hysteresis
-from .load_shedding import LoadLevel
 from .modality_selection import AnswerBudget, Choice, Situation, choose
 from .plan_table import PlanTable
 from .question_classifier import classify_question
@@ -100,16 +99,15 @@ class Planner:
         overrides: Mapping[str, Mode],
         rules: Rules,
         now: int,
-        load_level: LoadLevel | None = None,
+        shedding: tuple[float, str] = (1.0, ""),
     ) -> Plan:
         """The plan at `now` [ns, the clock of `HealthReport.received`].
 
         Args:
             reports: at most one per source.
             overrides: the operator's mode by modality, a missing one is AUTOMATIC.
-            load_level: level of load shedding, None = 0.
+            shedding: of load_shedding.LoadShedding, the share of their rate at which encoders may encode ahead, and why.
         """
-        load_level = load_level or LoadLevel()
         sources: dict[str, list[HealthReport]] = {modality: [] for modality in self._modalities}
         for report in reports:
             sources.setdefault(report.health.modality, []).append(report)
@@ -119,7 +117,7 @@ class Planner:
         mode = {modality: overrides.get(modality, Mode.AUTOMATIC) for modality in sources}
         forced = {modality for modality, wanted in mode.items() if wanted == Mode.PLUGGED}
         allowed = {modality for modality in healthy | forced if mode[modality] != Mode.UNPLUGGED}
-        choice = self._choose(allowed, sources, rules, load_level)
+        choice = self._choose(allowed, sources, rules)
         baseline = self._hold(tuple(sorted(allowed)) if choice is None else choice.modalities, allowed, rules, now)
         plugged = {modality: modality in baseline or modality in forced for modality in sources}
         reasons = {}
@@ -128,20 +126,24 @@ class Planner:
                 sentence = choice.reasons.get(modality, sentence)
             overridden = mode[modality] != Mode.AUTOMATIC
             reasons[modality] = f"{mode[modality].name.lower()} by the operator; {sentence}" if overridden else sentence
-        fixed = load_level.dropped or rules.budget.memory  # a question may not use other modalities than the plan
-        available = {modality for modality, on in plugged.items() if on} if fixed else allowed
+        share = self._encode_rate_share(choice, rules, shedding[0])
+        if shedding[1] and share == shedding[0]:
+            how = f"at {100 * share:.0f} % of its rate" if share else "only when a question needs it"
+            reasons |= {m: f"{reasons[m]}; encoded {how} (load shedding: {shedding[1]})" for m in allowed if m in reasons}
+        # With a memory budget a question may not use other modalities than the plan.
+        available = {modality for modality, on in plugged.items() if on} if rules.budget.memory else allowed
         return Plan(
             stamp=now,
             plugged=plugged,
             reasons=reasons,
             context=str(self.context),
-            linked_blocks=self.table.depths[0] if self.table and load_level.shallow else 0,
+            linked_blocks=0,
             cost=choice.seconds if choice else 0.0,
             budget=rules.budget.seconds,
             flops=choice.flops if choice else 0.0,
             flops_budget=rules.budget.flops,
             available=tuple(sorted(available)),
-            encode_rate_share=self._encode_rate_share(choice, rules, load_level),
+            encode_rate_share=share,
         )
 
     def _estimate(self, healths: list[Health], now: int) -> None:
@@ -168,9 +170,7 @@ class Planner:
         self._was_healthy.add(modality)
         return True, sentence
 
-    def _choose(
-        self, allowed: Collection[str], sources: Mapping[str, list[HealthReport]], rules: Rules, load_level: LoadLevel
-    ) -> Choice | None:
+    def _choose(self, allowed: Collection[str], sources: Mapping[str, list[HealthReport]], rules: Rules) -> Choice | None:
         table = self.table
         # Without costs of every modality in the table, for example one added later, all healthy modalities are plugged.
         if table is None or not set(allowed) <= set(table.encoders):
@@ -183,12 +183,10 @@ class Planner:
             context=self.context.name,
             allowed=sorted(allowed),
             sources={modality: max(1, len(known)) for modality, known in sources.items()},
-            most_blocks=table.depths[0] if load_level.shallow else 0,
-            most_modalities=max(1, len(allowed) - load_level.dropped),
             slowness=round(slowness(table, [report.health for known in sources.values() for report in known]), 1),
         )
         # Where a question may not use other modalities than the plan, one set is chosen for all kinds.
-        decide = choose if load_level.dropped or rules.budget.memory else baseline_choice
+        decide = choose if rules.budget.memory else baseline_choice
         key = (situation, decide, rules, tuple(sorted(kinds.items())))
         if repr(key) != self._decided[0]:
             self._decided = (repr(key), decide(table, situation, rules.budget, rules.epsilon))
@@ -199,10 +197,10 @@ class Planner:
             self._wanted, self._allowed = Hysteresis(), frozenset(allowed)
         return self._wanted.step(wanted, now, rules.hysteresis)
 
-    def _encode_rate_share(self, choice: Choice | None, rules: Rules, load_level: LoadLevel) -> float:
+    def _encode_rate_share(self, choice: Choice | None, rules: Rules, limit: float) -> float:
         """0 where an answer is within the time budget although its modalities are encoded on request."""
         in_time = choice is not None and 0.0 < choice.seconds <= rules.budget.seconds
-        return 0.0 if in_time else min(rules.encode_rate_share, load_level.encode_rate_share)
+        return 0.0 if in_time else min(rules.encode_rate_share, limit)
 
 
 def check_modality(modality: str, reports: list[HealthReport], now: int, lost_after: float) -> tuple[bool, str]:

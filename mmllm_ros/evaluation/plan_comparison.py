@@ -29,6 +29,7 @@ from ..simulator.questions.question_maker import ask
 from ..simulator.sensors.faults import Fault
 from ..simulator.splits import scene_seed
 from ..simulator.truth import Weather
+from ..simulator.world.weather import blend
 from .cost_accounting import CostAccounting, PlanCost
 
 PERIOD = 0.5
@@ -73,12 +74,7 @@ def weather_at(second: float, duration: float) -> Weather:
     for begin, weather in WEATHER_SCHEDULE:
         if second >= begin * scale:
             before, now, since = now, weather, begin * scale
-    share = min(1.0, (second - since) / (BLEND * scale))
-    mixed = {
-        field.name: (1 - share) * getattr(before, field.name) + share * getattr(now, field.name)
-        for field in dataclasses.fields(Weather)
-    }
-    return Weather(**mixed)
+    return blend(before, now, min(1.0, (second - since) / (BLEND * scale)))
 
 
 def steps(name: str, rig: Rig, number: int, duration: float) -> Iterable[Step]:

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -14,8 +15,8 @@ from rclpy.node import Node
 
 from ..config import MonitorConfig
 from ..context.clock_offsets import clock_offsets
-from ..context.load_shedding import LIMITS, LoadShedding
-from ..context.machine_load import MEBIBYTE, MachineLoad
+from ..context.load_shedding import LoadShedding
+from ..context.machine_load import MEBIBYTE, MEMORY_LIMIT, MachineLoad
 from ..context.modality_selection import AnswerBudget
 from ..context.plan import HealthReport, Planner, Rules
 from ..context.plan_table import FILE, PlanTable, join_names
@@ -76,7 +77,7 @@ class ContextMonitor(Node):
         except BadInput as error:
             self.get_logger().warning(f"rejected: {error}", throttle_duration_sec=5.0)
             return
-        self._reports[health.modality, health.source] = HealthReport(health, self.get_clock().now().nanoseconds)
+        self._reports[health.modality, health.source] = HealthReport(health, time.monotonic_ns())
 
     def _step(self) -> None:
         config = self.config
@@ -84,14 +85,16 @@ class ContextMonitor(Node):
         share = config.encode_rate_share
         rules = Rules(config.lost_after, config.hysteresis, config.recover_after, config.epsilon, budget, share)
         self._load = self._machine_load.read()
-        load_level = self._load_shedding.step(self._load, time.monotonic_ns())
-        now = self.get_clock().now().nanoseconds
-        plan = self._planner.step(self._reports.values(), self._overrides.modes, rules, now, load_level)
+        self._load_shedding.step(self._load, self._machine_load.own_cpu(), time.monotonic_ns())
+        shedding = self._load_shedding.encode_share, self._load_shedding.reason
+        # Steady time: reports that stop together with /clock must count as lost.
+        plan = self._planner.step(self._reports.values(), self._overrides.modes, rules, time.monotonic_ns(), shedding)
+        plan = dataclasses.replace(plan, stamp=self.get_clock().now().nanoseconds)
         for modality in self._lifecycles.unloaded:
             plan.reasons[modality] = f"unloaded, memory is low; {plan.reasons[modality]}"
         if self._published is None or _without_figures(plan) != _without_figures(self._published):
             self._publish(plan)
-        memory_low = self._load["memory"] > LIMITS["memory"][0]
+        memory_low = self._load["memory"] > MEMORY_LIMIT
         self._lifecycles.follow(plan.plugged, config.service_timeout, memory_low, config.unload_after)
 
     def _publish(self, plan: Plan) -> None:

@@ -42,7 +42,7 @@ class Simulator(SourceNode):
         self._serializer = Serializer(rig)
         self._publishers = {topic: self._create_publisher(topic, kind) for topic, kind in self._serializer.topics().items()}
         self._began = 0
-        self._playback_clock = PlaybackClock(self, publish=self.config.clock)
+        self._playback_clock = PlaybackClock(self, publish=self.config.clock, wait_after_stall=self.config.clock)
         self.start()
 
     def _create_publisher(self, topic: str, kind: str) -> Publisher:

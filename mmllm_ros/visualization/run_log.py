@@ -31,13 +31,14 @@ class RunLog:
         except OSError as error:
             raise BadInput(f"folder {str(folder)!r} cannot be written: {error.strerror}") from error
         self.asked = self.graded = self.right = 0
+        self.guessed = 0.0
         self._console = console or Console()
         self._snapshots: list[tuple[int, AnswerSnapshot]] = []
         self._mistakes: list[tuple[float, int, dict[str, bytes]]] = []
         self._stride = 1
 
-    def add(self, snapshot: AnswerSnapshot, seconds: float) -> None:
-        """Log one answer, given `seconds` after the start of the run."""
+    def add(self, snapshot: AnswerSnapshot, seconds: float, guess: float = 0.0) -> None:
+        """Log one answer, given `seconds` after the start of the run. `guess` is how probably a guess is right, 0 to 1."""
         entry = {"time": round(seconds, 2), "context": snapshot.context, **record(snapshot.answer, snapshot.truth or None)}
         self._lines.write(json.dumps(entry) + "\n")
         self._lines.flush()
@@ -45,6 +46,7 @@ class RunLog:
         if snapshot.truth:
             self.graded += 1
             self.right += snapshot.answer.answer == snapshot.truth
+            self.guessed += guess
             if snapshot.answer.answer != snapshot.truth:
                 self._keep_mistake(snapshot)
         # At most twice PICTURED snapshots are held, evenly spread over the run, whatever its length.
@@ -80,6 +82,7 @@ class RunLog:
             cv2.imwrite(str(self.folder / "drive.png"), sheet[..., ::-1])
 
     def summary(self) -> str:
-        """For example `28 answers, 20 of 28 right`."""
+        """For example `28 answers, 20 of 28 right (about 12 by guessing without sensors)`."""
         text = f"{self.asked} answer{'s' * (self.asked != 1)}"
-        return f"{text}, {self.right} of {self.graded} right" if self.graded else text
+        guessing = f" (about {self.guessed:.0f} by guessing without sensors)" if self.guessed else ""
+        return f"{text}, {self.right} of {self.graded} right{guessing}" if self.graded else text

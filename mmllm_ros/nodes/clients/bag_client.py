@@ -26,7 +26,7 @@ MAX_AGE = NANOSECONDS
 """A modality whose latest tokens are older [ns] is not available."""
 
 PASSES = 2
-"""After so many passes through the bag a question waits only for the largest set of modalities that was available at once."""
+"""After so many passes through the bag a question is answered without the modalities that are still not available."""
 
 CONFIGURE_TIMEOUT = 30.0
 """The bag starts when every encoder is configured, at the latest after this time [s]."""
@@ -36,7 +36,9 @@ class BagClient(Node):
     """Asks each question once all `modalities` are plugged and have recent tokens; after the last answer it stops the executor.
 
     `on_answer` gets each answer. A question is asked again if the answer lacks a modality that has dropped out meanwhile, but
-    not if the plan or the question leaves out a healthy modality. `ready` is set when every encoder is configured.
+    not if the plan or the question leaves out a healthy modality. After PASSES passes a question is asked as things are, the
+    modalities that were missing are named in the log, and later questions do not wait for them. `ready` is set when every
+    encoder is configured.
     """
 
     def __init__(
@@ -58,8 +60,8 @@ class BagClient(Node):
         self._context = ""
         self._plugged: set[str] = set()
         self._not_selected: set[str] = set()
+        self._reasons: dict[str, str] = {}
         self._token_stamps: dict[str, int] = {}
-        self._largest: set[str] = set()
         self._started = time.monotonic()
         self._client = AskClient(self)
         self.create_subscription(SensorHealth, "mmllm/health", lambda m: self._configured.add(m.modality), qos.RELIABLE)
@@ -75,8 +77,8 @@ class BagClient(Node):
     def _on_plan(self, plan: ModalityPlan) -> None:
         self._context = plan.context
         self._plugged = {modality for modality, on in zip(plan.modalities, plan.plugged, strict=True) if on}
-        reasons = dict(zip(plan.modalities, plan.reasons, strict=True))
-        self._not_selected = _not_selected({name: reasons[name] for name in reasons if name not in self._plugged})
+        self._reasons = dict(zip(plan.modalities, plan.reasons, strict=True))
+        self._not_selected = _not_selected({name: self._reasons[name] for name in self._reasons if name not in self._plugged})
 
     def _on_tokens(self, message: SensorTokens) -> None:
         self._token_stamps[message.modality] = message.header.stamp.sec * NANOSECONDS + message.header.stamp.nanosec
@@ -89,30 +91,43 @@ class BagClient(Node):
         if not self.ready.is_set():
             if self._modalities <= self._configured or time.monotonic() - self._started > CONFIGURE_TIMEOUT:
                 self.ready.set()
-        elif self._client.ready and self._required() - self._not_selected <= self._available():
+        elif self._client.ready and (self._overdue or self._modalities - self._not_selected <= self._available()):
             self._views.update()
             self._client.ask(self._questions[0]).add_done_callback(lambda future: self._on_outcome(future.result()))
 
     def _available(self) -> set[str]:
         """The modalities that are plugged and have recent tokens."""
         now = self.get_clock().now().nanoseconds
-        available = self._plugged & {name for name, stamp in self._token_stamps.items() if abs(now - stamp) <= MAX_AGE}
-        self._largest = max(self._largest, available, key=len)
-        return available
+        return self._plugged & {name for name, stamp in self._token_stamps.items() if abs(now - stamp) <= MAX_AGE}
 
-    def _required(self) -> set[str]:
-        return self._modalities if self._passes < PASSES else self._modalities & self._largest
+    @property
+    def _overdue(self) -> bool:
+        """Whether the first question in line has waited for PASSES passes."""
+        return self._passes >= PASSES
 
     def _on_outcome(self, answer: Answer | str) -> None:
         if isinstance(answer, str):
-            self.get_logger().warning(answer, throttle_duration_sec=2.0)
+            if self._overdue:
+                self.get_logger().error(f"no answer to {self._questions[0]!r} in {PASSES} passes: {answer}")
+                self._next_question()
+            else:
+                self.get_logger().warning(answer, throttle_duration_sec=2.0)
             return
-        missing = self._required() - {item.modality for item in answer.evidence}
-        if missing <= _not_selected(answer.unplugged) or self._passes >= 2 * PASSES:
-            self._on_answer(AnswerSnapshot(dict(self._views.images), self._views.points, answer, context=self._context))
-            self._questions.pop(0)
-            if not self._questions:
-                self.executor.shutdown(timeout_sec=0)
+        missing = self._modalities - {item.modality for item in answer.evidence} - _not_selected(answer.unplugged)
+        if missing and not self._overdue:
+            return
+        for modality in sorted(missing):
+            reason = answer.unplugged.get(modality) or self._reasons.get(modality, "no reason given")
+            self.get_logger().warning(f"{modality} was not available in {PASSES} passes ({reason}): answered without it")
+        self._modalities = self._modalities - missing
+        self._on_answer(AnswerSnapshot(dict(self._views.images), self._views.points, answer, context=self._context))
+        self._next_question()
+
+    def _next_question(self) -> None:
+        self._questions.pop(0)
+        self._passes = 0
+        if not self._questions:
+            self.executor.shutdown(timeout_sec=0)
 
 
 def _not_selected(reasons: dict[str, str]) -> set[str]:

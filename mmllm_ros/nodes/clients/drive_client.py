@@ -15,8 +15,11 @@ from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 
 from ...config import DriveConfig
+from ...context.plan_table import FILE, PlanTable
+from ...context.question_classifier import classify_question, viewed_directions
 from ...datatypes import Answer
 from ...msg import ModalityPlan
+from ...resources import default_model
 from ...rig import load_rig
 from ...simulator.questions.question_maker import ask
 from ...simulator.truth import SceneTruth
@@ -36,8 +39,8 @@ QUESTIONS = (
 )
 """Asked in turn where there is no ground truth."""
 
-PLUG_TIMEOUT = 10.0
-"""Questions wait at most so long [s] for the first modality to be plugged."""
+READY_TIMEOUT = 15.0
+"""Questions wait at most so long [s] until every modality of the rig is plugged or can be encoded on request."""
 
 
 class DriveClient(Node):
@@ -53,6 +56,8 @@ class DriveClient(Node):
         self.on_answer: Callable[[AnswerSnapshot], None] = lambda snapshot: None
         self._rig = load_rig(self.config.rig)
         self._log = RunLog(Path(self.config.out, self.get_namespace().lstrip("/")))
+        path = Path(self.config.model or default_model()) / FILE
+        self._table = PlanTable.read(path) if path.is_file() else None
         self._rng = np.random.default_rng(self.config.seed)
         self._questions = itertools.cycle(QUESTIONS)
         self._plan: ModalityPlan | None = None
@@ -85,14 +90,27 @@ class DriveClient(Node):
         self._plan = plan
 
     def _ask(self) -> None:
-        plugged = self._plan and any(self._plan.plugged)
-        early = not plugged and time.monotonic() - self._started < PLUG_TIMEOUT
-        if self._ending or early or not self._client.ready:
+        waiting = not self._sensors_ready() and time.monotonic() - self._started < READY_TIMEOUT
+        if self._ending or waiting or not self._client.ready:
             return
         question, truth = self._question()
         if question:
             self._views.update()
             self._client.ask(question).add_done_callback(lambda future: self._on_outcome(future.result(), truth))
+
+    def _sensors_ready(self) -> bool:
+        """Whether the plan can use every modality of the rig."""
+        if self._plan is None:
+            return False
+        plugged = {modality for modality, on in zip(self._plan.modalities, self._plan.plugged, strict=True) if on}
+        return {mount.modality for mount in self._rig.mounts} <= plugged | set(self._plan.available)
+
+    def _guess(self, question: str, context: str) -> float:
+        """How probably a guess without sensors is right, by the plan table of the model; 0 without a table."""
+        if self._table is None:
+            return 0.0
+        blind = next(option for option in self._table.options if not option.modalities)
+        return blind.accuracy(classify_question(question).kind(viewed_directions(self._rig)), context.partition(",")[0])
 
     def _question(self) -> tuple[str, str]:
         """A question and its true answer, empty where it is not known; no question before the first frame of the simulator."""
@@ -111,5 +129,5 @@ class DriveClient(Node):
             return
         context = self._plan.context if self._plan else ""
         snapshot = AnswerSnapshot(dict(self._views.images), self._views.points, answer, truth, context)
-        self._log.add(snapshot, time.monotonic() - self._started)
+        self._log.add(snapshot, time.monotonic() - self._started, self._guess(answer.question, context) if truth else 0.0)
         self.on_answer(snapshot)

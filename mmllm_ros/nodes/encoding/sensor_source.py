@@ -13,12 +13,15 @@ from rclpy.node import Node
 from sensor_msgs.msg import Imu
 
 from ...context.sensor_monitor import SensorMonitor
-from ...datatypes import BadInput, Frame, Health
+from ...datatypes import NANOSECONDS, BadInput, Frame, Health
 from ...io.frames import ImuBuffer
 from ...rig import CameraMount, ImuMount, LidarMount
 from ..ros_support.diagnostics import Level, Status, SubscriptionEvents
 from ..ros_support.latest_message import OVERRIDABLE, LatestMessageSubscription, sensor_data
 from ..ros_support.messages import frame_from_message, imu_from_message
+
+CLOCK_DELAY = 2 * NANOSECONDS
+"""A simulated clock may lag behind the stamps by so long [ns] on a busy machine; a larger offset is a wrong clock."""
 
 
 class SensorSource(ABC):
@@ -36,7 +39,8 @@ class SensorSource(ABC):
         self.running = False
         self._node = node
         self._last_rejection = ""
-        self._arrived = 0.0
+        self._arrived = self._repeated_at = 0.0
+        self.repeated = 0
         self._health: Health | None = None
 
     @abstractmethod
@@ -72,13 +76,22 @@ class SensorSource(ABC):
 
     def health(self, stale_after: float, cost: float = 0.0) -> Health:
         """The health now, see SensorMonitor.health."""
-        now, silence = self._node.get_clock().now().nanoseconds, time.monotonic() - self._arrived
-        health = self.monitor.health(now, stale_after, silence, cost, self.rejected)
-        if not health.healthy and (not health.signals or min(health.age, silence) > stale_after):
+        silence = time.monotonic() - self._arrived
+        health = self.monitor.health(self._now(), stale_after, silence, cost, self.rejected)
+        if not health.healthy and time.monotonic() - self._repeated_at <= stale_after < silence:
+            health = dataclasses.replace(health, reason="stamps do not advance, each message repeats the one before")
+        elif not health.healthy and (not health.signals or min(health.age, silence) > stale_after):
             reason = self._last_rejection or self.events.incompatible or health.reason
             health = dataclasses.replace(health, reason=reason)
         self._health = health
         return health
+
+    def _now(self) -> int:
+        """The node's time [ns]. A /clock that is not there yet, or arrives late, is at least at the newest stamp."""
+        clock = self._node.get_clock()
+        now, newest = clock.now().nanoseconds, self.monitor.newest
+        late = newest is not None and clock.ros_time_is_active and newest.stamp - now < CLOCK_DELAY
+        return max(now, newest.stamp) if newest is not None and (late or now == 0) else now
 
     def status(self) -> Status:
         """For /diagnostics."""
@@ -124,6 +137,8 @@ class FrameSource(SensorSource):
             return
         newest = self.monitor.newest
         if newest and frame.stamp == newest.stamp:
+            self.repeated += since
+            self._repeated_at = time.monotonic()
             return
         self._accept(message.header.frame_id)
         self.monitor.count(frame.stamp, since)
@@ -131,7 +146,12 @@ class FrameSource(SensorSource):
 
     def counts(self) -> dict[str, int]:
         subscription = self._subscription
-        return {"publishers": subscription.publishers, "taken": subscription.taken, "skipped": subscription.skipped}
+        return {
+            "publishers": subscription.publishers,
+            "taken": subscription.taken,
+            "skipped": subscription.skipped,
+            "repeated stamps": self.repeated,
+        }
 
 
 class ImuSource(SensorSource):

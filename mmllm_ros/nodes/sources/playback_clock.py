@@ -22,12 +22,16 @@ LATE = 0.1
 
 
 class PlaybackClock:
-    """Time that runs at `rate` from `restart(origin)` on. With `publish`, `node` publishes it on /clock."""
+    """Time that runs at `rate` from `restart(origin)` on. With `publish`, `node` publishes it on /clock.
 
-    def __init__(self, node: Node, rate: float = 1.0, publish: bool = True) -> None:
+    With `wait_after_stall` a stall delays all that follows, so that no burst is published; without, the delay is made up for.
+    """
+
+    def __init__(self, node: Node, rate: float = 1.0, publish: bool = True, wait_after_stall: bool = True) -> None:
         self._rate = rate
         self._origin = 0
         self._start = 0.0
+        self._wait_after_stall = wait_after_stall
         self._published = 0.0
         qos = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
         self._publisher = node.create_publisher(Clock, "/clock", qos) if publish else None
@@ -44,7 +48,7 @@ class PlaybackClock:
         while not stop.is_set():
             now = time.monotonic()
             if now >= due:
-                if now - due > LATE:
+                if now - due > LATE and self._wait_after_stall:
                     self._start += now - due
                 if now - self._published > PERIOD / 4:
                     self._publish(stamp)

@@ -15,6 +15,11 @@ from ..truth import Weather
 
 CONTEXTS = ("day", "dusk", "night", "rain", "fog", "glare", "mixed")
 
+CHANGES = ("day", "rain", "night", "fog", "glare")
+"""The contexts of `changing` weather, one after the other."""
+CHANGE_PERIOD, BLEND_TIME = 12.0, 3.0
+"""Seconds from one context to the next, and the part of them in which the weather passes over."""
+
 WeatherSchedule = Callable[[float], Weather]
 """Seconds since the start of the drive -> Weather."""
 
@@ -43,11 +48,29 @@ def sample(context: str, rng: np.random.Generator) -> Weather:
 
 
 def weather_schedule(context: str | Weather | WeatherSchedule, rng: np.random.Generator) -> WeatherSchedule:
-    """The weather as a function of time, from a name, a fixed Weather or a function. Raises BadInput."""
+    """The weather as a function of time, from a name of CONTEXTS, `changing`, a Weather or a function. Raises BadInput."""
     if callable(context):
         return lambda seconds: _checked(context(seconds))
+    if context == "changing":
+        return _changing([sample(name, rng) for name in CHANGES])
     fixed = _checked(context if isinstance(context, Weather) else sample(context, rng))
     return lambda seconds: fixed
+
+
+def blend(before: Weather, after: Weather, share: float) -> Weather:
+    """The weather between two, `share` 0 to 1 of the way."""
+    values = {f.name: (1 - share) * getattr(before, f.name) + share * getattr(after, f.name) for f in fields(Weather)}
+    return Weather(**values)
+
+
+def _changing(weathers: list[Weather]) -> WeatherSchedule:
+    def at(seconds: float) -> Weather:
+        index, since = divmod(max(seconds, 0.0), CHANGE_PERIOD)
+        now = weathers[int(index) % len(weathers)]
+        before = weathers[(int(index) - 1) % len(weathers)] if index else now
+        return blend(before, now, min(1.0, since / BLEND_TIME))
+
+    return at
 
 
 def _checked(weather: Weather) -> Weather:
