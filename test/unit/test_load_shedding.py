@@ -1,71 +1,121 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Hysteresis, smoothing, machine load and load shedding."""
+"""Load shedding: when the encoders' rate falls, when it comes back, and when a step is not worth taking."""
 
 from __future__ import annotations
 
-import psutil
 import pytest
 
-from mmllm_ros.context.clock_offsets import clock_offsets
-from mmllm_ros.context.hysteresis import ExponentialSmoothing, Hysteresis
-from mmllm_ros.context.load_shedding import LIMITS, LoadShedding
-from mmllm_ros.context.machine_load import MachineLoad
-from mmllm_ros.datatypes import NANOSECONDS, Health
+from mmllm_ros.context.load_shedding import (
+    ENCODE_SHARES,
+    LEAST_OWN_CPU,
+    LEAST_RELIEF,
+    RECOVER_AFTER,
+    RETRY_AFTER,
+    STEP_AFTER,
+    LoadShedding,
+)
+from mmllm_ros.context.machine_load import MachineLoad, runs_this_package
+from mmllm_ros.datatypes import NANOSECONDS
 
-S = NANOSECONDS
-
-
-def test_a_value_changes_only_after_it_was_requested_without_interruption():
-    hysteresis = Hysteresis()
-    values = [hysteresis.step(requested, second * S, 2.0) for second, requested in enumerate("aabababbbb")]
-    assert "".join(values) == "aaaaaaaabb"
-
-
-def test_a_jump_back_in_time_restarts_the_wait():
-    hysteresis = Hysteresis()
-    hysteresis.step("a", 100 * S, 2.0)
-    hysteresis.step("b", 101 * S, 2.0)
-    assert [hysteresis.step("b", second * S, 2.0) for second in (1, 2, 3)] == ["a", "a", "b"]
+BUSY, CALM, BETWEEN = {"cpu": 97.0}, {"cpu": 40.0}, {"cpu": 80.0}
+OWN_CPU = (60.0, 40.0, 25.0)
+"""CPU of this package by level [% of one core], where each level relieves something."""
 
 
-def test_numbers_follow_with_their_time_constant():
-    smoothed = ExponentialSmoothing()
-    smoothed.step({"fog": 0.0}, 0, 2.0)
-    # After one time constant 1 - 1/e of the way.
-    assert smoothed.step({"fog": 1.0}, 2 * S, 2.0)["fog"] == pytest.approx(0.632, abs=0.001)
-    assert smoothed.step({"rain": 0.4}, 3 * S, 2.0) == {"rain": 0.4}
+def run(shedding: LoadShedding, load: dict[str, float], seconds: float, start: float = 0.0, own: tuple = OWN_CPU) -> float:
+    """Four readings a second; returns the time at the end [s]."""
+    for step in range(int(seconds * 4) + 1):
+        shedding.step(load, own[shedding.level], int((start + step / 4) * NANOSECONDS))
+    return start + seconds
 
 
-def test_the_level_rises_after_seconds_above_a_limit_and_falls_after_more_below():
-    load_shedding = LoadShedding()
-    levels = [load_shedding.step({"cpu": 95.0}, second * S).level for second in range(14)]
-    assert levels == [0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3, 3, 4, 4]
-    assert load_shedding.reason == "cpu 95"
-    between = [load_shedding.step({"cpu": 80.0}, (14 + second) * S).level for second in range(20)]
-    assert set(between) == {4}
-    low = [load_shedding.step({"cpu": 20.0}, (40 + second) * S).level for second in range(41)]
-    assert low[::10] == [4, 3, 2, 1, 0]
+def test_on_a_busy_machine_the_rate_of_encoding_ahead_falls_to_half_and_then_to_zero():
+    shedding, levels = LoadShedding(), []
+    now = 0.0
+    for _ in range(4):
+        levels.append(shedding.encode_share)
+        now = run(shedding, BUSY, STEP_AFTER + 0.5, now)
+    assert levels == [1.0, 0.5, 0.0, 0.0]
+    assert shedding.reason == "machine cpu 97, this package 40 % of one core"
 
 
-def test_load_shedding_lowers_the_rate_then_the_blocks_then_the_modalities():
-    load_shedding = LoadShedding()
-    levels = [load_shedding.step({"memory": 99.0}, 3 * second * S) for second in range(5)]
-    assert [(r.encode_rate_share, r.shallow, r.dropped) for r in levels] == [
-        (1.0, False, 0), (0.5, False, 0), (0.5, True, 0), (0.5, True, 1), (0.5, True, 2),
-    ]  # fmt: skip
+def test_a_calm_machine_gets_its_full_rate_back_one_level_at_a_time():
+    shedding = LoadShedding()
+    now = run(shedding, BUSY, 2 * STEP_AFTER + 1)
+    assert shedding.level == 2
+    now = run(shedding, CALM, RECOVER_AFTER + 0.5, now + 0.25)
+    assert shedding.level == 1
+    run(shedding, CALM, RECOVER_AFTER + 0.5, now + 0.25)
+    assert (shedding.level, shedding.reason) == (0, "")
 
 
-def test_every_value_of_the_load_has_a_limit_and_is_that_of_this_machine():
-    found = MachineLoad().read()
-    assert {"cpu", "memory"} <= set(found) <= set(LIMITS)
-    assert found["memory"] == pytest.approx(psutil.virtual_memory().percent, abs=10.0)
+def test_between_the_limits_nothing_changes():
+    shedding = LoadShedding()
+    now = run(shedding, BUSY, STEP_AFTER + 0.5)
+    run(shedding, BETWEEN, 60.0, now + 0.25)
+    assert shedding.level == 1
 
 
-def test_the_clock_that_is_off_is_found():
-    def health(modality: str, age: float) -> Health:
-        return Health(modality, modality, 1, 10.0, age, 0.0, 0, {}, True)
+def test_nothing_is_shed_for_other_programs_when_this_package_uses_next_to_nothing():
+    shedding = LoadShedding()
+    run(shedding, BUSY, 60.0, own=(LEAST_OWN_CPU - 1,) * 3)
+    assert shedding.level == 0
 
-    offsets = clock_offsets([health("camera", 0.1), health("lidar", 0.2), health("imu", -66.0)])
-    assert offsets["imu/imu"] == pytest.approx(66.15)
-    assert abs(offsets["camera/camera"]) < 34 and clock_offsets([health("imu", -66.0)]) == {}
+
+def test_a_level_that_relieves_nothing_is_taken_back_and_not_tried_again_at_once():
+    shedding = LoadShedding()
+    own = (60.0, 60.0 - LEAST_RELIEF + 1, 0.0)
+    now = run(shedding, BUSY, STEP_AFTER + 0.25, own=own)
+    assert shedding.level == 1
+    now = run(shedding, BUSY, STEP_AFTER + 0.25, now + 0.25, own=own)
+    assert (shedding.level, shedding.reason) == (0, "")
+    now = run(shedding, BUSY, RETRY_AFTER - 2 * STEP_AFTER, now + 0.25, own=own)
+    assert shedding.level == 0
+    run(shedding, BUSY, 3 * STEP_AFTER, now + 0.25, own=(60.0, 40.0, 25.0))
+    assert shedding.level >= 1
+
+
+def test_a_hot_machine_sheds_as_a_busy_one_does():
+    shedding = LoadShedding()
+    run(shedding, {"cpu": 50.0, "temperature": 95.0}, STEP_AFTER + 0.5)
+    assert shedding.level == 1 and "temperature 95" in shedding.reason
+
+
+def test_full_memory_alone_sheds_nothing_because_a_lower_rate_frees_no_memory():
+    shedding = LoadShedding()
+    run(shedding, {"cpu": 30.0, "memory": 99.0}, 60.0)
+    assert shedding.level == 0
+
+
+def test_a_jump_back_of_the_clock_starts_the_waiting_times_again():
+    shedding = LoadShedding()
+    run(shedding, BUSY, STEP_AFTER - 0.5, start=100.0)
+    run(shedding, BUSY, 1.0, start=10.0)
+    assert shedding.level == 0
+
+
+def test_no_level_removes_a_modality():
+    assert ENCODE_SHARES[-1] == 0.0 and len(ENCODE_SHARES) == 3
+
+
+@pytest.mark.parametrize(
+    ("command", "own"),
+    [
+        (["python3", "/ws/install/mmllm_ros/lib/mmllm_ros/camera_encoder", "--ros-args"], True),
+        (["python3", "-m", "mmllm_ros.nodes.llm"], True),
+        (["/ws/.venv/bin/python", "/ws/install/mmllm_ros/bin/mmllm", "drive"], True),
+        (["vim", "src/mmllm_ros/model.py"], False),
+        (["python3", "-c", "while True: pass"], False),
+        ([], False),
+    ],
+)
+def test_processes_of_this_package_are_known_by_their_command_line(command, own):
+    assert runs_this_package(command) is own
+
+
+def test_the_cpu_of_this_process_counts_as_the_package_s_own():
+    load = MachineLoad()
+    sum(range(3_000_000))
+    assert load.own_cpu() > 0.0
+    assert {"cpu", "memory"} <= set(load.read())
