@@ -15,6 +15,7 @@ from tiny_model import make_tiny_model
 
 from mmllm_ros.assistant import Assistant, Cancelled
 from mmllm_ros.config import LlmConfig
+from mmllm_ros.context.question_classifier import classify_question
 from mmllm_ros.datatypes import NANOSECONDS, BadInput, Plan, Tokens
 from mmllm_ros.model import Model
 
@@ -118,13 +119,28 @@ def test_an_unplugged_modality_has_no_effect(model, clock):
     )
 
 
-def test_nothing_plugged_is_the_bare_llm_with_low_confidence(assistant, model, monkeypatch):
+def test_nothing_plugged_is_said_with_the_confidence_of_a_guess(assistant, model, monkeypatch):
     monkeypatch.setattr(model, "temperature", 0.01)  # as sure as can be
-    answer = assistant.ask(QUESTION)
-    assert answer.answer == model.score(QUESTION, {}).answer
+    pieces = []
+    answer = assistant.ask(QUESTION, on_text=pieces.append)
+    assert answer.answer == "I cannot tell without the camera or the lidar" == pieces[-1]
     assert model.score(QUESTION, {}).confidence > 0.3 >= answer.confidence
     assert answer.evidence == () and answer.stamp == 0
     assert answer.unplugged == dict.fromkeys(("camera", "imu", "lidar"), "no data received yet")
+
+
+def test_a_sensor_that_cannot_answer_the_question_does_not_answer_it(assistant, model):
+    assistant.put(reading(model, "imu"))
+    answer = assistant.ask("are there any cars ?")
+    assert answer.answer == "I cannot tell without the camera or the lidar" and answer.confidence <= 0.3
+    assistant.put(reading(model, "lidar"))
+    assert assistant.ask("are there any cars ?").answer in model.answers
+
+
+def test_a_question_of_no_known_type_is_answered_by_the_bare_llm_where_nothing_is_plugged(assistant, model):
+    question = "to the front of me ?"
+    assert classify_question(question).modalities == ()
+    assert assistant.ask(question).answer == model.score(question, {}).answer
 
 
 def test_evidence_can_be_required(model, clock):

@@ -104,6 +104,9 @@ def test_a_question_of_unknown_type_uses_all_available_modalities(model):
     assert used(assistant.ask("car ?")) == ["camera", "imu", "lidar"]
 
 
+UNABLE = "I cannot tell without the camera or the lidar"
+
+
 def test_no_answer_is_lost_during_a_thousand_random_switches(model):
     assistant, encoders = session(model)
     rng = np.random.default_rng(0)
@@ -111,6 +114,6 @@ def test_no_answer_is_lost_during_a_thousand_random_switches(model):
         on, good = ([m for m in MODALITIES if rng.random() < 0.5] for _ in range(2))
         encoders.dead = [m for m in MODALITIES if rng.random() < 0.3]
         assistant.set_plan(plan(*on, available=good))
-        assert assistant.ask(QUESTION).answer in model.answers
+        assert assistant.ask(QUESTION).answer in (*model.answers, UNABLE)
         if rng.random() < 0.05:
             assistant.clear()

@@ -57,10 +57,12 @@ def test_the_budget_limits_time_operations_and_memory_and_where_nothing_fits_the
     assert choose(GOOD, ALL, AnswerBudget(memory=5e6), 0.001).modalities == ("camera",)
 
 
-def test_a_limit_on_blocks_and_on_how_many_modalities_is_kept():
+def test_a_limit_on_blocks_and_the_modalities_of_which_one_is_required_are_kept():
     assert choose(GOOD, dataclasses.replace(ALL, most_blocks=2), AnswerBudget(), 0.01).linked_blocks == 2
     assert choose(GOOD, dataclasses.replace(ALL, most_blocks=1), AnswerBudget(), 0.01).linked_blocks == 2
-    assert choose(GOOD, dataclasses.replace(ALL, most_modalities=1), AnswerBudget(), 0.001).modalities == ("camera",)
+    tight = AnswerBudget(flops=1.0)
+    assert choose(GOOD, ALL, tight, 0.01).modalities == ()
+    assert choose(GOOD, dataclasses.replace(ALL, any_of=("lidar",)), tight, 0.01).modalities == ("lidar",)
 
 
 def test_every_modality_that_is_left_out_has_a_sentence_with_the_figures():

@@ -9,7 +9,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_modality_selection import GOOD
 
-from mmllm_ros.context.load_shedding import LoadLevel
 from mmllm_ros.context.modality_selection import AnswerBudget
 from mmllm_ros.context.per_question import PerQuestionPolicy
 from mmllm_ros.context.plan import HealthReport, Mode, Planner, Rules
@@ -40,12 +39,12 @@ class Drive:
         self.broken: set[str] = set()
         self.overrides: dict[str, Mode] = {}
 
-    def step(self, seconds: float = 0.5, load_level: LoadLevel | None = None) -> Plan:
+    def step(self, seconds: float = 0.5, shedding: tuple[float, str] = (1.0, "")) -> Plan:
         result = None
         for _ in range(round(seconds / 0.5)):
             self.now += SECOND // 2
             reports = [report(m, "", self.now, m not in self.broken, "black picture") for m in MODALITIES]
-            result = self.planner.step(reports, self.overrides, self.rules, self.now, load_level)
+            result = self.planner.step(reports, self.overrides, self.rules, self.now, shedding)
         return result
 
     def plugged(self, *arguments) -> set[str]:
@@ -128,13 +127,21 @@ def test_a_slow_machine_is_measured_against_the_table():
     assert slow.cost == pytest.approx(10 * quick.cost)
 
 
-def test_load_shedding_reduces_rate_then_blocks_then_modalities():
-    rules = Rules(epsilon=0.001)
-    plans = [Drive(rules=rules).step(0.5, LoadLevel(level)) for level in range(5)]
-    assert [item.encode_rate_share for item in plans] == [1.0, 0.5, 0.5, 0.5, 0.5]
-    assert [item.linked_blocks for item in plans] == [0, 0, 2, 2, 2]
-    assert [sum(item.plugged.values()) for item in plans] == [2, 2, 2, 2, 1]
-    assert plans[4].available == ("camera",)
+def test_load_shedding_lowers_the_rate_of_encoding_ahead_and_keeps_every_modality_available():
+    measured = "machine cpu 97, this package 60 % of one core"
+    plans = [Drive().step(0.5, (share, measured if share < 1.0 else "")) for share in (1.0, 0.5, 0.0)]
+    assert [item.encode_rate_share for item in plans] == [1.0, 0.5, 0.0]
+    assert {tuple(item.plugged.items()) for item in plans} == {tuple(plans[0].plugged.items())}
+    assert [item.available for item in plans] == [("camera", "imu", "lidar")] * 3
+    assert plans[0].reasons["camera"] == "healthy"
+    assert plans[1].reasons["camera"] == f"healthy; encoded at 50 % of its rate (load shedding: {measured})"
+    assert plans[2].reasons["camera"] == f"healthy; encoded only when a question needs it (load shedding: {measured})"
+
+
+def test_no_budget_turns_an_answerable_question_into_a_guess():
+    drive = Drive(rules=Rules(budget=AnswerBudget(flops=1.0)))
+    policy = PerQuestionPolicy(GOOD, {"front"})
+    assert policy.choose("Are there any cars?", drive.step(), (), 0.01).modalities
 
 
 def test_one_question_leaves_out_unneeded_modalities_and_uses_unplugged_ones():
