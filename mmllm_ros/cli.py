@@ -44,6 +44,8 @@ def _commands(context: typer.Context) -> None:
 def main(args: Sequence[str] | None = None) -> int:
     """Run a command and return its exit status. Bad input gives one line on stderr and status 2."""
     try:
+        for argument in sys.argv[1:] if args is None else args:
+            _check_encoding(argument)
         return get_command(app).main(args=args, prog_name="mmllm", standalone_mode=False) or 0
     except BadInput as error:
         line = str(error)
@@ -62,3 +64,13 @@ def main(args: Sequence[str] | None = None) -> int:
 
 if __name__ == "__main__":
     sys.exit(main())
+
+
+def _check_encoding(argument: str) -> None:
+    """Raise BadInput for bytes that are not UTF-8; Python hands them on as lone surrogates, which nothing can print or send."""
+    try:
+        argument.encode()
+    except UnicodeEncodeError as error:
+        raise BadInput(
+            f"argument {argument.encode('ascii', 'replace').decode()!r} is not valid UTF-8 at {error.start}"
+        ) from error

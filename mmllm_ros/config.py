@@ -9,6 +9,8 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
+import yaml
+
 from .datatypes import BadInput
 
 
@@ -47,6 +49,26 @@ def check(field: dataclasses.Field, value: Any) -> None:
     low, high = rules["minimum"], rules["maximum"]
     if (low is not None and not value >= low) or (high is not None and not value <= high):
         raise BadInput(f"parameter {field.name} is {value!r}, not between {low} and {high}")
+
+
+def load_yaml(text: str) -> Any:
+    """Plain data from YAML. A key that is given twice is an error, while PyYAML lets the last one win. Raises yaml.YAMLError."""
+    _refuse_duplicates(yaml.compose(text, Loader=yaml.SafeLoader))
+    return yaml.safe_load(text)
+
+
+def _refuse_duplicates(node: yaml.Node | None) -> None:
+    if isinstance(node, yaml.SequenceNode):
+        for item in node.value:
+            _refuse_duplicates(item)
+    elif isinstance(node, yaml.MappingNode):
+        seen: set[str] = set()
+        for key, value in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                if key.value in seen:
+                    raise yaml.YAMLError(f"{key.value!r} is given twice, the second time in line {key.start_mark.line + 1}")
+                seen.add(key.value)
+            _refuse_duplicates(value)
 
 
 @dataclass(frozen=True)

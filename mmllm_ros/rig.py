@@ -15,6 +15,7 @@ from typing import ClassVar
 import numpy as np
 import yaml
 
+from .config import load_yaml
 from .datatypes import BadInput, one_line
 from .resources import shared_folder
 
@@ -122,21 +123,24 @@ def load_rig(name_or_file: str | Path) -> Rig:
     if text is None:
         raise BadInput(f"rig {_SHOWN.repr(str(name_or_file))} is neither one of {shipped_rigs()} nor a YAML file of at most 1 MB")
     try:
-        return _parse(yaml.safe_load(text), path.stem)
+        return _parse(load_yaml(text), path.stem)
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         raise BadInput(f"rig file {path}: {one_line(error)}") from error
 
 
 def _parse(content: object, name: str) -> Rig:
     parts = _settings(content, ("cameras", "lidar", "imu"), "a rig")
-    cameras = parts.get("cameras") or {}
+    for sensor in parts:
+        if parts[sensor] is None:
+            raise BadInput(f"{sensor} is blank: give its settings ({{}} = all defaults), or leave the line out if there is none")
+    cameras = parts.get("cameras", {})
     if not isinstance(cameras, dict):
         raise BadInput(f"cameras is {_SHOWN.repr(cameras)}, not a mapping of names to mounts")
     return Rig(
         name,
         tuple(_camera(camera, mount) for camera, mount in cameras.items()),
-        None if parts.get("lidar") is None else _lidar(parts["lidar"]),
-        None if parts.get("imu") is None else _imu(parts["imu"]),
+        _lidar(parts["lidar"]) if "lidar" in parts else None,
+        _imu(parts["imu"]) if "imu" in parts else None,
     )
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import typer
 import yaml
 
-from ..config import Validated, check
+from ..config import Validated, check, load_yaml
 from ..datatypes import BadInput
 
 
@@ -29,7 +29,7 @@ def read_settings(path: Path | None, kind: type[Validated], names: Iterable[str]
         return {}
     fields = _fields(kind, names)
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        content = load_yaml(path.read_text(encoding="utf-8")) or {}
         if not isinstance(content, dict):
             raise BadInput("is not a mapping of names to values")
         unknown = [str(name) for name in content if name not in fields]

@@ -44,6 +44,10 @@ def _outside(name: str, low: float = -np.inf, high: float = np.inf):
     return lambda signals: name in signals and not low <= signals[name] <= high
 
 
+def _in_units_of_g(signals: Mapping[str, float]) -> bool:
+    return 0.8 < signals.get("gravity", 0.0) < 1.25
+
+
 _FAULTS = (
     (_outside("frozen", high=0.5), "frozen, each frame equals the one before"),
     (_outside("black", high=0.995), "black image"),
@@ -55,5 +59,7 @@ _FAULTS = (
     (_outside("samples", low=2), "too few samples in a second"),
     (_outside("stuck", high=2.5), "stuck, three or more of the six axes do not change"),
     (_outside("clipped", high=0.2), "clipped, a fifth of the samples or more are at the end of the range"),
+    (_in_units_of_g, "specific force is about 1 at rest, does the driver publish g instead of m/s^2?"),
+    (_outside("up", low=0.7), "gravity is not along the up axis, do imu.axes in the rig fit how the unit is mounted?"),
     (_outside("gravity", low=4.9, high=19.6), "specific force is far from gravity, is gravity_removed right in the rig?"),
 )

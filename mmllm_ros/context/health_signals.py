@@ -36,6 +36,7 @@ SIGNALS: dict[str, tuple[str, str]] = {
     # imu
     "samples": ("count", "samples in the window"),
     "gravity": ("m/s^2", "length of the mean specific force; about 9.81"),
+    "up": ("share", "of the mean specific force, along the up axis of the rig; about 1, below 0 where the unit is upside down"),
     "vibration": ("m/s^2", "standard deviation of the specific force about its mean; near 0 when standing with the engine off"),
     "noise": ("m/s^2", "standard deviation of the specific force from one sample to the next, over the square root of 2"),
     "clipped": ("share", "samples at the largest value of their axis where that value is above 30 m/s^2 or 4 rad/s and repeats"),
@@ -119,6 +120,7 @@ def imu_signals(window: ImuWindow) -> dict[str, float]:
     return {
         "samples": float(len(window.samples)),
         "gravity": float(np.linalg.norm(mean[:3])),
+        "up": float(mean[2] / max(np.linalg.norm(mean[:3]), 1e-6)),
         "vibration": float(np.sqrt((force * force).sum(axis=1).mean())),
         "noise": float(np.sqrt(np.diff(window.samples[:, :3], axis=0).var(axis=0).sum() / 2)) if enough else 0.0,
         "clipped": float(np.where(at_extreme.sum(axis=0) > 1, at_extreme.mean(axis=0), 0.0).max()),

@@ -195,7 +195,8 @@ def gather_points(xyz: list[np.ndarray], intensity: np.ndarray | None) -> np.nda
         points = points[(reach > 0.0) & (reach <= MAX_COORDINATE)]  # NaN compares false
         np.nan_to_num(points[:, 3], copy=False, nan=0.0, posinf=255.0, neginf=0.0)
     if intensity is not None and len(points) and (intensity.dtype.kind in "iu" or points[:, 3].max() > 1.0):
-        points[:, 3] /= 255.0
+        # Photon counts and 16-bit reflectivities have no fixed range: the brightest hundredth of the returns becomes 1.
+        points[:, 3] /= 255.0 if points[:, 3].max() <= 255.0 else np.quantile(points[:, 3], 0.99).clip(1.0)
     np.clip(points[:, 3], 0.0, 1.0, out=points[:, 3])
     return points
 

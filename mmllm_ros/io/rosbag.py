@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Self
 
 from rosbags.interfaces import Connection, Qos, QosDurability, QosHistory, QosLiveliness, QosReliability, QosTime
@@ -132,13 +133,23 @@ class Recording:
 
     @contextmanager
     def _open(self) -> Iterator[Reader]:
+        if self.path.suffix == ".bag":
+            raise BadInput(f"recording {self.path} is a ROS 1 bag: convert it with `rosbags-convert --src FILE --dst FOLDER`")
+        files = self.path.iterdir() if self.path.is_dir() else [self.path.with_name(self.path.name + "-wal")]
+        for file in files:
+            if file.suffix == ".db3-wal" and file.is_file() and file.stat().st_size:
+                database = file.with_name(file.name.removesuffix("-wal"))
+                cure = f"merge it with `sqlite3 {database} 'PRAGMA wal_checkpoint(TRUNCATE)'`"
+                raise BadInput(f"recording {self.path} has messages in {file.name} that are not in {database.name} yet: {cure}")
         try:
-            with Reader(self.path) as reader:
+            with _plain_path(self.path) as path, Reader(path) as reader:
+                _use_stated_qos(reader)
                 yield reader
         except BadInput:
             raise
         except Exception as error:  # for a damaged file the parser raises many types, from ReaderError to TypeError
-            raise BadInput(f"recording {self.path} cannot be read, is it complete? {one_line(error)}") from error
+            cure = "if it is incomplete, `ros2 bag reindex` (sqlite3) or `mcap recover` may repair it"
+            raise BadInput(f"recording {self.path} cannot be read ({one_line(error)}); {cure}") from error
 
 
 class Recorder:
@@ -185,6 +196,27 @@ class Recorder:
                 topic, message.type, typestore=self._store, offered_qos_profiles=offered
             )
         self._writer.write(self._connections[topic], message.stamp, message.data)
+
+
+@contextmanager
+def _plain_path(path: Path) -> Iterator[Path]:
+    """`path`, or a link to it where its name has characters that SQLite would take for parts of a URI."""
+    if not set("#?%") & set(str(path)):
+        yield path
+        return
+    with TemporaryDirectory() as folder:
+        link = Path(folder, "recording").with_suffix(path.suffix if path.is_file() else "")
+        link.symlink_to(path.resolve())
+        yield link
+
+
+def _use_stated_qos(reader: Reader) -> None:
+    """Let the storage file state the QoS of metadata.yaml: rosbags reads no message of a topic where the two differ."""
+    for storage in getattr(reader.storage, "storages", ()):
+        for index, stored in enumerate(storage.connections):
+            stated = [c for c in reader.connections if (c.topic, c.msgtype) == (stored.topic, stored.msgtype)]
+            if stated and all(c.ext != stored.ext for c in stated):
+                storage.connections[index] = stored._replace(ext=stated[0].ext, digest=stated[0].digest)
 
 
 def _absolute(mount: Mount) -> str:

@@ -46,7 +46,8 @@ class Replay(SourceNode):
         self._hold = hold
         self._playback_clock = PlaybackClock(self, self.config.rate, self.config.clock)
         self._publishers = self._create_publishers()
-        next(self._messages(), None)  # raises BadInput for an invalid start
+        if next(self._messages(), None) is None:
+            raise BadInput(f"recording {self.config.bag} has no message of {', '.join(self._publishers)} to play")
         self.start()
 
     def _create_publishers(self) -> dict[str, Publisher]:

@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from ..config import load_yaml
 from ..datatypes import BadInput, one_line
 from .loop import Schedule
 
@@ -59,7 +60,7 @@ class TrainSettings:
 def read_settings(path: Path) -> TrainSettings:
     """Read a configuration file. Raises BadInput naming the entry."""
     try:
-        content = yaml.safe_load(path.read_text())
+        content = load_yaml(path.read_text())
         stages = content.pop("stages")
         unknown = set(stages) - set(STAGES)
         if unknown:
