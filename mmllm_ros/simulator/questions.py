@@ -15,6 +15,7 @@ from ..datatypes import BadInput, Question
 from ..rig import Rig
 from .balance import BlindReader, shipped_reader
 from .description import description_words
+from .everyday import CANNOT_TELL, LANGUAGES, reword_all
 from .nouns import plural
 from .programs import DISTANCES, MAX_COUNT, needs, run, text
 from .proposals import COLOURS, LIGHT_STATES, TURNS, propose
@@ -26,6 +27,11 @@ NUSCENES_ANSWERS = (*(str(number) for number in range(MAX_COUNT + 1)), "yes", "n
 """The thirty answers of NuScenes-QA."""
 ANSWERS = (*NUSCENES_ANSWERS, *TURNS, *(name for name, _ in DISTANCES), *dict.fromkeys((*LIGHT_STATES, *COLOURS)))
 """Every answer that a question can have."""
+EVERYDAY_ANSWERS = (
+    *ANSWERS, CANNOT_TELL, "faster", "slower", "same speed", "day", "dusk", "night",
+    *(f"{where}, {distance}" for where in DIRECTIONS for distance, _ in DISTANCES),
+)  # fmt: skip
+"""Every answer that a question in everyday language, of any kind, can have."""
 SPLITS = ("train", "val", "test")
 SHARES = {
     "exist": 0.15, "count": 0.15, "object": 0.12, "status": 0.15, "comparison": 0.11, "ego": 0.12, "distance": 0.08, "light": 0.12
@@ -51,13 +57,17 @@ def ask(
     reader: BlindReader | None = None,
     seed: int = 0,
     shares: Mapping[str, float] = SHARES,
+    language: str = "template",
 ) -> list[Question]:
     """At most `count` different questions about what the sensors of `rig` can show; fewer where the scene permits fewer.
 
     `quirk` labels directions as NuScenes-QA does (scene_graph.direction). The test split also uses held-out wordings.
     A `reader` learns as questions are asked and balances a whole data set; without one, the shipped reader balances.
-    `seed` is kept in the questions; `shares` says how often each type is asked. Raises BadInput for an unknown split.
+    `seed` is kept in the questions; `shares` says how often each type is asked. `language` (everyday.LANGUAGES) changes
+    the wording only: programs and answers stay. Raises BadInput for an unknown split or language.
     """
+    if language not in LANGUAGES:
+        raise BadInput(f"language {language!r} is not one of {list(LANGUAGES)}")
     if split not in SPLITS:
         raise BadInput(f"split {split!r} is not one of {list(SPLITS)}")
     graph = SceneGraph(truth, rig, quirk)
@@ -73,7 +83,8 @@ def ask(
             if question is not None:
                 asked.setdefault(question.question, question)
                 break
-    return list(asked.values())
+    questions = list(asked.values())
+    return questions if language == "template" else reword_all(questions, random.getrandbits(32), split, language)
 
 
 def _one(
