@@ -35,7 +35,7 @@ _PERSONS = {
     "we": {"I": "we", "me": "us", "my": "our", "am": "are"},
     "you": {"I": "you", "me": "you", "my": "your", "am": "are"},
 }
-_SECTIONS = {"light": "light", "turn": "turn", "braking": "braking", "accelerating": "accelerating", "moving": "moving"}
+_ALONE = ("light", "turn", "braking", "accelerating", "moving", "free", "pace", "daylight", "fog", "rain")
 _INDIRECT, _GREETED, _POLITE, _CONTRACTED, _UPPER, _MARKED = 0.25, 0.15, 0.1, 0.6, 0.6, 0.75
 
 
@@ -172,39 +172,54 @@ class Writer:
         operation = program[0]
         if operation == "is":
             sections, slots = self._meaning(program[1])
-            turns = grammar()["turns"].get(program[2])
-            return [sections[0] + "_is"], {**slots, "word": self._draw(**turns, what="words") if turns else program[2]}
-        if operation in _SECTIONS:
-            return [_SECTIONS[operation]], {}
-        if operation in ("exist", "count"):
+            return [sections[0] + "_is"], {**slots, "word": self._value(*program[1:])}
+        if operation in _ALONE:
+            return [operation], {}
+        if operation in ("exist", "count", "in_way"):
             return self._about_set(operation, program[1])
-        if operation == "same":
+        if operation in ("same", "closer"):
             return self._compared(program)
-        if operation in ("category", "status", "colour", "distance"):
+        if operation in ("category", "status", "colour", "distance", "where"):
             return self._about_object(operation, program[1])
         raise BadInput(f"no everyday wording for the operation {operation!r}")
+
+    def _value(self, asked: Program, value: str) -> str:
+        """What is asked whether it is so: "driving", "red"."""
+        table = grammar()
+        rows = {"turn": table["turns"], "daylight": table["daytimes"]}.get(asked[0])
+        if asked[0] == "status":
+            rows = table["adjectives"][_group(asked[1][1][2])]
+        return self._draw(**rows[value], what="words") if rows else value
 
     def _about_set(self, operation: str, chosen: Program) -> tuple[list[str], dict]:
         _, status, category, *relations = chosen
         slots = {"noun": (status, category), "relations": relations}
-        if not relations:
-            return [operation], slots
+        more = []
+        if operation == "count":
+            more = ["count_any"] if status == "any" else ["count_of"] if category != "thing" else []
+        if operation == "in_way" or not relations:
+            return [operation, *more], slots
         reference = relations[0][-1]
         if relations[0][0] == "alike":
             same = "same_rider" if reference[1][2] in CYCLES else "same_motion"
             return [f"{operation}_alike"], {**slots, "the ref": reference, "same": same}
         if reference == ("me",):
-            return [operation, f"{operation}_where"], slots
+            return [operation, f"{operation}_where", *more], slots
         return [operation, f"{operation}_where", f"{operation}_ref"], {**slots, "the ref": reference, "a ref": reference}
 
     def _compared(self, program: Program) -> tuple[list[str], dict]:
         cycles = program[1][1][2] in CYCLES
         slots = {"the one": program[1], "the other": program[2], "same": "same_rider" if cycles else "same_motion"}
+        if program[0] == "closer":
+            return ["closer"], slots
         return ["same"] if cycles else ["same", "same_motion"], slots
 
     def _about_object(self, operation: str, item: Program) -> tuple[list[str], dict]:
         _, status, category, *relations = item[1]
         slots = {"noun": (status, category), "relations": relations, "the thing": item}
+        if operation == "category" and item[0] == "nearest":
+            more = ["closest_any", *(["closest_where"] if relations else [])] if status == "any" else []
+            return ["closest", *more], slots
         if operation == "category":
             if status == "any":
                 return ["object_place"], slots
@@ -224,6 +239,12 @@ class Writer:
             return self._word(name)
         if name == "word":
             return slots["word"]
+        if name == "plain things":
+            return self.noun("any", slots["noun"][1], "many")
+        if name == "adjective":
+            status, category = slots["noun"]
+            adjective = self._draw(**grammar()["adjectives"][_group(category)][status], what="words")
+            return adjective.replace(" a rider", " riders") if self.random.random() < 0.5 else adjective
         if name in ("where", "where it"):
             return self.where(slots["relations"], it=name == "where it")
         if name in ("thing", "things", "a thing", "any things"):

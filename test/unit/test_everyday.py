@@ -23,7 +23,7 @@ from mmllm_ros.simulator.templates import TEMPLATES
 
 
 @cache
-def _asked(split="train", scenes=150, language="everyday"):
+def _asked(split="train", scenes=80, language="everyday"):
     rng = np.random.default_rng(0)
     return [
         question for seed in range(scenes)
@@ -74,7 +74,7 @@ def test_a_template_has_many_known_and_many_held_out_wordings_and_they_do_not_ov
 
     def wordings(held_out):
         random = Random(0)
-        return {_bare(word(program, random, held_out)[0]) for _ in range(2000)}
+        return {_bare(word(program, random, held_out)[0]) for _ in range(1000)}
 
     known, held_out = wordings(False), wordings(True)
     assert len(known) >= 100 and len(held_out) >= 100
