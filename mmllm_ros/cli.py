@@ -14,6 +14,7 @@ from typer.main import get_command
 from .commands.adapting import adapt
 from .commands.depths import depths
 from .commands.doctor import doctor
+from .commands.fetch import fetch
 from .commands.learning import evaluate, simulate, train
 from .commands.live import ask, drive, replay
 from .commands.planning import context, plan
@@ -21,7 +22,7 @@ from .commands.report import report
 from .datatypes import BadInput
 
 app = typer.Typer(add_completion=False, rich_markup_mode="markdown", help="Robots that answer questions about what they sense.")
-for command in (drive, ask, replay, simulate, train, adapt, evaluate, plan, context, depths, report, doctor):
+for command in (drive, ask, replay, simulate, train, adapt, evaluate, plan, context, depths, report, doctor, fetch):
     app.command()(command)
 
 

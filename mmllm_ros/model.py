@@ -20,14 +20,16 @@ from torch import Tensor, nn
 from .datatypes import BadInput, Tokens
 from .device import resolve_device
 from .latent import checkpoint
+from .latent.base_models import resolve_base
 from .latent.checkpoint import HUB_NAME
 from .latent.connector import Connector, merge
 from .latent.decoder import decoder_blocks
 from .latent.greedy import Cancelled, continue_text
 from .latent.lower import can_split, full_pass, lower_states, upper
 from .latent.manifest import LLM_FOLDER, Manifest, one_line, read_json
-from .latent.port import Bank
+from .latent.port import Bank, attending_from
 from .latent.prompt import Prompt
+from .latent.shared_lora import SharedLora
 from .latent.trie import AnswerTrie
 from .weights import load_weights, save_weights
 
@@ -60,9 +62,14 @@ class Model:
     """
 
     def __init__(
-        self, llm: nn.Module, tokenizer: Any, manifest: Manifest, connectors: Mapping[str, Connector] | None = None
+        self,
+        llm: nn.Module,
+        tokenizer: Any,
+        manifest: Manifest,
+        connectors: Mapping[str, Connector] | None = None,
+        lora: SharedLora | None = None,
     ) -> None:
-        """`llm` is attached to the port; `manifest` gives name, answers, temperature, prompt and encoder revisions."""
+        """`llm` is attached to the port, and `lora` to it; `manifest` gives name, answers, prompt, encoder revisions."""
         self.llm = llm
         self.tokenizer = tokenizer
         self.name = manifest.name
@@ -70,6 +77,8 @@ class Model:
         self.temperature = manifest.temperature
         self.encoder_revisions = dict(manifest.encoder_revisions)
         self.connectors = nn.ModuleDict(connectors or {}).to(llm.device)
+        self.lora = lora
+        self.attend_last = manifest.attend_last
         self.universal: Connector | None = None
         self.prompt = Prompt(tokenizer, manifest.prompt, manifest.answer_prefix)
         self.answers = list(manifest.answers)
@@ -103,11 +112,12 @@ class Model:
             llm, tokenizer, revision = checkpoint.load_llm(folder, place)
             return cls(llm, tokenizer, Manifest(name=folder.resolve().name, llm_revision=revision))
         manifest = Manifest.read(folder)
-        llm, tokenizer, revision = checkpoint.load_llm(folder / LLM_FOLDER if manifest.llm == LLM_FOLDER else manifest.llm, place)
+        source = folder / LLM_FOLDER if manifest.llm == LLM_FOLDER else resolve_base(manifest.llm)
+        llm, tokenizer, revision = checkpoint.load_llm(source, place)
         checkpoint.check_revisions(manifest, folder, revision)
-        connectors = _connectors(manifest, folder, llm)
+        connectors, lora = _connectors(manifest, folder, llm), checkpoint.load_lora(manifest, folder, llm)
         try:
-            model = cls(llm, tokenizer, manifest, connectors)
+            model = cls(llm, tokenizer, manifest, connectors, lora)
         except (TypeError, ValueError, RuntimeError) as error:
             raise BadInput(f"{folder / 'config.json'} cannot be used: {one_line(error)}") from error
         model._folder, model.revision = folder, checkpoint.model_revision(folder)
@@ -146,6 +156,8 @@ class Model:
         if self.universal and not (link and self._folder):
             checkpoint.save_universal(self.universal, folder, self._llm_revision)
         save_weights(self.connectors, folder / "connectors.safetensors")
+        if self.lora:
+            save_weights(self.lora, folder / checkpoint.LORA_FILE)
         Manifest(
             name=self.name,
             llm=self._llm_name,
@@ -156,6 +168,8 @@ class Model:
             temperature=self.temperature,
             prompt=self.prompt.template,
             answer_prefix=self.prompt.answer_prefix,
+            lora=dict(self.lora.shape) if self.lora else {},
+            attend_last=self.attend_last,
         ).write(folder)
         self._folder, self.revision = folder, checkpoint.model_revision(folder)
 
@@ -204,9 +218,14 @@ class Model:
             raise BadInput(f"model {self.name} has no answer set, only free text")
         if outside := self._outside(question):
             return outside
-        ids = [*self._question_ids(question), *self._trie.tokens]
-        prompt = len(ids) - len(self._trie.tokens)
-        probability = (self._trie.score(self._logits(ids, prompt, bank)) / self.temperature).softmax(-1).tolist()
+        ids = self._question_ids(question)
+        scores = None
+        if self.attend_last:
+            # A large LLM takes long over the slots of all answers, and most questions are settled without them.
+            scores = self._trie.settled(self._logits(ids, 0, bank)[0])
+        if scores is None:
+            scores = self._trie.score(self._logits([*ids, *self._trie.tokens], len(self._trie.tokens), bank))
+        probability = (scores / self.temperature).softmax(-1).tolist()
         best = max(range(len(probability)), key=probability.__getitem__)
         return Scored(self.answers[best], probability[best], dict(zip(self.answers, probability, strict=True)))
 
@@ -242,7 +261,7 @@ class Model:
         if outside := self._outside(question):
             return outside
         ids = self._question_ids(question, room=limit)
-        return Scored(*continue_text(self.llm, self.tokenizer, ids, bank, limit, *watchers))
+        return Scored(*continue_text(self.llm, self.tokenizer, ids, bank, limit, *watchers, attend_last=self.attend_last))
 
     def _outside(self, question: str) -> Scored | None:
         words = self.prompt.unknown_words(question)
@@ -258,13 +277,18 @@ class Model:
             raise BadInput(f"the question is {len(ids)} tokens long, model {self.name} reads at most {limit} with the answer")
         return ids
 
-    def _logits(self, ids: list[int], prompt: int, bank: Bank) -> Tensor:
-        """Logits [slots, vocabulary] of the packed sequence; blocks below those that `bank` links are computed once per text."""
-        device = self.llm.device
-        positions, places, mask = (
-            None if part is None else part.to(device)
-            for part in (self._trie.positions(prompt), self._trie.position_ids(prompt), self._trie.mask(prompt))
-        )
+    def _logits(self, ids: list[int], slots: int, bank: Bank) -> Tensor:
+        """Logits [1 + slots, vocabulary] of a prompt, and of the answer tree packed behind it where there are `slots`.
+
+        Blocks below those that `bank` links are computed once per text.
+        """
+        device, prompt = self.llm.device, len(ids) - slots
+        parts = (self._trie.positions(prompt), self._trie.position_ids(prompt), self._trie.mask(prompt))
+        if not slots:
+            parts = (torch.tensor([prompt - 1]), None, None)
+        positions, places, mask = (None if part is None else part.to(device) for part in parts)
+        if self.attend_last:
+            bank = attending_from(bank, prompt - self.attend_last, len(ids))
         if not can_split(self.llm):
             row = torch.tensor([ids], device=device)
             return full_pass(self.llm, row, bank, mask, positions=positions, position_ids=places)[0]

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 
 from .assistant import Assistant
 from .config import EncoderConfig, LlmConfig
@@ -15,7 +14,7 @@ from .drawing import Moment
 from .encoders import History, load_encoder
 from .model import Model
 from .recording import Recording
-from .resources import default_model
+from .resources import model_folder
 from .rig import load_rig
 
 PAUSE = NANOSECONDS // 2
@@ -49,7 +48,7 @@ class _Session:
     """A recording played through a model; the assistant's clock is the newest stamp so far."""
 
     def __init__(self, recording: Recording, config: LlmConfig) -> None:
-        folder = Path(config.model) if config.model else default_model()
+        folder = model_folder(config.model)
         self._recording = recording
         self._rig = load_rig(config.rig)
         self._max_age = round(config.max_age * NANOSECONDS)

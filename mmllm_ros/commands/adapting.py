@@ -39,9 +39,9 @@ def adapt(
     json_file: Json = None,
 ) -> None:
     """Train the connectors of some modalities; the new weights serve from the next start on, if they are better."""
-    from ..resources import default_model
+    from ..resources import model_folder
 
-    folder = Path(model) if model else default_model()
+    folder = model_folder(model)
     if scenario:
         if modality or recording or state:
             raise BadInput("--scenario brings its own modality and lessons: leave out --modality, --recording and --state")

@@ -4,12 +4,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from ..resources import default_model
+from ..resources import model_folder
 from ..rig import load_rig
 from .options import Context, Device, Json, ModelName, RigName, Seed, out, write_json
 
@@ -30,7 +29,7 @@ def depths(
     from ..question_sets import simulated
 
     layout = load_rig(rig)
-    folder = Path(model) if model else default_model()
+    folder = model_folder(model)
     loaded = Model.load(folder, device)
     encoders = {name: load_encoder(folder / "encoders" / name, layout, device) for name in loaded.modalities}
     report = {**measure(loaded, simulated(encoders, layout, "test", scenes, seed, context)), "rig": layout.name, "scenes": scenes}

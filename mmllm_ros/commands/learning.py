@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from rich.progress import Progress
@@ -60,6 +60,10 @@ def evaluate(
     model: ModelName = "",
     device: Device = "auto",
     context: Context = "mixed",
+    language: Annotated[
+        Literal["template", "everyday"], typer.Option(help="wordings of simulated questions; everyday ones get another report")
+    ] = "template",
+    each: Annotated[int, typer.Option(min=1, help="simulated questions about each scene")] = 8,
     plot: Annotated[Path | None, typer.Option(help="write the reliability diagram here (PNG)", dir_okay=False)] = None,
     folder: Annotated[Path | None, typer.Option("--out", help="folder for `mmllm report`: figures, worst mistakes")] = None,
     json_file: Json = None,
@@ -67,6 +71,7 @@ def evaluate(
     """How often the answers are right: per question type, modality set and context, beside what blind models score."""
     if (questions is not None) != ((nuscenes is None) != (bag is None)):
         raise BadInput("--questions belongs to --nuscenes or to --bag, and one of them to it")
+    from .. import language_report
     from ..encoders import load_encoder
     from ..evaluation import evaluate as measure
     from ..evaluation import plot_reliability, table
@@ -74,11 +79,11 @@ def evaluate(
     from ..question_sets import simulated
     from ..questions_file import read_questions
     from ..recorded_sets import from_nuscenes, from_recording
-    from ..resources import default_model
+    from ..resources import model_folder
     from ..snapshots import clear, keep
 
     layout = load_rig(rig or ("nuscenes" if nuscenes else "front"))
-    weights = Path(model) if model else default_model()
+    weights = model_folder(model)
     loaded = Model.load(weights, device)
     encoders = {name: load_encoder(weights / "encoders" / name, layout, device) for name in loaded.modalities}
     if nuscenes:
@@ -86,11 +91,17 @@ def evaluate(
     elif bag:
         asked = from_recording(encoders, bag, questions, layout)
     else:
-        asked = simulated(encoders, layout, "test", scenes, seed, context)
+        asked = simulated(encoders, layout, "test", scenes, seed, context, each, language)
     if prior:
         known = read_questions(prior)
     else:
-        known = [question for moment in simulated({}, layout, "train", scenes, seed, context) for question in moment.questions]
+        moments = simulated({}, layout, "train", scenes, seed, context, each, language)
+        known = [question for moment in moments for question in moment.questions]
+    if language == "everyday":
+        report = language_report.measure(loaded, asked, known)
+        out.print(language_report.table(report))
+        write_json(json_file, report)
+        return
     report = measure(loaded, asked, known)
     out.print(table(report))
     write_json(json_file, report)

@@ -30,9 +30,9 @@ def plan(
     from ..encoders import load_encoder
     from ..model import Model
     from ..plan_measure import measure, view
-    from ..resources import default_model
+    from ..resources import model_folder
 
-    folder, layout = Path(model) if model else default_model(), load_rig(rig)
+    folder, layout = model_folder(model), load_rig(rig)
     loaded = Model.load(folder, device)
     encoders = {name: load_encoder(folder / "encoders" / name, layout, device) for name in loaded.modalities}
     found = measure(loaded, encoders, layout, scenes, seed, each, _depths(depths, loaded.linked_blocks))
@@ -83,13 +83,13 @@ def scenario(
     from ..encoders import load_encoder
     from ..model import Model
     from ..page.comparisons import FIGURES
-    from ..resources import default_model
+    from ..resources import model_folder
     from ..scenario import PERIOD, compare
     from ..scenario_figure import draw
     from ..scenario_report import summarise, table
     from ..work import Work
 
-    weights, layout = Path(model) if model else default_model(), load_rig(rig)
+    weights, layout = model_folder(model), load_rig(rig)
     plans = PlanTable.read(weights / FILE)
     loaded = Model.load(weights, device)
     encoders = {modality: load_encoder(weights / "encoders" / modality, layout, device) for modality in loaded.modalities}

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from transformers import DynamicCache
 
-from .port import Bank, plugged
+from .port import Bank, attending_from, plugged
 
 
 class Cancelled(Exception):
@@ -28,22 +28,25 @@ def continue_text(
     limit: int,
     on_text: Callable[[str], None] | None = None,
     cancelled: Callable[[], bool] | None = None,
+    attend_last: int = 0,
 ) -> tuple[str, float]:
     """At most `limit` tokens after the prompt `ids`, with `bank` plugged: the text and the mean probability of its tokens.
 
-    `on_text` gets each new piece; `cancelled` is asked before each token, and True raises Cancelled.
+    `on_text` gets each new piece; `cancelled` is asked before each token, and True raises Cancelled. Only the last
+    `attend_last` tokens of the prompt, and what follows, attend to `bank`, 0 = all of them.
     """
     ends = llm.generation_config.eos_token_id
     ends = {tokenizer.eos_token_id, *(ends if isinstance(ends, list) else [ends])}
     cache = DynamicCache(config=llm.config)
     row = torch.tensor([list(ids)], device=llm.device)
+    prompt_bank = attending_from(bank, len(ids) - attend_last, len(ids)) if attend_last else bank
     made: list[int] = []
     text = said = ""
     surprise = 0.0
     while len(made) < limit:
         if cancelled and cancelled():
             raise Cancelled
-        with plugged(bank):
+        with plugged(bank if made else prompt_bank):
             logits = llm(row, past_key_values=cache, use_cache=True, logits_to_keep=1).logits[0, -1].float()
         token = int(logits.argmax())
         surprise -= float(logits.log_softmax(-1)[token])

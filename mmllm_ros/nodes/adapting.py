@@ -17,7 +17,7 @@ from ..action import Adapt
 from ..adaptation.job import Job
 from ..config import LlmConfig
 from ..datatypes import BadInput
-from ..resources import default_model
+from ..resources import model_folder
 from .answering import AnsweringWorker
 from .learning import Learning
 from .training import Training
@@ -86,7 +86,7 @@ class Adapting:
     def _job(self, request: Adapt.Goal) -> Job:
         config = self._config()
         return Job(
-            model=str(Path(config.model or default_model()).resolve()),
+            model=str(model_folder(config.model).resolve()),
             modalities=list(request.modalities),
             recording=request.recording,
             rig=config.rig,

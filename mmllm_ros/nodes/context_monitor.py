@@ -7,7 +7,6 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
@@ -22,7 +21,7 @@ from ..context.pressure import LIMITS, Pressure
 from ..context.table import FILE, PlanTable, listed
 from ..datatypes import MODALITIES, NANOSECONDS, BadInput, Plan
 from ..msg import Answer, ModalityPlan, SensorHealth
-from ..resources import default_model
+from ..resources import model_folder
 from ..rig import load_rig
 from . import qos
 from .clock import on_jump_back
@@ -48,7 +47,7 @@ class ContextMonitor(Node):
         self.config = declare(self, MonitorConfig, self._on_config)
         rig = load_rig(self.config.rig)
         carried = {"camera": rig.cameras, "lidar": rig.lidar, "imu": rig.imu}
-        path = (Path(self.config.model) if self.config.model else default_model()) / FILE
+        path = model_folder(self.config.model) / FILE
         self._planner = Planner(MODALITIES, PlanTable.read(path) if path.is_file() else None, watched(rig))
         self._switches = EncoderSwitches(self, [modality for modality, mounts in carried.items() if mounts])
         self._load, self._pressure = Load(), Pressure()

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 import torch
 
@@ -15,7 +14,7 @@ from ..datatypes import BadInput, Tokens
 from ..encoders import Encoder, load_encoder
 from ..encoders.warm import time_one_pass
 from ..latent.manifest import Manifest
-from ..resources import default_model
+from ..resources import model_folder
 from ..rig import Rig
 from .sensor_source import SensorSource
 
@@ -25,7 +24,7 @@ Handed = Callable[[list[tuple[SensorSource, Tokens]]], None]
 def load(config: EncoderConfig, modality: str, rig: Rig) -> Encoder:
     """The encoder that the model of `config` was made for. Raises BadInput."""
     torch.set_num_threads(config.threads)
-    folder = Path(config.model) if config.model else default_model()
+    folder = model_folder(config.model)
     encoder = load_encoder(folder / "encoders" / modality, rig, config.device)
     expected = Manifest.read(folder).encoder_revisions.get(modality)
     if encoder.revision != expected:

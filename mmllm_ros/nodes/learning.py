@@ -16,7 +16,7 @@ from ..assistant import check_question
 from ..config import LlmConfig
 from ..datatypes import Answer, BadInput, Tokens
 from ..model import Model
-from ..resources import default_model
+from ..resources import model_folder
 from ..srv import Teach
 
 
@@ -34,7 +34,7 @@ class Learning:
         """The model that serves: the newest adapted one, or the one that the node was given. Raises BadInput."""
         config = self._config()
         torch.set_num_threads(config.threads)
-        base = Path(config.model or default_model())
+        base = model_folder(config.model)
         serving: str | Path = config.model or base
         if (base / "connectors.safetensors").is_file():
             self.state = State(config.state, base, self._node.get_namespace(), config.lessons)

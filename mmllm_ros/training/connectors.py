@@ -84,18 +84,22 @@ def _encode(shards: Shards, encoder: Encoder) -> TokenTable:
     return TokenTable(torch.cat(values), torch.cat(places), sources)
 
 
-def packed_bank(banks: Mapping[str, Bank], packed: Packed, seen: Mapping[str, Tensor]) -> dict[int, Latent]:
-    """The latents of `banks`, a row per frame, for the rows of `packed`; question i sees a modality where `seen` [questions]."""
+def packed_bank(banks: Mapping[str, Bank], packed: Packed, seen: Mapping[str, Tensor], attend_last: int = 0) -> dict[int, Latent]:
+    """The latents of `banks`, a row per frame, for the rows of `packed`; question i sees a modality where `seen` [questions].
+
+    Only the last `attend_last` tokens of a prompt, and what follows, attend to them, 0 = all of them.
+    """
+    late = packed.attending(attend_last)
     return merge(
         {
-            modality: {block: _for_rows(latent, packed, seen[modality]) for block, latent in bank.items()}
+            modality: {block: _for_rows(latent, packed, seen[modality], late) for block, latent in bank.items()}
             for modality, bank in banks.items()
         }
     )
 
 
-def _for_rows(latent: Latent, packed: Packed, seen: Tensor) -> Latent:
-    absent = ~seen[packed.owner.clamp(min=0)]
+def _for_rows(latent: Latent, packed: Packed, seen: Tensor, late: Tensor) -> Latent:
+    absent = ~(seen[packed.owner.clamp(min=0)] & late)
     gate = latent.log_gate[packed.frames][:, None].expand(-1, absent.shape[1], -1)
     return latent.of_rows(packed.frames, gate.masked_fill(absent[..., None], -torch.inf))
 
@@ -124,7 +128,7 @@ def answers_loss(model: Model, banks: Mapping[str, Bank], batch: Batch, texts: L
     seen = {modality: rows.to(device) for modality, rows in batch.seen.items()}
     value, right = torch.zeros((), device=device), 0
     for packed in pack(batch.pairs, batch.row, model.tokenizer.pad_token_id or 0, device):
-        loss, count = packed_loss(texts.logits(packed, packed_bank(banks, packed, seen)), packed)
+        loss, count = packed_loss(texts.logits(packed, packed_bank(banks, packed, seen, model.attend_last)), packed)
         value, right = value + loss, right + count
     return value / len(batch.pairs), right / len(batch.pairs)
 
