@@ -26,11 +26,11 @@ LARGEST = 1 << 14
 class Manifest:
     """What config.json says.
 
-    `llm` is "llm" for the folder beside it, the name of a base model (base_models.py) or a hub name; `llm_revision` the
-    weights that the connectors were made for; `connectors` the shape of each by modality; `encoder_revisions`
-    whose tokens each connector reads. `temperature` calibrates the confidence; `prompt` and `answer_prefix` are prompt.py's. `lora` is the shape of the LoRA that all modalities
-    share (shared_lora.py), empty where there is none; only the last `attend_last` tokens of a prompt, and what follows, attend to
-    sensors, 0 = all of them.
+    `llm` is "llm" for the folder beside it, the name of a base model (base_models.py) or a hub name; `llm_revision` the weights
+    that the connectors were made for; `connectors` the shape of each by modality; `encoder_revisions` whose tokens each connector
+    reads. `temperature` calibrates the confidence; `prompt` and `answer_prefix` are prompt.py's. `lora` is the shape of the LoRA
+    that all modalities share (shared_lora.py), empty where there is none; only the last `attend_last` tokens of a prompt, and what
+    follows, attend to sensors, 0 = all of them.
     """
 
     name: str

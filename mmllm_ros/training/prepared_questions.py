@@ -9,7 +9,7 @@ number of everyday wordings, and a shard may bring only so many new texts.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from random import Random
@@ -98,10 +98,12 @@ def prepare(
     new_texts: int,
     seed: int,
     split: str = "train",
+    kinds: Callable[..., list[Question]] | None = None,
 ) -> list[Prepared]:
     """Ask at most `each` questions about each frame as each of `views` (numbers of cameras) shows it.
 
-    At most `new_texts` of them bring a new text. The truths are those of the frames of `tables`, in order.
+    At most `new_texts` of them bring a new text. The truths are those of the frames of `tables`, in order. With `kinds`,
+    a function like everyday_kinds.ask_kinds, the questions are those that it asks, and none is out of scope.
     """
     rng, random = np.random.default_rng([seed, 7]), Random(seed)
     refusals = out_of_scope(random, max(8, int(new_texts * REFUSED)), split)
@@ -112,7 +114,8 @@ def prepare(
             seen = replace(rig, cameras=tuple(rig.cameras[view] for view in chosen))
             graph = SceneGraph(truth, seen)
             shown = tokens_of_objects(graph, places)
-            for question in ask(truth, seen, rng, each, split, shares=SHARES):
+            questions = kinds(truth, seen, rng, each, split) if kinds else ask(truth, seen, rng, each, split, shares=SHARES)
+            for question in questions:
                 if split == "train":
                     question = replace(question, question=texts.template(question))
                 options = wordings(question, split)
@@ -124,7 +127,7 @@ def prepare(
                         looks = tuple(tuple(sorted(look)) for look in _looks(program, graph, shown, tables))
                         found.append(_prepared(frame, chosen, number, option, looks))
                         break
-            for _ in range(rng.binomial(each, REFUSED)):
+            for _ in range(0 if kinds else rng.binomial(each, REFUSED)):
                 refusal = random.choice(refusals)
                 number = texts.find(refusal.question, len(texts.all) < limit)
                 if number is not None:

@@ -57,14 +57,14 @@ def test_with_nothing_connected_a_model_with_a_lora_is_the_bare_llm_bit_for_bit(
         assert torch.equal(model.llm(ids).logits, bare(ids).logits)
 
 
-def test_tokens_before_the_last_ones_of_a_prompt_are_the_bare_llms_bit_for_bit(model):
+def test_tokens_before_the_last_ones_of_a_prompt_do_not_attend_to_sensors(model):
     ids = torch.tensor([model.prompt.question_ids(QUESTION)])
     length = ids.shape[1]
     with torch.inference_mode():
         bare = model.llm(ids).logits
         with plugged(attending_from(bank_of(model, "camera"), length - 2, length)):
             connected = model.llm(ids).logits
-    assert torch.allclose(connected[:, :-2], bare[:, :-2], atol=1e-6)
+    assert torch.allclose(connected[:, :-2], bare[:, :-2], atol=1e-4)
     assert not torch.allclose(connected[:, -2:], bare[:, -2:], atol=1e-2)
 
 
