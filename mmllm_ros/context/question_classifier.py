@@ -1,0 +1,140 @@
+# Copyright 2026 The mmllm_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""An everyday question's words -> its type, where it looks, which modalities can tell. Rules: config/question_rules.yaml.
+
+Beside the simulator's types there are "self" (about the robot itself, with a topic) and "out of scope" (what no sensor tells).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cache
+
+import yaml
+
+from ..resources import shared_folder
+
+OBJECTS = ("camera", "lidar")
+ABLE = {
+    **dict.fromkeys(("exist", "count", "object", "status", "comparison", "distance", "where", "path"), OBJECTS),
+    "light": ("camera",),
+    "weather": ("camera",),
+    "ego": ("imu", *OBJECTS),
+}
+"""The modalities that can tell, by type; a type that is missing here needs none."""
+SELF, OUT_OF_SCOPE = "self", "out of scope"
+TOPICS = ("abilities", "sensors", "sensor state", "why not used", "in use", "confidence", "evidence", "history")
+"""What a question about the robot itself asks for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What a question asks for.
+
+    `type` is a type of the simulator, "self" or "out of scope". `where` is the direction from the robot that it names: one of six,
+    "left", "right", or empty. `able` are the modalities that can tell, empty where none is needed. `topic` is one of TOPICS for
+    "self". `sensor` is the modality whose sensor a question about the robot names, else empty.
+    """
+
+    type: str = ""
+    where: str = ""
+    able: tuple[str, ...] = ()
+    topic: str = ""
+    sensor: str = ""
+
+
+def classify(question: str) -> Reading:
+    """What `question`, in everyday or in template wording, asks for."""
+    core = strip(question)
+    topic = _topic(core)
+    if topic:
+        return Reading(SELF, topic=topic, sensor=named_sensor(core))
+    kind = "" if beyond_sensors(core) else question_type(core)
+    if not kind:
+        return Reading(OUT_OF_SCOPE)
+    where = "front" if kind == "path" else "" if kind in ("ego", "weather") else direction(core)
+    return Reading(kind, where, ABLE[kind])
+
+
+def strip(question: str) -> str:
+    """A question in lower case, without contractions, greeting, politeness and the phrase that it is embedded in."""
+    text = question.lower().replace("’", "'").replace("at the same time", "also").strip()
+    for pattern, plain in _rules()["spellings"]:
+        text = re.sub(pattern, plain, text)
+    previous = None
+    while text != previous:
+        previous = text
+        text = _rules()["greeting"].sub("", _rules()["ending"].sub("", text.strip(" ?.!,;:")))
+        text = _rules()["lead_in"].sub("", text)
+    return text
+
+
+def question_type(core: str) -> str:
+    """The type of a stripped question; empty where no rule fits."""
+    return next((kind for kind, pattern in _rules()["types"] if pattern.search(core)), "")
+
+
+def direction(core: str) -> str:
+    """The direction from the robot that a stripped question names; empty where it names none, or one from another thing."""
+    text = _rules()["tag"].sub(" ", _rules()["from_other"].sub(" ", core))
+    clock = _rules()["clock"].search(text)
+    if clock:
+        return _rules()["hours"][clock.group(1)]
+    ahead, behind = _rules()["ahead"].search(text), _rules()["behind"].search(text)
+    side = "left" if re.search(r"\bleft\b", text) else "right" if re.search(r"\bright\b", text) else ""
+    if ahead or behind:
+        return f"{'front' if ahead else 'back'} {side}".strip()
+    return side
+
+
+def beyond_sensors(core: str) -> bool:
+    """Whether a stripped question asks for what no sensor tells: by what it asks, or by a word that no question has."""
+    if _rules()["beyond"].search(core):
+        return True
+    words = re.findall(r"[a-z]+(?:-[a-z]+)*", re.sub(r"'s?\b", " ", core))
+    return any(word not in lexicon() for word in words)
+
+
+def named_sensor(core: str) -> str:
+    """The modality whose sensor a stripped question names; empty where it names none."""
+    return next((modality for modality, pattern in _rules()["sensors"].items() if re.search(pattern, core)), "")
+
+
+@cache
+def lexicon() -> frozenset[str]:
+    """Every word that a question about the surroundings can have: those of both grammars in config/, and common others."""
+    words = set(_rules()["more_words"].split())
+    for name in ("everyday.yaml", "wordings.yaml"):
+        words |= set(_words(yaml.safe_load((shared_folder() / "config" / name).read_text())))
+    return frozenset(words | {word + "s" for word in words})
+
+
+def _words(content: object) -> list[str]:
+    if isinstance(content, dict):
+        return [word for key, item in content.items() for part in (key, item) for word in _words(part)]
+    if isinstance(content, list):
+        return [word for item in content for word in _words(item)]
+    return re.findall(r"[a-z]+(?:-[a-z]+)*", str(content).lower())
+
+
+def _topic(core: str) -> str:
+    return next((topic for topic, pattern in _rules()["self"] if pattern.search(core)), "")
+
+
+@cache
+def _rules() -> dict:
+    """The content of config/question_rules.yaml, patterns joined and compiled."""
+    table = yaml.safe_load((shared_folder() / "config" / "question_rules.yaml").read_text())
+    stands_for = table.pop("stands_for")
+
+    def pattern(alternatives: list[str]) -> re.Pattern:
+        return re.compile(re.sub(r"<(\w+)>", lambda found: stands_for[found.group(1)], "|".join(alternatives)))
+
+    for name in ("greeting", "ending", "lead_in", "beyond", "from_other", "tag", "ahead", "behind"):
+        table[name] = pattern(table[name])
+    for name in ("self", "types"):
+        table[name] = [(kind, pattern(patterns)) for rule in table[name] for kind, patterns in rule.items()]
+    table["hours"] = {hour: where for where, hours in table["hours"].items() for hour in hours}
+    table["clock"] = re.compile(rf"\b({'|'.join(table['hours'])}) o'? ?clock\b")
+    return table
