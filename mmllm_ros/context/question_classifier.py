@@ -32,9 +32,9 @@ TOPICS = ("abilities", "sensors", "sensor state", "why not used", "in use", "con
 class Reading:
     """What a question asks for.
 
-    `type` is a type of the simulator, "self" or "out of scope". `where` is the direction from the robot that it names: one of six,
-    "left", "right", or empty. `able` are the modalities that can tell, empty where none is needed. `topic` is one of TOPICS for
-    "self". `sensor` is the modality whose sensor a question about the robot names, else empty.
+    `type` is a type of the simulator, "self" or "out of scope". `where` is the direction from the robot that it names: one of six
+    or "left", "right", or empty. `able` are the modalities that can tell, empty where none is needed. `topic` is one of TOPICS
+    for "self". `sensor` is the modality whose sensor a question about the robot names, else empty.
     """
 
     type: str = ""
