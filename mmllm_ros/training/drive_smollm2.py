@@ -29,7 +29,7 @@ from .connectors import TokenTable, encode_all
 from .prepared_questions import Prepared, Texts, prepare, read_prepared, write_prepared
 from .prepared_texts import encode_shard, read_shard
 from .pretrained import Answers, Store, Trained, train
-from .pretrained_model import ATTEND_LAST, ENCODERS, fill, save, untrained, warm_start
+from .pretrained_model import ATTEND_LAST, BASE, ENCODERS, PROMPT, fill, save, untrained, warm_start
 from .render import render
 from .shards import Shards
 
@@ -77,7 +77,7 @@ def encode_all_texts(model: Model, asked: list[list[Prepared]], texts: Texts, wo
         if not path.is_file():
             named = dict(enumerate(texts.all))
             prompt: Prompt = model.prompt
-            encode_shard(model.llm, prompt, model.lora.first_block, ATTEND_LAST, named, sorted(wanted - done), path)
+            encode_shard(model.llm, prompt, model.lora.first_block, model.attend_last, named, sorted(wanted - done), path)
         done |= wanted
         files.append(path)
     return files
@@ -130,6 +130,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--base", default=BASE, help="base LLM: a name that `mmllm fetch` knows, or a hub name")
+    parser.add_argument("--prompt", default=PROMPT, help="its chat template, with {question}")
+    parser.add_argument("--attend-last", type=int, default=ATTEND_LAST, help="last tokens of the prompt that attend to sensors")
     parser.add_argument("--frames", type=int, default=3000)
     parser.add_argument("--minutes", type=float, default=90.0)
     parser.add_argument("--seed", type=int, default=1)
@@ -138,7 +141,8 @@ def main() -> None:
     shards = render(arguments.work / "frames", arguments.frames, RIG, first_scene=FIRST_SCENE)
     tables = tokens_of(shards, tiny / "encoders", rig, arguments.work)
     asked, texts = ask_all(shards, tables, rig, arguments.work)
-    model = untrained(arguments.out.name, tiny / "encoders", rig, arguments.seed)
+    llm = {"base": arguments.base, "prompt": arguments.prompt, "attend_last": arguments.attend_last}
+    model = untrained(arguments.out.name, tiny / "encoders", rig, arguments.seed, **llm)
     files = encode_all_texts(model, asked, texts, arguments.work)
     warm_start(model, tiny)
     store, answers = Store.empty(), answers_of(model)

@@ -33,7 +33,7 @@ from .prepared_texts import Fork, KeptText, forks, text_name
 EVERYTHING = 0.6
 """Share of frames whose questions attend to all modalities; the others draw a subset evenly, never the empty one: the bare LLM
 has nothing that could train."""
-ATTENTION_WEIGHT = 0.3
+ATTENTION_WEIGHT = 1.0
 """Weight of the attention supervision beside the answers."""
 SUPERVISED = (2, 5)
 """Which of the linked blocks, counted from the first, has heads that attend to what a question refers to, and which to what it is

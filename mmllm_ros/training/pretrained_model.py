@@ -34,19 +34,30 @@ WARM_STARTED = ("normalise", "trunk", "salience")
 """Parts of a connector that know tokens and nothing of the LLM."""
 
 
-def untrained(name: str, encoders: Path, rig: Rig, seed: int = 0) -> Model:
-    """The base LLM with fresh connectors for the encoders in folder `encoders` and a fresh LoRA. Raises BadInput."""
-    llm, tokenizer, revision = load_llm(resolve_base(BASE), torch.device("cpu"))
+def untrained(
+    name: str,
+    encoders: Path,
+    rig: Rig,
+    seed: int = 0,
+    base: str = BASE,
+    prompt: str = PROMPT,
+    attend_last: int = ATTEND_LAST,
+) -> Model:
+    """The LLM `base`, a base model or a hub name, with fresh connectors for the encoders in folder `encoders` and a fresh LoRA.
+
+    The last `attend_last` tokens of `prompt`, and the answer, attend to sensors. Raises BadInput.
+    """
+    llm, tokenizer, revision = load_llm(resolve_base(base), torch.device("cpu"), download=True)
     loaded = {modality: load_encoder(encoders / modality, rig, "cpu") for modality in ENCODERS}
     manifest = Manifest(
         name=name,
-        llm=BASE,
+        llm=base,
         llm_revision=revision,
         encoder_revisions={modality: encoder.revision for modality, encoder in loaded.items()},
         answers=list(EVERYDAY_ANSWERS),
-        prompt=PROMPT,
+        prompt=prompt,
         answer_prefix="",
-        attend_last=ATTEND_LAST,
+        attend_last=attend_last,
     )
     torch.manual_seed(seed)
     connectors = {
