@@ -76,7 +76,7 @@ class ModelConfig(Validated):
     """Parameters of every node that runs a part of the model."""
 
     rig: str = parameter("front", "sensor layout: front, nuscenes, radiate or a YAML file", read_only=True)
-    model: str = parameter("", "model folder or hub name, empty = the shipped drive_tiny", read_only=True)
+    model: str = parameter("", "model folder or hub name, empty = the default model", read_only=True)
     device: str = parameter("auto", "torch device: auto, cpu, cuda or cuda:N", read_only=True)
     threads: int = parameter(
         1, "CPU threads of torch; more than 1 only for a large model on idle cores", minimum=1, maximum=256, read_only=True
@@ -124,7 +124,7 @@ class MonitorConfig(Validated):
     """The context monitor."""
 
     rig: str = parameter("front", "sensor layout: front, nuscenes, radiate or a YAML file", read_only=True)
-    model: str = parameter("", "model folder with a plan table, empty = the shipped drive_tiny", read_only=True)
+    model: str = parameter("", "model folder with a plan table, empty = the default model", read_only=True)
     rate: float = parameter(4.0, "rate of decisions [Hz]", minimum=0.1, maximum=20.0)
     lost_after: float = parameter(1.5, "a source without a health message for longer is lost [s]", minimum=0.1, maximum=60.0)
     hysteresis: float = parameter(

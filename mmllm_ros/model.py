@@ -22,13 +22,15 @@ from .device import resolve_device
 from .io.weights import load_weights, save_weights
 from .latent import checkpoint
 from .latent.answer_trie import AnswerTrie
-from .latent.attention_adapter import LatentCache
+from .latent.attention_adapter import LatentCache, attending_from
+from .latent.base_models import resolve_base
 from .latent.checkpoint import HUB_NAME
 from .latent.connector import Connector, merge
 from .latent.decoder_blocks import decoder_blocks
 from .latent.generation import Cancelled, continue_text
 from .latent.manifest import LLM_FOLDER, Manifest, read_json
 from .latent.prompt import Prompt
+from .latent.shared_lora import SharedLora
 from .latent.split_forward import can_split, full_pass, lower_states, upper
 
 KEPT_TEXTS = 256
@@ -60,9 +62,14 @@ class Model:
     """
 
     def __init__(
-        self, llm: nn.Module, tokenizer: Any, manifest: Manifest, connectors: Mapping[str, Connector] | None = None
+        self,
+        llm: nn.Module,
+        tokenizer: Any,
+        manifest: Manifest,
+        connectors: Mapping[str, Connector] | None = None,
+        lora: SharedLora | None = None,
     ) -> None:
-        """`llm` has the attention adapter; `manifest` gives name, answers, temperature, prompt and encoder revisions."""
+        """`llm` has the attention adapter, and `lora` is attached to it; `manifest` gives name, answers, prompt, revisions."""
         self.llm = llm
         self.tokenizer = tokenizer
         self.name = manifest.name
@@ -70,6 +77,8 @@ class Model:
         self.temperature = manifest.temperature
         self.encoder_revisions = dict(manifest.encoder_revisions)
         self.connectors = nn.ModuleDict(connectors or {}).to(llm.device)
+        self.lora = lora
+        self.attend_last = manifest.attend_last
         self.modality_agnostic: Connector | None = None
         self.prompt = Prompt(tokenizer, manifest.prompt, manifest.answer_prefix)
         self.answers = list(manifest.answers)
@@ -103,11 +112,12 @@ class Model:
             llm, tokenizer, revision = checkpoint.load_llm(folder, place)
             return cls(llm, tokenizer, Manifest(name=folder.resolve().name, llm_revision=revision))
         manifest = Manifest.read(folder)
-        llm, tokenizer, revision = checkpoint.load_llm(folder / LLM_FOLDER if manifest.llm == LLM_FOLDER else manifest.llm, place)
+        source = folder / LLM_FOLDER if manifest.llm == LLM_FOLDER else resolve_base(manifest.llm)
+        llm, tokenizer, revision = checkpoint.load_llm(source, place)
         checkpoint.check_revisions(manifest, folder, revision)
-        connectors = _connectors(manifest, folder, llm)
+        connectors, lora = _connectors(manifest, folder, llm), checkpoint.load_lora(manifest, folder, llm)
         try:
-            model = cls(llm, tokenizer, manifest, connectors)
+            model = cls(llm, tokenizer, manifest, connectors, lora)
         except (TypeError, ValueError, RuntimeError) as error:
             raise BadInput(f"{folder / 'config.json'} cannot be used: {one_line(error)}") from error
         model._folder, model.revision = folder, checkpoint.model_revision(folder)
@@ -146,6 +156,8 @@ class Model:
         if self.modality_agnostic and not (link and self._folder):
             checkpoint.save_modality_agnostic(self.modality_agnostic, folder, self._llm_revision)
         save_weights(self.connectors, folder / "connectors.safetensors")
+        if self.lora:
+            save_weights(self.lora, folder / checkpoint.LORA_FILE)
         Manifest(
             name=self.name,
             llm=self._llm_name,
@@ -156,6 +168,8 @@ class Model:
             temperature=self.temperature,
             prompt=self.prompt.template,
             answer_prefix=self.prompt.answer_prefix,
+            lora=dict(self.lora.shape) if self.lora else {},
+            attend_last=self.attend_last,
         ).write(folder)
         self._folder, self.revision = folder, checkpoint.model_revision(folder)
 
@@ -198,9 +212,14 @@ class Model:
             raise BadInput(f"model {self.name} has no answer set, only free text")
         if refusal := self._unknown_words(question):
             return refusal
-        ids = [*self._question_ids(question), *self._trie.tokens]
-        prompt = len(ids) - len(self._trie.tokens)
-        probability = (self._trie.score(self._logits(ids, prompt, latent_cache)) / self.temperature).softmax(-1).tolist()
+        ids = self._question_ids(question)
+        scores = None
+        if self.attend_last:
+            # A large LLM takes long over the slots of all answers, and most questions are settled without them.
+            scores = self._trie.settled(self._logits(ids, 0, latent_cache)[0])
+        if scores is None:
+            scores = self._trie.score(self._logits([*ids, *self._trie.tokens], len(self._trie.tokens), latent_cache))
+        probability = (scores / self.temperature).softmax(-1).tolist()
         best = max(range(len(probability)), key=probability.__getitem__)
         return Scored(self.answers[best], probability[best], dict(zip(self.answers, probability, strict=True)))
 
@@ -225,11 +244,13 @@ class Model:
             on_text(scored.answer)
         return scored
 
-    def _free_text(self, question: str, latent_cache: LatentCache, *callbacks) -> Scored:
+    def _free_text(self, question: str, latent_cache: LatentCache, limit: int, *callbacks) -> Scored:
         if refusal := self._unknown_words(question):
             return refusal
-        ids = self._question_ids(question, room=LONGEST_ANSWER)
-        return Scored(*continue_text(self.llm, self.tokenizer, ids, latent_cache, LONGEST_ANSWER, *callbacks))
+        ids = self._question_ids(question, room=limit)
+        return Scored(
+            *continue_text(self.llm, self.tokenizer, ids, latent_cache, limit, *callbacks, attend_last=self.attend_last)
+        )
 
     def _unknown_words(self, question: str) -> Scored | None:
         words = self.prompt.unknown_words(question)
@@ -245,14 +266,18 @@ class Model:
             raise BadInput(f"the question is {len(ids)} tokens long, model {self.name} takes at most {limit} with the answer")
         return ids
 
-    def _logits(self, ids: list[int], prompt: int, latent_cache: LatentCache) -> Tensor:
-        """Logits [slots, vocabulary] of the packed sequence; blocks below those that `latent_cache` links are computed once per
-        text."""
-        device = self.llm.device
-        positions, places, mask = (
-            None if part is None else part.to(device)
-            for part in (self._trie.positions(prompt), self._trie.position_ids(prompt), self._trie.mask(prompt))
-        )
+    def _logits(self, ids: list[int], slots: int, latent_cache: LatentCache) -> Tensor:
+        """Logits [1 + slots, vocabulary] of a prompt, and of the answer tree packed behind it where there are `slots`.
+
+        Blocks below those that `latent_cache` links are computed once per text.
+        """
+        device, prompt = self.llm.device, len(ids) - slots
+        parts = (self._trie.positions(prompt), self._trie.position_ids(prompt), self._trie.mask(prompt))
+        if not slots:
+            parts = (torch.tensor([prompt - 1]), None, None)
+        positions, places, mask = (None if part is None else part.to(device) for part in parts)
+        if self.attend_last:
+            latent_cache = attending_from(latent_cache, prompt - self.attend_last, len(ids))
         if not can_split(self.llm):
             row = torch.tensor([ids], device=device)
             return full_pass(self.llm, row, latent_cache, mask, positions=positions, position_ids=places)[0]

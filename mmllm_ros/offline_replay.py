@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 
 from .assistant import Assistant
 from .config import EncoderConfig, LlmConfig
@@ -15,7 +14,7 @@ from .datatypes import NANOSECONDS, BadInput, CameraFrame, Frame, LidarScan
 from .encoders import load_encoder
 from .io.rosbag import Recording
 from .model import Model
-from .resources import default_model
+from .resources import model_folder
 from .rig import load_rig
 from .visualization.drawing import AnswerSnapshot
 
@@ -50,7 +49,7 @@ class _Session:
     """A recording played through encoders and assistant; the clock of the assistant is the latest stamp so far."""
 
     def __init__(self, recording: Recording, config: LlmConfig) -> None:
-        folder = Path(config.model) if config.model else default_model()
+        folder = model_folder(config.model)
         self._recording = recording
         self._rig = load_rig(config.rig)
         self._max_age = round(config.max_age * NANOSECONDS)

@@ -4,9 +4,19 @@
 
 from __future__ import annotations
 
+import os
+import sys
+from functools import cache
 from pathlib import Path
 
 from .datatypes import BadInput
+
+PRETRAINED, EMBEDDED = "drive_smollm2", "drive_tiny"
+"""The models that ship: one on a base LLM that `mmllm fetch` installs, and one that is complete."""
+PRETRAINED_BASE = "smollm2-135m-instruct"
+"""The base LLM of PRETRAINED."""
+DEFAULT = "MMLLM_MODEL"
+"""The environment variable that names another default model."""
 
 
 def shared_folder() -> Path:
@@ -19,6 +29,37 @@ def shared_folder() -> Path:
     raise BadInput(f"no config folder of mmllm_ros above {here}: the installation is incomplete")
 
 
+def base_folder(name: str) -> Path:
+    """Where the base LLM `name` lies, or would lie, in the user's cache (XDG_CACHE_HOME, else ~/.cache)."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mmllm_ros" / "base_models" / name
+
+
+def is_fetched(name: str) -> bool:
+    """Whether the base LLM `name` lies in the cache."""
+    return (base_folder(name) / "model.safetensors").is_file()
+
+
 def default_model() -> Path:
-    """The folder of the shipped model."""
-    return shared_folder() / "models" / "drive_tiny"
+    """The folder of the model that is used where none is named: drive_smollm2 where its base LLM is fetched, else drive_tiny.
+
+    MMLLM_MODEL names another one. A line on stderr says which, once.
+    """
+    if chosen := os.environ.get(DEFAULT):
+        return model_folder(chosen)
+    if is_fetched(PRETRAINED_BASE) and (shared_folder() / "models" / PRETRAINED).is_dir():
+        return _announced(PRETRAINED, "")
+    return _announced(EMBEDDED, f", `mmllm fetch` installs the base LLM of {PRETRAINED}")
+
+
+@cache
+def _announced(name: str, more: str) -> Path:
+    print(f"model {name}{more}", file=sys.stderr)
+    return shared_folder() / "models" / name
+
+
+def model_folder(name: str) -> Path:
+    """The folder of a model: the default one where `name` is empty, a shipped one by its name, else the path `name`."""
+    if not name:
+        return default_model()
+    shipped = shared_folder() / "models" / name
+    return shipped if name in (PRETRAINED, EMBEDDED) and not Path(name).is_dir() else Path(name)

@@ -2,7 +2,12 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import os
+
 from hypothesis import settings
+
+# Tests use the embedded model, whatever the user has fetched.
+os.environ["MMLLM_MODEL"] = "drive_tiny"
 
 # A busy machine is slow, not wrong.
 settings.register_profile("no_deadline", deadline=None)

@@ -105,7 +105,7 @@ class SampleTensors:
         seen = {modality: flags.to(device) for modality, flags in seen.items()}
         value, right = torch.zeros(len(temperatures), device=device), 0
         for packed in pack([self.pairs[index] for index in rows], row.tolist(), self.model.tokenizer.pad_token_id or 0, device):
-            logits = self.texts.logits(packed, packed_latent_cache(latent_caches, packed, seen))
+            logits = self.texts.logits(packed, packed_latent_cache(latent_caches, packed, seen, self.model.attend_last))
             losses, counts = zip(*(packed_loss(logits / temperature, packed) for temperature in temperatures), strict=True)
             value, right = value + torch.stack(losses), right + counts[0]
         return value / len(rows), right / len(rows)

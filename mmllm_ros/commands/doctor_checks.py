@@ -116,9 +116,9 @@ def _weights(model: str) -> Iterator[Finding]:
         return
     from ..encoders import load_encoder
     from ..model import Model
-    from ..resources import default_model
+    from ..resources import model_folder
 
-    folder = Path(model) if model else default_model()
+    folder = model_folder(model)
     try:
         loaded = Model.load(folder, "cpu")
         yield Finding("model", OK, f"{folder}: {loaded.name} {loaded.revision}, modalities {', '.join(loaded.modalities)}")

@@ -18,7 +18,7 @@ from ..datatypes import BadInput
 out = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
 
 RigName = Annotated[str, typer.Option("--rig", help="sensor layout: a shipped name such as front or nuscenes, or a YAML file")]
-ModelName = Annotated[str, typer.Option("--model", help="model folder or hub name, empty = the shipped drive_tiny")]
+ModelName = Annotated[str, typer.Option("--model", help="model folder or hub name, empty = the default model")]
 Device = Annotated[str, typer.Option(help="torch device: auto, cpu, cuda or cuda:N")]
 Namespace = Annotated[str, typer.Option(help="namespace of the robot")]
 Json = Annotated[Path | None, typer.Option("--json", help="write the results to this JSON file", dir_okay=False)]

@@ -1,40 +1,37 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Classifies a question by its words: type, direction, and the modalities that can answer it. The first matching rule applies."""
+"""Classifies a question by its words: type, direction, and the modalities that can answer it. Rules: config/question_rules.yaml.
+
+Beside the simulator's types there are "self" (about the robot itself, with a topic) and "out of scope" (what no sensor can tell).
+"""
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
+from functools import cache
 
+import yaml
+
+from ..resources import shared_folder
 from ..rig import Rig
 
 MIDDLES = {"front": 0, "front left": 60, "back left": 120, "back": 180, "back right": -120, "front right": -60}
 """Bearing [degrees] of the middle of each direction in questions; each is 60 wide."""
 
 OBJECTS = ("camera", "lidar")
-
-
-@dataclass(frozen=True, slots=True)
-class QuestionClass:
-    """Class of a question.
-
-    `type` is one of NuScenes-QA's question types or ours (ego, distance, light), empty where unknown. `direction` is the
-    direction from the vehicle in the question ("front left"), empty where there is none. `modalities` are those that can answer
-    it, empty = unknown.
-    """
-
-    type: str = ""
-    direction: str = ""
-    modalities: tuple[str, ...] = ()
-
-    def kind(self, viewed_directions: Collection[str]) -> str:
-        """The row of the plan table: the type, and whether the direction is one of the cameras' `viewed_directions`."""
-        if not self.direction or self.modalities != OBJECTS:
-            return self.type
-        return f"{self.type} in view" if self.direction in viewed_directions else f"{self.type} out of view"
+ABLE = {
+    **dict.fromkeys(("exist", "count", "object", "status", "comparison", "distance", "where", "path"), OBJECTS),
+    "light": ("camera",),
+    "weather": ("camera",),
+    "ego": ("imu", *OBJECTS),
+}
+"""The modalities that can answer, by type; a type that is missing here needs none."""
+SELF, OUT_OF_SCOPE = "self", "out of scope"
+TOPICS = ("abilities", "sensors", "sensor state", "why not used", "in use", "confidence", "evidence", "history")
+"""What a question about the robot itself asks for."""
 
 
 SUBJECTS = {
@@ -46,31 +43,131 @@ SUBJECTS = {
     "comparison": "whether two objects have the same status",
     "status": "the status of objects",
     "object": "what an object is",
+    "where": "where objects are",
+    "path": "whether the way is free",
+    "weather": "light and weather",
 }
 """What a question of each type asks for, in the reasons for modalities that cannot answer it."""
 
-_RULES: Sequence[tuple[str, str, tuple[str, ...]]] = (
-    (r"\bmy speed\b|\bam i\b|\bi am\b|\bi\b.*\b(turning|braking|accelerating|moving|going)\b", "ego", ("imu", *OBJECTS)),
-    (r"\bcolou?r\b|\b(red|yellow|green|black|white|gr[ae]y|blue|silver|brown|orange)\b", "light", ("camera",)),
-    (r"\bhow far\b|\bdistance\b", "distance", OBJECTS),
-    (r"\bhow many\b|\bnumber of\b", "count", OBJECTS),
-    (r"\b(any|another|is there|are there)\b|\b(is a|are) [^;]*\bvisible\b", "exist", OBJECTS),
-    (r"\bsame\b", "comparison", OBJECTS),
-    (r"\bstatus\b", "status", OBJECTS),
-    (r"\bwhat\b", "object", OBJECTS),
-)
-_DIRECTION = re.compile(r"\b(front|back)(?: (left|right))? of me\b|\bahead\b")
+
+@dataclass(frozen=True, slots=True)
+class QuestionClass:
+    """Class of a question.
+
+    `type` is a type of the simulator, "self" or "out of scope". `direction` is the direction from the robot in the question, one
+    of MIDDLES, "left" or "right", empty where there is none. `modalities` are those that can answer it, empty where none is
+    needed. `topic` is one of TOPICS for "self". `sensor` is the modality whose sensor a question about the robot names, or empty.
+    """
+
+    type: str = ""
+    direction: str = ""
+    modalities: tuple[str, ...] = ()
+    topic: str = ""
+    sensor: str = ""
+
+    def kind(self, viewed_directions: Collection[str]) -> str:
+        """The row of the plan table: the type, and whether the direction is one of the cameras' `viewed_directions`."""
+        if not self.direction or self.modalities != OBJECTS:
+            return self.type
+        side = self.direction in ("left", "right")
+        parts = {f"front {self.direction}", f"back {self.direction}"} if side else {self.direction}
+        return f"{self.type} in view" if parts <= set(viewed_directions) else f"{self.type} out of view"
 
 
 def classify_question(question: str) -> QuestionClass:
-    """The class of `question`."""
-    text = question.lower()
-    found = re.search(_DIRECTION, text)
-    direction = "" if not found else " ".join(part for part in found.groups() if part) or "front"
-    for pattern, kind, modalities in _RULES:
-        if re.search(pattern, text):
-            return QuestionClass(kind, direction, modalities)
-    return QuestionClass()
+    """The class of `question`, in everyday or in template wording."""
+    core = strip(question)
+    topic = _topic(core)
+    if topic:
+        return QuestionClass(SELF, topic=topic, sensor=named_sensor(core))
+    kind = "" if beyond_sensors(core) else question_type(core)
+    if not kind:
+        return QuestionClass(OUT_OF_SCOPE)
+    where = "front" if kind == "path" else "" if kind in ("ego", "weather") else direction(core)
+    return QuestionClass(kind, where, ABLE[kind])
+
+
+def strip(question: str) -> str:
+    """A question in lower case, without contractions, greeting, politeness and the phrase that it is embedded in."""
+    text = question.lower().replace("’", "'").replace("at the same time", "also").strip()
+    for pattern, plain in _rules()["spellings"]:
+        text = re.sub(pattern, plain, text)
+    previous = None
+    while text != previous:
+        previous = text
+        text = _rules()["greeting"].sub("", _rules()["ending"].sub("", text.strip(" ?.!,;:")))
+        text = _rules()["lead_in"].sub("", text)
+    return text
+
+
+def question_type(core: str) -> str:
+    """The type of a stripped question; empty where no rule fits."""
+    return next((kind for kind, pattern in _rules()["types"] if pattern.search(core)), "")
+
+
+def direction(core: str) -> str:
+    """The direction from the robot that a stripped question names; empty where it names none, or one from another thing."""
+    text = _rules()["tag"].sub(" ", _rules()["from_other"].sub(" ", core))
+    clock = _rules()["clock"].search(text)
+    if clock:
+        return _rules()["hours"][clock.group(1)]
+    ahead, behind = _rules()["ahead"].search(text), _rules()["behind"].search(text)
+    side = "left" if re.search(r"\bleft\b", text) else "right" if re.search(r"\bright\b", text) else ""
+    if ahead or behind:
+        return f"{'front' if ahead else 'back'} {side}".strip()
+    return side
+
+
+def beyond_sensors(core: str) -> bool:
+    """Whether a stripped question asks for what no sensor tells: by what it asks, or by a word that no question has."""
+    if _rules()["beyond"].search(core):
+        return True
+    words = re.findall(r"[a-z]+(?:-[a-z]+)*", re.sub(r"'s?\b", " ", core))
+    return any(word not in lexicon() for word in words)
+
+
+def named_sensor(core: str) -> str:
+    """The modality whose sensor a stripped question names; empty where it names none."""
+    return next((modality for modality, pattern in _rules()["sensors"].items() if re.search(pattern, core)), "")
+
+
+@cache
+def lexicon() -> frozenset[str]:
+    """Every word that a question about the surroundings can have: those of both grammars in config/, and common others."""
+    words = set(_rules()["more_words"].split())
+    for name in ("everyday.yaml", "wordings.yaml"):
+        words |= set(_words(yaml.safe_load((shared_folder() / "config" / name).read_text())))
+    return frozenset(words | {word + "s" for word in words})
+
+
+def _words(content: object) -> list[str]:
+    if isinstance(content, dict):
+        return [word for key, item in content.items() for part in (key, item) for word in _words(part)]
+    if isinstance(content, list):
+        return [word for item in content for word in _words(item)]
+    return re.findall(r"[a-z]+(?:-[a-z]+)*", str(content).lower())
+
+
+def _topic(core: str) -> str:
+    return next((topic for topic, pattern in _rules()["self"] if pattern.search(core)), "")
+
+
+@cache
+def _rules() -> dict:
+    """The content of config/question_rules.yaml, patterns joined and compiled."""
+    table = yaml.safe_load((shared_folder() / "config" / "question_rules.yaml").read_text())
+    stands_for = table.pop("stands_for")
+
+    def pattern(alternatives: list[str]) -> re.Pattern:
+        return re.compile(re.sub(r"<(\w+)>", lambda found: stands_for[found.group(1)], "|".join(alternatives)))
+
+    for name in ("greeting", "ending", "lead_in", "beyond", "from_other", "tag", "ahead", "behind"):
+        table[name] = pattern(table[name])
+    for name in ("self", "types"):
+        table[name] = [(kind, pattern(patterns)) for rule in table[name] for kind, patterns in rule.items()]
+    table["hours"] = {hour: where for where, hours in table["hours"].items() for hour in hours}
+    table["clock"] = re.compile(rf"\b({'|'.join(table['hours'])}) o'? ?clock\b")
+    return table
 
 
 def viewed_directions(rig: Rig) -> frozenset[str]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from random import Random
 
 import numpy as np
 from rich.progress import track
@@ -16,6 +17,8 @@ from ..encoders import Encoder
 from ..io.frame_history import FrameHistory
 from ..rig import Rig
 from ..simulator.drive import Drive, Snapshot
+from ..simulator.questions.everyday_kinds import ask_kinds
+from ..simulator.questions.out_of_scope import out_of_scope
 from ..simulator.questions.question_maker import ask
 from ..simulator.splits import scene_seed
 from ..visualization.thumbnails import frame_thumbnails
@@ -60,29 +63,45 @@ def modality_sets(modalities: Sequence[str]) -> list[tuple[str, ...]]:
 
 
 def simulated_examples(
-    encoders: Mapping[str, Encoder], rig: Rig, split: str, scenes: int, seed: int, context: str = "mixed", each: int = 8
+    encoders: Mapping[str, Encoder],
+    rig: Rig,
+    split: str,
+    scenes: int,
+    seed: int,
+    context: str = "mixed",
+    each: int = 8,
+    language: str = "template",
 ) -> list[Example]:
-    """`each` questions about one moment of each of `scenes` drives of a split ("test" has held-out wordings among them)."""
+    """`each` questions about one moment of each of `scenes` drives of a split ("test" has held-out wordings among them).
+
+    In everyday language there are more: half as many of the kinds that only it has, and one that is out of scope.
+    """
     return [
-        _ask_drive(encoders, rig, split, scene_seed(split, seed + number), context, each)
+        _ask_drive(encoders, rig, split, scene_seed(split, seed + number), context, each, language)
         for number in track(range(scenes), f"drive and encode {split} scenes")
     ]
 
 
 def asked_drive(
-    rig: Rig, split: str, seed: int, context: str = "mixed", each: int = 8
+    rig: Rig, split: str, seed: int, context: str = "mixed", each: int = 8, language: str = "template"
 ) -> tuple[Snapshot, Snapshot, list[Question]]:
-    """One drive: snapshots of the sensors FRAME_GAP before the moment and at it, and `each` questions about the moment."""
+    """One drive: snapshots FRAME_GAP before the moment and at it, and questions as in `simulated_examples`."""
     drive = Drive(seed, rig, context)
     drive.advance(SETTLE)
     before = drive.capture()
     drive.advance(FRAME_GAP)
     now = drive.capture()
-    return before, now, ask(now.truth, rig, np.random.default_rng([seed, 1]), each, split, seed=seed)
+    questions = ask(now.truth, rig, np.random.default_rng([seed, 1]), each, split, seed=seed, language=language)
+    if language == "everyday":
+        questions += ask_kinds(now.truth, rig, np.random.default_rng([seed, 2]), each // 2, split, seed=seed)
+        questions += out_of_scope(Random(seed), 1, split)
+    return before, now, questions
 
 
-def _ask_drive(encoders: Mapping[str, Encoder], rig: Rig, split: str, seed: int, context: str, each: int) -> Example:
-    before, now, questions = asked_drive(rig, split, seed, context, each)
+def _ask_drive(
+    encoders: Mapping[str, Encoder], rig: Rig, split: str, seed: int, context: str, each: int, language: str
+) -> Example:
+    before, now, questions = asked_drive(rig, split, seed, context, each, language)
     frames = _frames(now)
     tokens = encode_pairs(encoders, frames, _frames(before))
     return Example(now.truth.scene, now.truth.weather.name, tokens, tuple(questions), frame_thumbnails(frames))

@@ -45,7 +45,7 @@ def evaluate(model: Model, asked: Sequence[Example], prior: Sequence[Question]) 
     guesses = {"majority": majority(prior, questions), "blind_ngram": ngram(prior, questions)}
     floors = {name: _share(questions, answers) for name, answers in guesses.items()}
     floors["blind_llm"] = _share(questions, [item.answer for item in scored[()]])
-    swapped = [item.answer for item in _answers(model, _other_scene(asked), full)[0]]
+    swapped = [item.answer for item in _answers(model, other_scene(asked), full)[0]]
     right = _right(questions, [item.answer for item in scored[full]])
     calibration = reliability([item.confidence for item in scored[full]], right)
     sets = {
@@ -103,7 +103,7 @@ def _mistakes(asked: Sequence[Example], scored: Sequence[Scored]) -> list[dict]:
     ]  # fmt: skip
 
 
-def _other_scene(asked: Sequence[Example]) -> list[Example]:
+def other_scene(asked: Sequence[Example]) -> list[Example]:
     """The same questions, each with the tokens of the example half the list away."""
     shift = max(1, len(asked) // 2)
     return [

@@ -12,6 +12,8 @@ from torch import Tensor
 
 from ..datatypes import BadInput
 
+UNSETTLED = 1e-3
+
 
 @dataclass
 class _Node:
@@ -88,6 +90,23 @@ class AnswerTrie:
             row[prompt + i] = True
             visible[prompt + i] = row
         return visible[None, None]
+
+    def settled(self, logits: Tensor) -> Tensor | None:
+        """Logits [vocabulary] at the prompt's last token -> log-probability of each answer [answers], where they settle it.
+
+        They do where first tokens that lead to further forks have a probability below UNSETTLED together; answers behind such a
+        token then share it evenly. None where they do not, and `score` needs all slots.
+        """
+        slot, tokens, answers, choices = self._forks[0] if self._forks else (1, [], [], [])
+        if slot:
+            return None
+        choice = logits[tokens].float().log_softmax(-1)
+        leaves = torch.bincount(torch.tensor(choices), minlength=len(tokens)).to(logits.device)
+        if choice.exp()[leaves > 1].sum() >= UNSETTLED:
+            return None
+        scores = choice.new_zeros(len(self.names))
+        scores[answers] = (choice - leaves.log())[choices]
+        return scores
 
     def score(self, logits: Tensor) -> Tensor:
         """Logits [slots, vocabulary] at `positions` -> log-probability of each answer [answers], float32."""

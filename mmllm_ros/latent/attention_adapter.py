@@ -148,6 +148,24 @@ def active_loras(block: int, batch: int) -> Iterator[tuple[nn.Module, Tensor]]:
         yield lora, _rows(attended if attended.ndim == 2 else attended[:, None], batch)[..., None]
 
 
+def attending(block: int, batch: int) -> Tensor | None:
+    """Which text positions attend to some latent in `block`: bool [batch, 1 or S, 1], None where nothing is plugged there."""
+    latent = (_PLUGGED.get() or {}).get(block)
+    if latent is None:
+        return None
+    rows = ~torch.isneginf(latent.log_gate).all(-1)
+    return _rows(rows if rows.ndim == 2 else rows[:, None], batch)[..., None]
+
+
+def attending_from(latent_cache: LatentCache, start: int, length: int) -> dict[int, Latent]:
+    """The latents of `latent_cache` for `length` text positions of which those before `start` attend to none of them."""
+    early = (torch.arange(length) < start)[None, :, None]
+    return {
+        block: replace(latent, log_gate=latent.log_gate[:, None].masked_fill(early.to(latent.log_gate.device), -torch.inf))
+        for block, latent in latent_cache.items()
+    }
+
+
 def _repeat(part: Tensor, query: Tensor) -> Tensor:
     """Bring a latent to the batch and dtype of the query."""
     return _rows(part, query.shape[0]).to(query.dtype)

@@ -22,7 +22,10 @@ from ..io.weights import load_weights, revision_of, save_weights
 from .attention_adapter import attach
 from .connector import Connector
 from .manifest import LLM_FOLDER, Manifest, read_json, require_shape
+from .shared_lora import SharedLora
 
+LORA_FILE = "lora.safetensors"
+"""The weights of the LoRA that all modalities share, in a model folder that has one."""
 MODALITY_AGNOSTIC = "modality_agnostic"
 """The folder of the modality-agnostic connector: it answers nothing, so it is no part of the model's revision."""
 HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
@@ -90,6 +93,20 @@ def make_connector(modality: str, shape: Mapping[str, int], llm: nn.Module, fold
         raise BadInput(f"{folder / 'config.json'} cannot be used: {one_line(error)}") from error
 
 
+def load_lora(manifest: Manifest, folder: Path, llm: nn.Module) -> SharedLora | None:
+    """The LoRA of model folder `folder` where its config.json gives one, attached to `llm`. Raises BadInput."""
+    if not manifest.lora:
+        return None
+    try:
+        lora = SharedLora(llm, **manifest.lora)
+    except (TypeError, ValueError, RuntimeError, IndexError) as error:
+        raise BadInput(f"{folder / 'config.json'} cannot be used: {one_line(error)}") from error
+    load_weights(lora, folder / LORA_FILE, "LoRA")
+    lora = lora.to(llm.device).eval().requires_grad_(False)
+    lora.attach_to(llm)
+    return lora
+
+
 def save_modality_agnostic(connector: Connector, folder: Path, llm_revision: str) -> None:
     """Write the modality-agnostic connector of model folder `folder`."""
     place = folder / MODALITY_AGNOSTIC
@@ -147,9 +164,9 @@ def _encoder_revision(folder: Path) -> str:
 
 
 def model_revision(folder: Path) -> str:
-    """Twelve hexadecimal digits over connectors, tokenizer and config.json, which names the LLM's and encoders' revisions."""
+    """Twelve hexadecimal digits over connectors, LoRA, tokenizer and config.json, which names other revisions."""
     digest = hashlib.sha256()
-    for name in ("config.json", "connectors.safetensors", f"{LLM_FOLDER}/tokenizer.json"):
+    for name in ("config.json", "connectors.safetensors", LORA_FILE, f"{LLM_FOLDER}/tokenizer.json"):
         if (folder / name).is_file():
             digest.update((folder / name).read_bytes())
     return digest.hexdigest()[:12]

@@ -18,6 +18,7 @@ LLM_FOLDER = "llm"
 MODALITY = re.compile(r"[a-z][a-z0-9_]{0,63}")
 SHAPE = {"token_width", "linked_blocks", "trunk", "rank"}
 OPTIONAL = {"lora", "predicted_attributes"}
+LORA = {"linked_blocks", "rank", "output_rank"}
 LARGEST = 1 << 14
 
 
@@ -25,9 +26,11 @@ LARGEST = 1 << 14
 class Manifest:
     """The content of config.json.
 
-    `llm` is "llm" for the folder beside it, or a hub name; `llm_revision` names the weights that the connectors are trained for;
-    `connectors` are the shapes by modality; `encoder_revisions` name the encoder of each connector's tokens. `temperature`
-    calibrates the confidence; `prompt` and `answer_prefix` are those of prompt.py.
+    `llm` is "llm" for the folder beside it, the name of a base model (base_models.py) or a hub name; `llm_revision` names the
+    weights that the connectors are trained for; `connectors` are the shapes by modality; `encoder_revisions` name the encoder of
+    each connector's tokens. `temperature` calibrates the confidence; `prompt` and `answer_prefix` are those of prompt.py. `lora`
+    is the shape of the LoRA that all modalities share (shared_lora.py), empty where there is none; only the last `attend_last`
+    tokens of a prompt, and what follows, attend to sensors, 0 = all of them.
     """
 
     name: str
@@ -39,6 +42,8 @@ class Manifest:
     temperature: float = 1.0
     prompt: str = "question: {question} answer:"
     answer_prefix: str = " "
+    lora: dict[str, int] = field(default_factory=dict)
+    attend_last: int = 0
 
     def __post_init__(self) -> None:
         for key in ("name", "llm", "llm_revision", "prompt", "answer_prefix"):
@@ -52,6 +57,14 @@ class Manifest:
         for modality, shape in self.connectors.items():
             _require(bool(MODALITY.fullmatch(modality)), f"connectors names a modality {modality!r}: not a plain lower-case name")
             require_shape(shape, f"connectors gives {modality}")
+        shape = self.lora
+        right = isinstance(shape, dict) and set(shape) in (set(), LORA)
+        right = right and all(type(size) is int and 1 <= size <= LARGEST for size in shape.values())
+        _require(right, f"lora is {shape!r}, not {sorted(LORA)} from 1 to {LARGEST}, or nothing")
+        last = self.attend_last
+        _require(
+            type(last) is int and 0 <= last <= LARGEST, f"attend_last is {last!r}, not a number of tokens from 0 to {LARGEST}"
+        )
         revisions = self.encoder_revisions
         texts = isinstance(revisions, dict) and all(isinstance(revision, str) for revision in revisions.values())
         _require(texts, f"encoder_revisions is {revisions!r}, not texts by modality")

@@ -8,7 +8,6 @@ import dataclasses
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
@@ -23,7 +22,7 @@ from ..context.plan_table import FILE, PlanTable, join_names
 from ..context.question_classifier import viewed_directions
 from ..datatypes import MODALITIES, NANOSECONDS, BadInput, Plan
 from ..msg import Answer, ModalityPlan, SensorHealth
-from ..resources import default_model
+from ..resources import model_folder
 from ..rig import load_rig
 from .monitoring.encoder_lifecycles import EncoderLifecycles
 from .monitoring.overrides import Overrides
@@ -49,7 +48,7 @@ class ContextMonitor(Node):
         self.config = declare(self, MonitorConfig, self._on_config)
         rig = load_rig(self.config.rig)
         mounted = {"camera": rig.cameras, "lidar": rig.lidar, "imu": rig.imu}
-        path = (Path(self.config.model) if self.config.model else default_model()) / FILE
+        path = model_folder(self.config.model) / FILE
         self._planner = Planner(MODALITIES, PlanTable.read(path) if path.is_file() else None, viewed_directions(rig))
         self._lifecycles = EncoderLifecycles(self, [modality for modality, mounts in mounted.items() if mounts])
         self._machine_load, self._load_shedding = MachineLoad(), LoadShedding()

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 import psutil
 from rclpy.node import Node
@@ -20,7 +19,7 @@ from ..datatypes import Answer, BadInput, Plan
 from ..model import Model
 from ..msg import Answer as AnswerMessage
 from ..msg import ModalityPlan, SensorTokens
-from ..resources import default_model
+from ..resources import model_folder
 from ..rig import load_rig
 from .answering.adaptation_servers import AdaptationServers
 from .answering.answering_worker import AnsweringWorker
@@ -80,7 +79,7 @@ class Llm(Node):
         return assistant
 
     def _policy(self, model: Model) -> PerQuestionPolicy | None:
-        path = Path(self.config.model or default_model()) / FILE
+        path = model_folder(self.config.model) / FILE
         if not path.is_file():
             return None
         table = PlanTable.read(path)

@@ -35,6 +35,16 @@ class Weather:
                 return condition
         return "night" if self.light < 0.15 else "dusk" if self.light < 0.45 else "day"
 
+    @property
+    def daylight(self) -> str | None:
+        """Day, dusk or night, by the light alone; None between the clear cases, and in the grey light of fog and rain."""
+        if self.light < 0.13:
+            return "night"
+        if self.light >= 0.5:
+            return "day"
+        clear = max(self.fog, self.rain) <= 0.3 and 0.17 <= self.light < 0.4
+        return "dusk" if clear else None
+
 
 @dataclass(frozen=True, slots=True)
 class SceneObject:

@@ -85,19 +85,23 @@ def _encode(shards: Shards, encoder: Encoder) -> TokenTable:
 
 
 def packed_latent_cache(
-    latent_caches: Mapping[str, LatentCache], packed: Packed, seen: Mapping[str, Tensor]
+    latent_caches: Mapping[str, LatentCache], packed: Packed, seen: Mapping[str, Tensor], attend_last: int = 0
 ) -> dict[int, Latent]:
-    """The latents of `latent_caches`, a row per frame, for the rows of `packed`, visible where `seen` [questions]."""
+    """The latents of `latent_caches`, a row per frame, for the rows of `packed`, visible where `seen` [questions].
+
+    Only the last `attend_last` tokens of a prompt, and what follows, attend to them, 0 = all of them.
+    """
+    late = packed.attending(attend_last)
     return merge(
         {
-            modality: {block: _for_rows(latent, packed, seen[modality]) for block, latent in latent_cache.items()}
+            modality: {block: _for_rows(latent, packed, seen[modality], late) for block, latent in latent_cache.items()}
             for modality, latent_cache in latent_caches.items()
         }
     )
 
 
-def _for_rows(latent: Latent, packed: Packed, seen: Tensor) -> Latent:
-    absent = ~seen[packed.owner.clamp(min=0)]
+def _for_rows(latent: Latent, packed: Packed, seen: Tensor, late: Tensor) -> Latent:
+    absent = ~(seen[packed.owner.clamp(min=0)] & late)
     gate = latent.log_gate[packed.frames][:, None].expand(-1, absent.shape[1], -1)
     return latent.of_rows(packed.frames, gate.masked_fill(absent[..., None], -torch.inf))
 
@@ -126,7 +130,8 @@ def answers_loss(model: Model, latent_caches: Mapping[str, LatentCache], batch: 
     seen = {modality: rows.to(device) for modality, rows in batch.seen.items()}
     value, right = torch.zeros((), device=device), 0
     for packed in pack(batch.pairs, batch.row, model.tokenizer.pad_token_id or 0, device):
-        loss, count = packed_loss(texts.logits(packed, packed_latent_cache(latent_caches, packed, seen)), packed)
+        cache = packed_latent_cache(latent_caches, packed, seen, model.attend_last)
+        loss, count = packed_loss(texts.logits(packed, cache), packed)
         value, right = value + loss, right + count
     return value / len(batch.pairs), right / len(batch.pairs)
 

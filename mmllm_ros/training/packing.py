@@ -54,6 +54,16 @@ class Packed:
         same = self.owner[:, :, None] == self.owner[:, None, :]
         return (same & torch.ones(size, size, dtype=torch.bool, device=self.ids.device).tril())[:, None]
 
+    def attending(self, last: int) -> Tensor:
+        """Which tokens are among the `last` of their question's prompt, or come after it: bool [R, S]; 0 = all of them."""
+        index = torch.arange(self.ids.shape[1], device=self.ids.device).expand_as(self.ids)
+        if not last:
+            return torch.ones_like(index, dtype=torch.bool)
+        questions = self.owner.gather(1, self.places).masked_fill(self.targets < 0, self.owner.max() + 1)
+        ends = self.places.new_full((int(self.owner.max()) + 2,), self.ids.shape[1])
+        ends = ends.scatter_reduce(0, questions.flatten(), self.places.flatten(), "amin")
+        return (self.owner >= 0) & (index > ends[self.owner.clamp(min=0)] - last)
+
 
 def pack(pairs: Sequence[Pair], frame: Sequence[int], pad: int, device: torch.device, parts: int = PARTS) -> list[Packed]:
     """Lay out question i, about frame `frame[i]`, with the others about that frame, in `parts` groups of similar length."""

@@ -9,6 +9,7 @@ A program is a nested tuple ("operation", argument, ...); its readable form is `
     the(set), nearest(set), me()          an object; `the` is undefined unless the set has exactly one
     exist(set), count(set), category(object), status(object), same(object, object), distance(object), colour(object),
     light(), turn(), moving(), accelerating(), braking(), is(answer, word)  the answer
+    where(object), closer(object, object), in_way(set), free(), pace(), daylight(), fog(), rain()  asked in everyday language
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from . import scene_graph
-from .scene_graph import ME, STATUSES_OF, SceneGraph, members
+from .path import in_the_way
+from .scene_graph import DIRECTIONS, ME, STATUSES_OF, SceneGraph, members
 
 Program = tuple
 
@@ -24,6 +26,9 @@ MAX_COUNT = 10
 DISTANCES = (("under 5 metres", 5.0), ("5 to 10 metres", 10.0), ("10 to 20 metres", 20.0), ("over 20 metres", float("inf")))
 DISTANCE_MARGIN = 0.5
 """A distance this close [m] to the edge of a bin has no clear answer."""
+
+CLOSER_MARGIN = 1.0
+"""Of two objects whose distances differ by less [m] neither is clearly the closer one."""
 
 
 class Undefined(Exception):
@@ -55,8 +60,10 @@ def object_sets(program: Program, graph: SceneGraph) -> tuple[list[int], list[in
     """Sets of objects in the order of evaluation: those that relations refer to, then those that the answer is read from."""
     if program[0] == "is":
         return object_sets(program[1], graph)
-    if program[0] in ("exist", "count"):
+    if program[0] in ("exist", "count", "in_way"):
         return _referred(program[1], graph), [_set(graph, program[1])]
+    if program[0] == "free":
+        return [], [graph.toward(ME, "front")]
     objects = [part for part in program[1:] if isinstance(part, tuple) and part[0] in ("the", "nearest")]
     first = [reference for item in objects for reference in _referred(item[1], graph)]
     return first, [1 << _object(graph, item) for item in objects]
@@ -92,7 +99,12 @@ def _operation(program: Program) -> str:
 def needs(program: Program, graph: SceneGraph) -> tuple[tuple[str, ...], ...]:
     """The modality sets that can each answer a program that has an answer here; empty when no set can."""
     operation = _operation(program)
-    if operation in ("turn", "accelerating", "braking", "moving"):
+    if operation in ("daylight", "fog", "rain"):
+        return (("camera",),) if graph.rig.cameras else ()
+    if operation in ("in_way", "free"):
+        chosen = graph.everything if operation == "free" else _set(graph, program[1])
+        return tuple((modality,) for modality in ("camera", "lidar") if _sees_way(graph, chosen, modality))
+    if operation in ("turn", "accelerating", "braking", "moving", "pace"):
         sets = [("imu",)] if graph.rig.imu else []
         if operation == "moving":
             sets += [(modality,) for modality in ("camera", "lidar") if graph.sees[modality]]
@@ -128,6 +140,14 @@ def _suffices(program: Program, graph: SceneGraph, modalities: tuple[str, ...]) 
     relations = tuple(part for part in chosen[3:] if part[0] == "toward")
     could_match = _set(graph, ("pick", "any", chosen[2], *relations)) or _set(graph, ("pick", "any", "thing", *relations))
     return not could_match & ~seen
+
+
+def _sees_way(graph: SceneGraph, chosen: int, modality: str) -> bool:
+    """Whether a modality clearly sees one of a set in the way or, where none is, looks ahead and is awake."""
+    blocking = [index for index in members(chosen) if in_the_way(graph.objects[index])]
+    if blocking:
+        return any(graph.seen[modality] >> index & 1 for index in blocking)
+    return graph.covers(modality, "front") and graph.awake[modality]
 
 
 def _whole_set(program: Program) -> tuple[str | None, Program]:
@@ -205,10 +225,46 @@ def _yes_no(value: bool | None) -> str:
 
 
 def _turn(graph: SceneGraph) -> str:
-    word = scene_graph.turn(graph.truth.ego)
+    return _defined(scene_graph.turn(graph.truth.ego))
+
+
+def _defined(word: str | None) -> str:
     if word is None:
         raise Undefined
     return word
+
+
+def _where(graph: SceneGraph, item: Program) -> str:
+    """Direction and distance from the ego vehicle: "front left, 10 to 20 metres"."""
+    index = _object(graph, item)
+    return f"{next(d for d in DIRECTIONS if graph.toward(ME, d) >> index & 1)}, {_distance(graph, item)}"
+
+
+def _closer(graph: SceneGraph, one: Program, other: Program) -> str:
+    """The category of the nearer of two objects, undefined where they are about as far or of one category."""
+    first, second = _object(graph, one), _object(graph, other)
+    categories = [graph.objects[index].category for index in (first, second)]
+    apart = graph.range(second) - graph.range(first)
+    if abs(apart) < CLOSER_MARGIN or categories[0] == categories[1]:
+        raise Undefined
+    return categories[apart < 0]
+
+
+def _blocked(graph: SceneGraph, chosen: int) -> bool | None:
+    ways = [in_the_way(graph.objects[index]) for index in members(chosen)]
+    return True if True in ways else None if None in ways else False
+
+
+def _pace(graph: SceneGraph) -> str:
+    """How the speed of the ego vehicle changed over the last second."""
+    acceleration = graph.truth.ego.acceleration
+    faster, slower = scene_graph.speed_change(graph.truth.ego, 1.0), scene_graph.speed_change(graph.truth.ego, -1.0)
+    return "faster" if faster else "slower" if slower else _defined("same speed" if abs(acceleration) <= 0.3 else None)
+
+
+def _level(value: float) -> bool | None:
+    """Whether there is fog or rain, None between the clear cases."""
+    return True if value > 0.35 else False if value < 0.1 else None
 
 
 _ANSWERS: dict[str, Callable[..., str]] = {
@@ -224,5 +280,13 @@ _ANSWERS: dict[str, Callable[..., str]] = {
     "moving": lambda graph: _yes_no(scene_graph.moving(graph.truth.ego)),
     "accelerating": lambda graph: _yes_no(scene_graph.speed_change(graph.truth.ego, 1.0)),
     "braking": lambda graph: _yes_no(scene_graph.speed_change(graph.truth.ego, -1.0)),
+    "where": _where,
+    "closer": _closer,
+    "in_way": lambda graph, chosen: _yes_no(_blocked(graph, _set(graph, chosen))),
+    "free": lambda graph: _yes_no(None if (way := _blocked(graph, graph.everything)) is None else not way),
+    "pace": _pace,
+    "daylight": lambda graph: _defined(graph.truth.weather.daylight),
+    "fog": lambda graph: _yes_no(_level(graph.truth.weather.fog)),
+    "rain": lambda graph: _yes_no(_level(graph.truth.weather.rain)),
     "is": lambda graph, inner, word: _yes_no(_ANSWERS[inner[0]](graph, *inner[1:]) == word),
 }

@@ -15,6 +15,7 @@ from ...datatypes import BadInput, Question
 from ...rig import Rig
 from ..truth import CATEGORIES, STATUSES, SceneTruth
 from .answer_balance import BlindBaseline, shipped_blind_baseline
+from .everyday import CANNOT_TELL, LANGUAGES, reword_all
 from .nouns import plural
 from .programs import DISTANCES, MAX_COUNT, needs, run, text
 from .proposals import LIGHT_STATES, QUESTION_COLOURS, TURNS, propose
@@ -26,6 +27,11 @@ NUSCENES_ANSWERS = (*(str(number) for number in range(MAX_COUNT + 1)), "yes", "n
 """The thirty answers of NuScenes-QA."""
 ANSWERS = (*NUSCENES_ANSWERS, *TURNS, *(name for name, _ in DISTANCES), *dict.fromkeys((*LIGHT_STATES, *QUESTION_COLOURS)))
 """Every answer that a question can have."""
+EVERYDAY_ANSWERS = (
+    *ANSWERS, CANNOT_TELL, "faster", "slower", "same speed", "day", "dusk", "night",
+    *(f"{where}, {distance}" for where in DIRECTIONS for distance, _ in DISTANCES),
+)  # fmt: skip
+"""Every answer that a question in everyday language, of any kind, can have."""
 SPLITS = ("train", "val", "test")
 TYPE_SHARES = {
     "exist": 0.15, "count": 0.15, "object": 0.12, "status": 0.15, "comparison": 0.11, "ego": 0.12, "distance": 0.08, "light": 0.12
@@ -50,13 +56,17 @@ def ask(
     baseline: BlindBaseline | None = None,
     seed: int = 0,
     shares: Mapping[str, float] = TYPE_SHARES,
+    language: str = "template",
 ) -> list[Question]:
     """At most `count` different questions about objects that the sensors of `rig` can show; fewer where the scene permits fewer.
 
     The test split also uses held-out wordings. `baseline` is updated with every question and so balances a whole data set;
     without it, the shipped baseline is used and not updated. `seed` is recorded in the questions; `shares` is the share of each
-    question type. Raises BadInput for an unknown split.
+    question type. `language` (everyday.LANGUAGES) changes the wording only: programs and answers stay. Raises BadInput for an
+    unknown split or language.
     """
+    if language not in LANGUAGES:
+        raise BadInput(f"language {language!r} is not one of {list(LANGUAGES)}")
     if split not in SPLITS:
         raise BadInput(f"split {split!r} is not one of {list(SPLITS)}")
     graph = SceneGraph(truth, rig)
@@ -72,7 +82,8 @@ def ask(
             if question is not None:
                 asked.setdefault(question.question, question)
                 break
-    return list(asked.values())
+    questions = list(asked.values())
+    return questions if language == "template" else reword_all(questions, random.getrandbits(32), split, language)
 
 
 def _one(

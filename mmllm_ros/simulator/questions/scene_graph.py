@@ -15,6 +15,8 @@ from ...rig import Rig
 from ..truth import CATEGORIES, CYCLES, VEHICLES, EgoMotion, SceneObject, SceneTruth, TrafficLight
 
 ME = -1
+SIDES = {"left": ("front left", "back left"), "right": ("front right", "back right")}
+"""Two more directions, each of two of the six."""
 DIRECTIONS = ("front", "front left", "front right", "back left", "back right", "back")
 
 MIN_PIXELS = 12
@@ -119,7 +121,8 @@ class SceneGraph:
                 if index != reference:
                     row[direction(item.position[0] - x, item.position[1] - y)] |= 1 << index
             self._rows[reference] = row
-        return self._rows[reference][where]
+        row = self._rows[reference]
+        return row[SIDES[where][0]] | row[SIDES[where][1]] if where in SIDES else row[where]
 
     def alike(self, reference: int) -> int:
         """The other objects with the status of an object."""
@@ -135,6 +138,8 @@ class SceneGraph:
 
     def covers(self, modality: str, where: str | None) -> bool:
         """Whether a modality covers every direction (None) or the whole sector to the `where` of the ego vehicle."""
+        if where in SIDES:
+            return all(self.covers(modality, part) for part in SIDES[where])
         return self.rig.lidar is not None if modality == "lidar" else _cameras_cover(self.rig, where)
 
 

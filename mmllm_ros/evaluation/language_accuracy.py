@@ -1,0 +1,132 @@
+# Copyright 2026 The mmllm_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""How well a model understands people: accuracy by wording, refusals, calibration, latency, memory."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import psutil
+from rich.progress import track
+from rich.table import Table
+
+from ..datasets.simulated import Example
+from ..datatypes import Question
+from ..metrics.baselines import majority, ngram
+from ..metrics.statistics import calibration_error, interval, reliability
+from ..model import Model, Scored
+from ..simulator.questions.everyday import CANNOT_TELL
+from ..simulator.questions.out_of_scope import OUT_OF_SCOPE
+from .accuracy import other_scene
+
+
+def measure(model: Model, asked: Sequence[Example], prior: Sequence[Question]) -> dict:
+    """All figures of `model` on `asked` with everything connected; blind baselines learn from `prior`, training questions.
+
+    Returns {"n", "scenes", "accuracy": {group: {"n", "right", "low", "high"}}, "blind": {name: share}, "wrong_frame", "gain",
+    "refused": {"out of scope", "held out kinds", "answerable"}, "ece", "latency": {"p50", "p95"}, "resident"}. Accuracies are of
+    questions that can be answered.
+    """
+    pairs = [(moment, question) for moment in asked for question in moment.questions]
+    scored, seconds = _answers(model, asked, "answer")
+    answerable = [index for index, (_, question) in enumerate(pairs) if question.template_type != OUT_OF_SCOPE]
+    questions = [pairs[index][1] for index in answerable]
+    scenes = [pairs[index][0].scene for index in answerable]
+    right = _right(questions, [scored[index].answer for index in answerable])
+    blind = {"majority": majority(prior, questions), "blind n-gram": ngram(prior, questions)}
+    blind["blind LLM"] = [item.answer for item in _only(_answers(model, asked, "answer blind", blind=True)[0], answerable)]
+    floors = {name: float(np.mean(_right(questions, answers))) for name, answers in blind.items()}
+    swapped = _only(_answers(model, other_scene(asked), "answer with another scene")[0], answerable)
+    curve = reliability([scored[index].confidence for index in answerable], right)
+    refused = [item.answer == CANNOT_TELL for item in scored]
+    return {
+        "model": model.name,
+        "revision": model.revision,
+        "n": len(questions),
+        "scenes": len(set(scenes)),
+        "accuracy": _accuracies(questions, scenes, right),
+        "blind": floors,
+        "wrong_frame": float(np.mean(_right(questions, [item.answer for item in swapped]))),
+        "gain": float(np.mean(right)) - max(floors.values()),
+        "refused": _refused([question for _, question in pairs], refused),
+        "ece": calibration_error(curve),
+        "reliability": curve,
+        "latency": {"p50": float(np.quantile(seconds, 0.5)), "p95": float(np.quantile(seconds, 0.95))},
+        "resident": psutil.Process().memory_info().rss,
+    }
+
+
+def _answers(model: Model, asked: Sequence[Example], what: str, blind: bool = False) -> tuple[list[Scored], list[float]]:
+    """The answer to each question, and the seconds that each took from latents to answer."""
+    results, seconds = [], []
+    for moment in track(asked, what):
+        latent_cache = {} if blind else model.latents(moment.tokens)
+        for question in moment.questions:
+            started = time.perf_counter()
+            results.append(model.score(question.question, latent_cache))
+            seconds.append(time.perf_counter() - started)
+    return results, seconds
+
+
+def _accuracies(questions: Sequence[Question], scenes: Sequence[str], right: Sequence[float]) -> dict[str, dict[str, float]]:
+    """By group: all, each wording, each question type."""
+    keys: dict[str, Callable[[Question], str]] = {
+        "wording": lambda question: f"{question.details.get('language', 'template')} {question.details.get('wording', 'known')}",
+        "held out": lambda question: question.details.get("held_out", ""),
+        "type": lambda question: question.template_type,
+    }
+    rows: dict[str, list[int]] = {"all": list(range(len(questions)))}
+    for name, key in keys.items():
+        groups = defaultdict(list)
+        for index, question in enumerate(questions):
+            if value := key(question):
+                groups[f"{name}: {value}"].append(index)
+        rows |= dict(sorted(groups.items()))
+    found = {}
+    for name, indices in rows.items():
+        hits = [right[index] for index in indices]
+        low, high = interval([scenes[index] for index in indices], hits)
+        found[name] = {"n": len(hits), "right": float(np.mean(hits)), "low": low, "high": high}
+    return found
+
+
+def _refused(questions: Sequence[Question], refused: Sequence[bool]) -> dict[str, float]:
+    """Share of questions that were answered "cannot tell": those out of scope, of kinds never trained on, and answerable ones."""
+    groups: dict[str, list[bool]] = {"out of scope": [], "held out kinds": [], "answerable": []}
+    for question, value in zip(questions, refused, strict=True):
+        if question.template_type != OUT_OF_SCOPE:
+            groups["answerable"].append(value)
+            continue
+        groups["out of scope"].append(value)
+        if question.details.get("wording") == "held out":
+            groups["held out kinds"].append(value)
+    return {name: float(np.mean(values)) for name, values in groups.items() if values}
+
+
+def table(report: dict) -> Table:
+    """The figures for people."""
+    view = Table(title=f"{report['model']} {report['revision']}: {report['n']} questions, {report['scenes']} scenes")
+    for heading in ("", "questions", "right", "95 %"):
+        view.add_column(heading, justify="left" if not heading else "right")
+    for name, row in report["accuracy"].items():
+        view.add_row(name, str(row["n"]), f"{100 * row['right']:.1f}", f"{100 * row['low']:.1f}-{100 * row['high']:.1f}")
+    for name, share in {**report["blind"], "sensors of another scene": report["wrong_frame"]}.items():
+        view.add_row(name, "", f"{100 * share:.1f}", "", style="dim")
+    refused = ", ".join(f"{name} {100 * share:.1f} %" for name, share in report["refused"].items())
+    view.caption = (
+        f"gain over the strongest blind row {100 * report['gain']:+.1f} points, ECE {report['ece']:.3f}; refused: {refused}; "
+        f"answer p50 {1000 * report['latency']['p50']:.0f} ms, p95 {1000 * report['latency']['p95']:.0f} ms; "
+        f"resident {report['resident'] / 1e9:.2f} GB"
+    )
+    return view
+
+
+def _right(questions: Sequence[Question], answers: Sequence[str]) -> list[float]:
+    return [float(question.answer == answer) for question, answer in zip(questions, answers, strict=True)]
+
+
+def _only(items: Sequence[Scored], indices: Sequence[int]) -> list[Scored]:
+    return [items[index] for index in indices]
