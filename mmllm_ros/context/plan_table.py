@@ -47,7 +47,7 @@ class Option:
     counts: Counts
 
     def accuracy(self, kind: str, context: str) -> float:
-        """Share of right answers, 0 to 1, shrunk towards that of its kind in all contexts, which is shrunk towards that of all."""
+        """Share of right answers, 0 to 1, shrunk towards that of its kind in all contexts, which is shrunk to that of all."""
         row = self.counts.get(kind, {}).get(context, (0.0, 0.0))
         return _share([row], self._of_kind.get(kind, self._overall), STRENGTH)
 

@@ -69,7 +69,7 @@ class LatestMessageSubscription:
         )
 
     def take(self) -> tuple[Any, int] | None:
-        """The latest message and the number of messages sent since the last one taken, itself included; None where there is none."""
+        """The latest message and the number of messages sent since the last one taken, itself included; None without one."""
         self._poll_events()
         newest = None
         handle = self._subscription.handle

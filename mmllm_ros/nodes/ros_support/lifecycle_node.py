@@ -1,6 +1,6 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""rclpy's lifecycle node of Jazzy with two fixes: an invalid transition does not end the process, and destroy_node is complete."""
+"""rclpy's lifecycle node of Jazzy with two fixes: an invalid transition does not end it, and destroy_node is complete."""
 
 from __future__ import annotations
 
