@@ -36,8 +36,9 @@ LAYERS = {
         "statistics",
         "flops",
         "snapshots",
+        "mentions",
     ),
-    2: ("model", "sensor_state", "logbook", "question_sets", "page", "moments"),
+    2: ("conversation", "self_report", "model", "sensor_state", "logbook", "question_sets", "page", "moments"),
     3: ("overlay", "rerun_file", "assistant", "recording", "nuscenes", "inherit"),
     4: (
         "training",

@@ -192,3 +192,15 @@ def test_a_direction_is_one_from_the_robot_only(question, where):
 
 def test_an_empty_question_asks_for_nothing_that_a_sensor_tells():
     assert classify(" ") == Reading("out of scope")
+
+
+@pytest.mark.parametrize(
+    ("question", "type"),
+    [
+        ("how far away is the nearest shiny car?", "distance"),
+        ("which is closer, the convertible car or the bus?", "comparison"),
+        ("where is that wretched bus?", "where"),
+    ],
+)
+def test_an_unknown_word_does_not_hide_what_a_question_about_a_known_thing_asks(question, type):
+    assert classify(question).type == type
