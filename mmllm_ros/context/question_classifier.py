@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Classifies a question by its words: type, direction, and the modalities that can answer it. Rules: config/question_rules.yaml.
 
-Beside the simulator's types there are "self" (about the robot itself, with a topic) and "out of scope" (what no sensor can tell).
+Beside the simulator's types there are "self" (about the robot itself, with a topic) and "out of scope" (what no sensor can tell,
+or asked in words that the rules do not know). It decides which sensors are used; whether to refuse is for the language model.
 """
 
 from __future__ import annotations
@@ -119,11 +120,18 @@ def direction(core: str) -> str:
 
 
 def beyond_sensors(core: str) -> bool:
-    """Whether a stripped question asks for what no sensor tells: by what it asks, or by a word that no question has."""
+    """Whether a stripped question asks for what no sensor tells: by what it asks, or by words that no question has.
+
+    An unknown word counts less where the question also names a thing that sensors show and asks what they can tell of things:
+    people have more words than any list.
+    """
     if _rules()["beyond"].search(core):
         return True
     words = re.findall(r"[a-z]+(?:-[a-z]+)*", re.sub(r"'s?\b", " ", core))
-    return any(word not in lexicon() for word in words)
+    unknown = sum(word not in lexicon() for word in words)
+    if unknown and question_type(core) in _ROBUST and any(word in _things() for word in words):
+        return unknown > len(words) / 3
+    return unknown > 0
 
 
 def named_sensor(core: str) -> str:
@@ -150,6 +158,18 @@ def _words(content: object) -> list[str]:
 
 def _topic(core: str) -> str:
     return next((topic for topic, pattern in _rules()["self"] if pattern.search(core)), "")
+
+
+_ROBUST = ("ego", "path", "comparison", "distance", "where", "weather")
+"""Types that are told by how a question is built, whatever its other words are."""
+
+
+@cache
+def _things() -> frozenset[str]:
+    """Words for what sensors show: the last word of each noun of the grammar, and others."""
+    nouns = yaml.safe_load((shared_folder() / "config" / "everyday.yaml").read_text())["nouns"]
+    words = {form.split()[-1] for row in nouns.values() for noun in row["known"] for form in noun.split("/")}
+    return frozenset({*words, *(word + "s" for word in words), *_rules()["things"].split()})
 
 
 @cache

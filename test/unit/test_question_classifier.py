@@ -113,7 +113,7 @@ def _where(program):
 def test_a_question_about_the_surroundings_has_a_type_and_modalities_that_can_tell(question, type):
     reading = classify_question(question)
     assert reading.type == type
-    assert reading.able == ABLE.get(type, ())
+    assert reading.modalities == ABLE.get(type, ())
     assert not reading.topic
 
 
@@ -164,7 +164,7 @@ def test_a_question_about_the_surroundings_has_a_type_and_modalities_that_can_te
 )
 def test_a_question_about_the_robot_itself_has_a_topic(question, topic):
     reading = classify_question(question)
-    assert (reading.type, reading.topic, reading.able) == ("self", topic, ())
+    assert (reading.type, reading.topic, reading.modalities) == ("self", topic, ())
     assert topic in TOPICS
 
 
@@ -192,3 +192,15 @@ def test_a_direction_is_one_from_the_robot_only(question, where):
 
 def test_an_empty_question_asks_for_nothing_that_a_sensor_tells():
     assert classify_question(" ") == QuestionClass("out of scope")
+
+
+@pytest.mark.parametrize(
+    ("question", "type"),
+    [
+        ("how far away is the nearest shiny car?", "distance"),
+        ("which is closer, the convertible car or the bus?", "comparison"),
+        ("where is that wretched bus?", "where"),
+    ],
+)
+def test_an_unknown_word_does_not_hide_what_a_question_about_a_known_thing_asks(question, type):
+    assert classify_question(question).type == type

@@ -12,7 +12,7 @@ from scenes import AROUND, NO_CAMERA
 
 from mmllm_ros.context.question_classifier import TOPICS, QuestionClass, classify_question
 from mmllm_ros.datatypes import Answer, BadInput, Evidence, Health, Plan
-from mmllm_ros.self_report import RobotState, cannot_tell, report
+from mmllm_ros.dialogue.self_report import RobotState, cannot_tell, report
 
 CAMERA = Health("camera", "front", 0, 10.0, 0.1, 0.0, 0, {}, True)
 LIDAR = Health("lidar", "lidar", 0, 9.8, 0.2, 0.0, 0, {}, False, "almost no returns")

@@ -155,8 +155,9 @@ class Writer:
             head = (plural or singular + "s") if form in ("many", "any") else singular
         if status != "any":
             row = grammar()["statuses"][_group(category)][status]
-            drop = [self._after(patterns) if bare else patterns for patterns in (row["known"], row["held_out"])]
-            pattern = self._draw(*drop, "words")
+            # After "someone" all that is said of it follows.
+            fitting = [[p for p in row[part] if not bare or p.startswith("{n}")] for part in ("known", "held_out")]
+            pattern = self._draw(*fitting, "words")
             number = 2 if form in ("many", "any") else 1
             head = _NUMBER.sub(lambda found: found.group(number), pattern).replace("{n}", head)
         if form == "a":
@@ -283,11 +284,6 @@ class Writer:
                 self.used.add(what)
             return self.random.choice(held_out)
         return self.random.choice(known)
-
-    @staticmethod
-    def _after(patterns: Sequence[str]) -> list[str]:
-        """The patterns in which all that is said of a noun follows it."""
-        return [pattern for pattern in patterns if pattern.startswith("{n}")]
 
 
 def _group(category: str) -> str:

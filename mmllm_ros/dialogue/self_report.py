@@ -7,9 +7,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from .context.question_classifier import QuestionClass
-from .datatypes import Answer, BadInput, Health, Plan
-from .rig import Rig
+from ..context.question_classifier import QuestionClass
+from ..datatypes import Answer, BadInput, Health, Plan
+from ..rig import Rig
 
 SURE, UNSURE = 0.8, 0.5
 """From SURE on the answer to "are you sure?" is yes, below UNSURE it is no."""
