@@ -43,7 +43,7 @@ _SOME = tuple(str(number) for number in range(1, _EASY_COUNT + 1))
 
 
 def ask_kinds(
-    truth: SceneTruth, rig: Rig, rng: np.random.Generator, count: int, split: str = "train", quirk: bool = False, seed: int = 0
+    truth: SceneTruth, rig: Rig, rng: np.random.Generator, count: int, split: str = "train", seed: int = 0
 ) -> list[Question]:
     """At most `count` different questions of these kinds about one moment, in everyday English; fewer where it permits fewer.
 
@@ -51,7 +51,7 @@ def ask_kinds(
     """
     if split not in ("train", "val", "test"):
         raise BadInput(f"split {split!r} is not one of ['train', 'val', 'test']")
-    graph, random = SceneGraph(truth, rig, quirk), Random(int(rng.integers(2**63)))
+    graph, random = SceneGraph(truth, rig), Random(int(rng.integers(2**63)))
     names, shares = list(KINDS), [kind.share for kind in KINDS.values()]
     asked: dict[str, Question] = {}
     for _ in range(4 * count):

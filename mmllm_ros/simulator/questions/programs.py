@@ -143,11 +143,11 @@ def _suffices(program: Program, graph: SceneGraph, modalities: tuple[str, ...]) 
 
 
 def _sees_way(graph: SceneGraph, chosen: int, modality: str) -> bool:
-    """Whether a modality clearly sees one of a set in the way or, where none is, looks ahead and is awake."""
+    """Whether a modality clearly sees one of a set in the way or, where none is, covers the front and sees well."""
     blocking = [index for index in members(chosen) if in_the_way(graph.objects[index])]
     if blocking:
         return any(graph.seen[modality] >> index & 1 for index in blocking)
-    return graph.covers(modality, "front") and graph.awake[modality]
+    return graph.covers(modality, "front") and graph.sees[modality]
 
 
 def _whole_set(program: Program) -> tuple[str | None, Program]:
