@@ -13,12 +13,16 @@ import numpy as np
 from .config import LlmConfig
 from .context.modality_selection import NOT_SELECTED, Choice
 from .context.per_question import PerQuestionPolicy
-from .context.question_classifier import classify_question
-from .datatypes import NANOSECONDS, Answer, BadInput, Evidence, Plan, Tokens
+from .context.question_classifier import SELF, QuestionClass, classify_question
+from .datatypes import NANOSECONDS, Answer, BadInput, Evidence, Health, Plan, Tokens
+from .dialogue.conversation import Conversations
+from .dialogue.self_report import RobotState, cannot_tell, report
 from .latent.attention_adapter import LatentCache
 from .latent.connector import merge
 from .latent.generation import Cancelled
 from .model import Model
+from .rig import Rig
+from .simulator.questions.everyday import CANNOT_TELL
 
 __all__ = ["Assistant", "Cancelled", "check_question"]
 
@@ -27,13 +31,17 @@ MAX_TOKENS = 4096
 BLIND_CONFIDENCE = 0.3
 """Largest confidence of an answer without a sensor that can answer the question."""
 
+CALIBRATED_ON = "simulated scenes that were not trained on"
+"""What the confidence of a model is calibrated on, see training/calibration.py."""
+
 
 class Assistant:
     """Stores the latest tokens of every source and answers questions from them.
 
     `put` may be called from another thread than `ask`. `now` returns the time [ns] of the clock that stamps the sensors. With a
     `policy`, each question is answered from the modalities that it needs. `encode(modalities, timeout)` encodes the latest frames
-    of the modalities and calls `put` within that time [s], or returns without.
+    of the modalities and calls `put` within that time [s], or returns without. Questions about the robot itself are answered from
+    its state: `rig`, plan, health and last answer.
     """
 
     def __init__(
@@ -43,6 +51,7 @@ class Assistant:
         now: Callable[[], int],
         policy: PerQuestionPolicy | None = None,
         encode: Callable[[Sequence[str], float], None] | None = None,
+        rig: Rig | None = None,
     ) -> None:
         self.model = model
         self.config = config
@@ -52,6 +61,10 @@ class Assistant:
         self._lock = Lock()
         self._newest: dict[tuple[str, str], Tokens] = {}
         self._plan: Plan | None = None
+        self._rig = rig
+        self._health: dict[tuple[str, str], Health] = {}
+        self._last: Answer | None = None
+        self._conversations = Conversations()
         self._latents: dict[str, tuple[tuple[Tokens, ...], int, str, LatentCache]] = {}
 
     def put(self, tokens: Tokens) -> None:
@@ -69,6 +82,11 @@ class Assistant:
         with self._lock:
             self._plan = plan
 
+    def set_health(self, health: Health) -> None:
+        """Store the latest health of a sensor."""
+        with self._lock:
+            self._health[health.modality, health.source] = health
+
     def clear(self) -> None:
         """Remove all tokens, as after a jump back in time. The plan stays."""
         with self._lock:
@@ -81,6 +99,7 @@ class Assistant:
         question_id: str = "",
         on_text: Callable[[str], None] | None = None,
         cancelled: Callable[[], bool] | None = None,
+        conversation: str = "",
     ) -> Answer:
         """Answer from the plugged modalities' readings that are fresh now.
 
@@ -88,17 +107,59 @@ class Assistant:
             question: at most 2000 characters.
             on_text: gets the answer piece by piece.
             cancelled: called between steps; True raises Cancelled.
+            conversation: id under which follow-up questions refer to earlier turns, empty = none.
 
         Where no sensor that can answer is available, the answer is "I cannot tell without ...", with the confidence of a guess.
+        A question about the robot itself is answered from its state.
 
         Raises BadInput for an empty or over-long question, and with `require_evidence` when nothing is plugged.
         """
         check_question(question)
         started = time.perf_counter()
+        standalone = self._conversations.resolve(conversation, question)
+        wanted = classify_question(standalone)
+        if wanted.type == SELF:
+            answer = self._report(wanted, question, question_id, started)
+            if on_text:
+                on_text(answer.answer)
+        else:
+            answer = self._answer(standalone, wanted, question, question_id, on_text, cancelled, started)
+            self._last = answer
+        self._conversations.add(conversation, question, standalone, answer.answer)
+        return answer
+
+    def _report(self, wanted: QuestionClass, question: str, question_id: str, started: float) -> Answer:
+        """The answer to a question about the robot itself, from its state."""
+        with self._lock:
+            state = RobotState(self._rig, tuple(self._health.values()), self._plan, self._last, CALIBRATED_ON)
+        return Answer(
+            stamp=0,
+            question_id=question_id,
+            question=question,
+            answer=report(wanted, state),
+            confidence=1.0,
+            evidence=(),
+            unplugged={},
+            latency=time.perf_counter() - started,
+            model=self.model.name,
+            revision=self.model.revision,
+        )
+
+    def _answer(
+        self,
+        standalone: str,
+        wanted: QuestionClass,
+        question: str,
+        question_id: str,
+        on_text: Callable[[str], None] | None,
+        cancelled: Callable[[], bool] | None,
+        started: float,
+    ) -> Answer:
+        """The answer of the model to `standalone`, which `question` stands for in its conversation."""
         with self._lock:
             newest, plan = dict(self._newest), self._plan
         moment = self._moment(newest)
-        choice = self._decide(question, newest, plan, moment)
+        choice = self._decide(standalone, newest, plan, moment)
         if choice and (stale := self._stale_modalities(choice, newest, moment)):
             self._encode(stale, self.config.encode_timeout)
             with self._lock:
@@ -111,11 +172,17 @@ class Assistant:
             reasons = ", ".join(f"{name}: {reason}" for name, reason in unplugged.items())
             raise BadInput(f"no sensor is plugged, and require_evidence is set ({reasons})")
         latent_cache = self._latent_cache(used, choice.linked_blocks if choice else plan.linked_blocks if plan else 0)
-        able = [modality for modality in classify_question(question).modalities if modality in self.model.modalities]
+        able = [modality for modality in wanted.modalities if modality in self.model.modalities]
         unable = bool(able) and not any(tokens.modality in able for tokens in used)
-        scored = self.model.answer(question, latent_cache, None if unable else on_text, cancelled)
-        answer = f"I cannot tell without the {' or the '.join(able)}" if unable else scored.answer
-        if unable and on_text:
+        # The model's own text is streamed only where it is the answer.
+        streamed = on_text if not (unable or CANNOT_TELL in self.model.answers) else None
+        scored = self.model.answer(standalone, latent_cache, streamed, cancelled)
+        answer = scored.answer
+        if unable:
+            answer = f"I cannot tell without the {' or the '.join(able)}"
+        elif answer == CANNOT_TELL:
+            answer = cannot_tell(sorted({tokens.modality for tokens in used}))
+        if on_text and not streamed:
             on_text(answer)
         evidence = tuple(Evidence(t.modality, t.source, t.stamp, (moment - t.stamp) / NANOSECONDS) for t in used)
         return Answer(

@@ -18,7 +18,7 @@ from ..context.question_classifier import viewed_directions
 from ..datatypes import Answer, BadInput, Plan
 from ..model import Model
 from ..msg import Answer as AnswerMessage
-from ..msg import ModalityPlan, SensorTokens
+from ..msg import ModalityPlan, SensorHealth, SensorTokens
 from ..resources import model_folder
 from ..rig import load_rig
 from .answering.adaptation_servers import AdaptationServers
@@ -28,7 +28,7 @@ from .answering.question_servers import QuestionServers
 from .ros_support import qos
 from .ros_support.clock_jumps import on_jump_back
 from .ros_support.diagnostics import Diagnostics, Level, Status
-from .ros_support.messages import answer_to_message, plan_from_message, tokens_from_message
+from .ros_support.messages import answer_to_message, health_from_message, plan_from_message, tokens_from_message
 from .ros_support.parameters import declare
 from .ros_support.process import spin
 
@@ -50,6 +50,7 @@ class Llm(Node):
         self._questions = QuestionServers(self)
         self.create_subscription(SensorTokens, "mmllm/tokens", self._on_tokens, qos.RELIABLE)
         self.create_subscription(ModalityPlan, "mmllm/plan", self._on_plan, qos.LATCHED)
+        self.create_subscription(SensorHealth, "mmllm/health", self._on_health, qos.RELIABLE)
         on_jump_back(self, self._on_jump)
         self._diagnostics = Diagnostics(self, self._statuses)
 
@@ -72,7 +73,8 @@ class Llm(Node):
         """Runs in the worker's thread: loading takes seconds, and meanwhile callers get an error message at once."""
         model = self.adaptation.load_model()
         policy = self._policy(model)
-        assistant = Assistant(model, self.config, lambda: self.get_clock().now().nanoseconds, policy, self._encode)
+        rig = load_rig(self.config.rig)
+        assistant = Assistant(model, self.config, lambda: self.get_clock().now().nanoseconds, policy, self._encode, rig)
         if self._plan:
             assistant.set_plan(self._plan)
         self.get_logger().info(f"ready: {model.name} ({model.revision}) with {', '.join(model.modalities)}")
@@ -91,6 +93,15 @@ class Llm(Node):
         self.config = config
         if assistant := self.worker.assistant:
             assistant.config = config
+
+    def _on_health(self, message: SensorHealth) -> None:
+        try:
+            health = health_from_message(message)
+        except BadInput as error:
+            self.get_logger().warning(f"health rejected: {error}", throttle_duration_sec=5.0)
+            return
+        if assistant := self.worker.assistant:
+            assistant.set_health(health)
 
     def _on_failure(self) -> None:
         """Runs in the executor and ends the process: a node without a model must not stay alive."""

@@ -8,12 +8,12 @@ from random import Random
 
 import numpy as np
 import pytest
-from mmllm_ros.simulator.questions.everyday_kinds import ask_kinds
-from mmllm_ros.simulator.questions.out_of_scope import out_of_scope
 from scenes import AROUND, random_scene
 
 from mmllm_ros.dialogue.conversation import Conversations, Turn, resolve
 from mmllm_ros.dialogue.mentions import find_places, find_thing, whole_place
+from mmllm_ros.simulator.questions.everyday_kinds import ask_kinds
+from mmllm_ros.simulator.questions.out_of_scope import out_of_scope
 from mmllm_ros.simulator.questions.question_maker import ask
 
 DIALOGUES = (

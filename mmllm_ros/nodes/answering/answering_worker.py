@@ -20,8 +20,11 @@ from ...datatypes import Answer, BadInput, one_line
 class PendingQuestion:
     """A question in the queue. The future `outcome` is set once, to an Answer or to an error message of one line."""
 
-    def __init__(self, question: str, question_id: str, on_text: Callable[[str], None] | None = None) -> None:
+    def __init__(
+        self, question: str, question_id: str, on_text: Callable[[str], None] | None = None, conversation: str = ""
+    ) -> None:
         self.question = question
+        self.conversation = conversation
         self.question_id = question_id
         self.on_text = on_text
         self.outcome = Future()
@@ -115,7 +118,9 @@ class AnsweringWorker:
 
     def _outcome(self, pending: PendingQuestion) -> Answer | str:
         try:
-            return self.assistant.ask(pending.question, pending.question_id, on_text=pending.on_text, cancelled=pending.finished)
+            return self.assistant.ask(
+                pending.question, pending.question_id, pending.on_text, pending.finished, pending.conversation
+            )
         except BadInput as error:
             return str(error)
         except Cancelled:

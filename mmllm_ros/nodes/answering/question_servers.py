@@ -62,7 +62,7 @@ class QuestionServers:
         await self._answer(PendingQuestion(message.data, self._number("topic")))
 
     async def _on_ask(self, request: Ask.Request, response: Ask.Response) -> Ask.Response:
-        pending = PendingQuestion(request.question, self._number("ask"))
+        pending = PendingQuestion(request.question, self._number("ask"), conversation=request.conversation)
         return self._fill(response, await self._answer(pending, request.timeout))
 
     async def _on_goal(self, goal: ServerGoalHandle) -> AskQuestion.Result:
@@ -73,7 +73,7 @@ class QuestionServers:
             text += piece
             goal.publish_feedback(AskQuestion.Feedback(text=text))
 
-        pending = PendingQuestion(goal.request.question, self._number("action"), on_text)
+        pending = PendingQuestion(goal.request.question, self._number("action"), on_text, goal.request.conversation)
         key = bytes(goal.goal_id.uuid)
         self._goals[key] = pending
         if goal.is_cancel_requested:

@@ -41,12 +41,15 @@ class AskClient:
         """Whether the llm node is found within `seconds` [s]."""
         return self._client.wait_for_server(seconds)
 
-    def ask(self, question: str, timeout: float = 0.0, on_text: Callable[[str], None] | None = None) -> Future:
+    def ask(
+        self, question: str, timeout: float = 0.0, on_text: Callable[[str], None] | None = None, conversation: str = ""
+    ) -> Future:
         """Ask; returns a future of the Answer, or of an error message of one line.
 
         Args:
             timeout: longest time for the answer [s], 0 = the node's parameter.
             on_text: gets the answer so far as it grows.
+            conversation: id of the conversation, empty = none.
         """
         outcome = Future()
         self.busy, self._goal = True, None
@@ -70,7 +73,7 @@ class AskClient:
             outcome.set_result(value)
 
         feedback = (lambda message: on_text(message.feedback.text)) if on_text else None
-        goal = AskQuestion.Goal(question=question, timeout=timeout)
+        goal = AskQuestion.Goal(question=question, timeout=timeout, conversation=conversation)
         self._client.send_goal_async(goal, feedback_callback=feedback).add_done_callback(on_accepted)
         return outcome
 
@@ -106,8 +109,11 @@ class BlockingAskClient:
         rclpy.try_shutdown()
 
     def ask(self, question: str, timeout: float = 0.0, on_text: Callable[[str], None] | None = None) -> Answer:
-        """The answer; arguments as in AskClient.ask. Ctrl-C cancels the question. Raises BadInput with the node's message."""
-        outcome = self._client.ask(question, timeout, on_text)
+        """The answer, in a conversation of this client; arguments as in AskClient.ask. Ctrl-C cancels the question.
+
+        Raises BadInput with the node's message.
+        """
+        outcome = self._client.ask(question, timeout, on_text, self._node.get_name())
         try:
             self._executor.spin_until_future_complete(outcome)
         except KeyboardInterrupt:
