@@ -61,8 +61,9 @@ def evaluate(
     device: Device = "auto",
     context: Context = "mixed",
     language: Annotated[
-        Literal["template", "everyday"], typer.Option(help="wordings of simulated questions; everyday ones get another report")
-    ] = "template",
+        Literal["template", "everyday"] | None,
+        typer.Option(help="wordings of simulated questions, and another report: accuracy by wording, refusals, latency"),
+    ] = None,
     each: Annotated[int, typer.Option(min=1, help="simulated questions about each scene")] = 8,
     plot: Annotated[Path | None, typer.Option(help="write the reliability diagram here (PNG)", dir_okay=False)] = None,
     folder: Annotated[Path | None, typer.Option("--out", help="folder for `mmllm report`: figures, worst mistakes")] = None,
@@ -91,13 +92,13 @@ def evaluate(
     elif bag:
         asked = from_recording(encoders, bag, questions, layout)
     else:
-        asked = simulated(encoders, layout, "test", scenes, seed, context, each, language)
+        asked = simulated(encoders, layout, "test", scenes, seed, context, each, language or "template")
     if prior:
         known = read_questions(prior)
     else:
-        moments = simulated({}, layout, "train", scenes, seed, context, each, language)
+        moments = simulated({}, layout, "train", scenes, seed, context, each, language or "template")
         known = [question for moment in moments for question in moment.questions]
-    if language == "everyday":
+    if language:
         report = language_report.measure(loaded, asked, known)
         out.print(language_report.table(report))
         write_json(json_file, report)
