@@ -75,7 +75,9 @@ class _Session:
             if source[0] not in self._encoders:
                 continue
             self._now = max(self._now, frame.stamp)
-            pair = self._monitors.setdefault(source, SensorMonitor(*source)).add(frame)
+            monitor = self._monitors.setdefault(source, SensorMonitor(*source))
+            monitor.count(frame.stamp)
+            pair = monitor.add(frame)
             if frame.stamp - self._encoded.get(source, -period) >= period and self._encode(source, pair):
                 yield self._now
 
