@@ -223,5 +223,5 @@ def test_offline_commands_do_not_touch_ros():
 
 
 def test_an_argument_that_is_no_utf_8_is_refused_in_one_line(capsys):
-    assert main(["ask", "caf\udce9?"]) == 2
-    assert capsys.readouterr().err.strip().endswith("is not valid UTF-8 at 3")
+    assert main(["ask", "word\udce9?"]) == 2
+    assert capsys.readouterr().err.strip().endswith("is not valid UTF-8 at 4")
