@@ -17,11 +17,12 @@ from .commands.doctor import doctor
 from .commands.learning import evaluate, simulate, train
 from .commands.live import ask, drive, replay
 from .commands.planning import context, plan
+from .commands.real_frames import fetch
 from .commands.report import report
 from .datatypes import BadInput
 
 app = typer.Typer(add_completion=False, rich_markup_mode="markdown", help="Robots that answer questions about what they sense.")
-for command in (drive, ask, replay, simulate, train, adapt, evaluate, plan, context, depths, report, doctor):
+for command in (drive, ask, replay, simulate, train, adapt, evaluate, plan, context, depths, report, doctor, fetch):
     app.command()(command)
 
 

@@ -2,11 +2,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Labelled frames of real sensors: FOLDER/SOURCE/FRAME.json with camera images, a lidar sweep and boxes.
 
-The form: `cameras` maps a name to `file`, `width`, `height`, `fov_deg`, `bearing_deg` (counter-clockwise from forward), `pitch_deg`
-(positive = up), `position` [m], `K` and `T_cam_from_vehicle`; `lidar` has `file`, an npz whose `points` are float32 [n, 4] (x forward, y
-left, z up, origin on the ground; intensity in 0..1 or 0..255) and may have the `position` of the sensor; `boxes` have `class`, `center`,
-`size` (length, width, height), `yaw`, `num_points` and `status`; `label_region` says where labels are complete; `prev_lidar` and
-`T_cur_from_prev` belong to an earlier sweep where there is one. Paths are relative to FOLDER.
+The form: `cameras` maps a name to `file`, `width`, `height`, `fov_deg`, `bearing_deg` (counter-clockwise from forward),
+`pitch_deg` (positive = up), `position` [m], `K` and `T_cam_from_vehicle`; `lidar` has `file`, an npz whose `points` are float32
+[n, 4] (x forward, y left, z up, origin on the ground; intensity in 0..1 or 0..255) and may have the `position` of the sensor;
+`boxes` have `class`, `center`, `size` (length, width, height), `yaw`, `num_points` and `status`; `label_region` says where labels
+are complete; `prev_lidar` and `T_cur_from_prev` belong to an earlier sweep where there is one. Paths are relative to FOLDER.
 """
 
 from __future__ import annotations
@@ -58,10 +58,10 @@ class Region:
 class RealFrame:
     """One labelled moment of one vehicle.
 
-    `frames` are its sensors and `previous` the earlier sweep, both cropped to `region`; `rig` says how they are mounted and `cameras` holds the
-    calibration of each camera. `truth` holds the labelled objects in `region`: `returns` are the labels' point counts, `pixels` the
-    projected size. `unknown` are labelled objects that could be of any class, `others` those that are of none of the ten. `motion` [4, 4] turns coordinates of the earlier sweep into those
-    of the newer one.
+    `frames` are its sensors and `previous` the earlier sweep, both cropped to `region`; `rig` says how they are mounted and
+    `cameras` holds the calibration of each camera. `truth` holds the labelled objects in `region`: `returns` are the labels'
+    point counts, `pixels` the projected size. `unknown` are labelled objects that could be of any class, `others` those that are
+    of none of the ten. `motion` [4, 4] turns coordinates of the earlier sweep into those of the newer one.
     """
 
     source: str

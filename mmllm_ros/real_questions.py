@@ -2,10 +2,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Questions about labelled real frames, made from their boxes by the simulator's question maker.
 
-Only what the labels can answer is asked: nothing about light, colours or the vehicle's own motion, which boxes do not tell; about statuses
-only of categories of which every visible object has one; about a direction from the vehicle only where all of it is labelled; and no
-sets that an object of unknown class could belong to. Sensors are cropped to the labelled region (real_frames.py), so a question about the
-whole scene is about what is labelled.
+Only what the labels can answer is asked: nothing about light, colours or the vehicle's own motion, which boxes do not tell; about
+statuses only of categories of which every visible object has one; about a direction from the vehicle only where all of it is
+labelled; and no sets that an object of unknown class could belong to. Sensors are cropped to the labelled region
+(real_frames.py), so a question about the whole scene is about what is labelled.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class _Answerable:
     """Whether the labels of one frame suffice to answer a program."""
 
     def __init__(self, graph: SceneGraph, frame: RealFrame) -> None:
-        told = {category: True for category in CATEGORIES}
+        told = dict.fromkeys(CATEGORIES, True)
         for item in graph.objects:
             told[item.category] &= item.status in STATUSES_OF.get(item.category, ("",))
         self._told = told

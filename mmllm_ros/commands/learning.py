@@ -55,6 +55,11 @@ def evaluate(
     nuscenes: Annotated[Path | None, typer.Option(help="a nuScenes folder instead, with --questions", file_okay=False)] = None,
     bag: Annotated[Path | None, typer.Option(help="a recording instead, with --questions: rosbag2 folder or mcap file")] = None,
     questions: Annotated[Path | None, typer.Option(help="questions about it, in NuScenes-QA's form", dir_okay=False)] = None,
+    frames: Annotated[Path | None, typer.Option(help="labelled real frames instead, SOURCE/FRAME.json", file_okay=False)] = None,
+    detector: Annotated[
+        str, typer.Option(help="camera encoder for --frames: nanodet, or the folder of one of kind detector")
+    ] = "",
+    labels: Annotated[bool, typer.Option("--labels", help="with --frames: their boxes as modality objects, no sensor")] = False,
     prior: Annotated[Path | None, typer.Option(help="training questions for the blind baselines", dir_okay=False)] = None,
     rig: Annotated[str, typer.Option(help="sensor layout; without it front, or nuscenes with --nuscenes")] = "",
     model: ModelName = "",
@@ -67,6 +72,13 @@ def evaluate(
     """How often the answers are right: per question type, modality set and context, beside what blind models score."""
     if (questions is not None) != ((nuscenes is None) != (bag is None)):
         raise BadInput("--questions belongs to --nuscenes or to --bag, and one of them to it")
+    if frames is None and (detector or labels):
+        raise BadInput("--detector and --labels belong to --frames")
+    if frames is not None:
+        from .real_frames import evaluate_folder
+
+        evaluate_folder(frames, model, detector, labels, device, plot, folder, json_file)
+        return
     from ..encoders import load_encoder
     from ..evaluation import evaluate as measure
     from ..evaluation import plot_reliability, table

@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Detections of any perception stack -> tokens that the modality-agnostic connector reads without training.
 
-A token has the layout of proposals.py without a private feature: objectness, class, status and colour, each a distribution, and the
-place. Object tokens are sorted by objectness and padded with empty ones; sector tokens carry the expected number of objects of each kind.
+A token has the layout of proposals.py without a private feature: objectness, class, status and colour, each a distribution, and
+the place. Object tokens are sorted by objectness and padded with empty ones; sector tokens carry the expected number of objects
+of each kind.
 """
 
 from __future__ import annotations
@@ -55,7 +56,8 @@ class Detection:
 
 
 def distribution(names: Sequence[str], weights: Mapping[str, float], floor: float = 0.0) -> np.ndarray:
-    """Weights by name -> probabilities [len(names)]; `floor` is shared by all. Raises BadInput for a name that is none of `names`."""
+    """Weights by name -> probabilities [len(names)]; `floor` is shared by all. Raises BadInput for a name that is none of
+    `names`."""
     unknown = [name for name in weights if name not in names]
     if unknown:
         raise BadInput(f"{unknown[0]!r} is not one of {list(names)}")

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A stage that teaches the modality-agnostic connector to read detections of real streets: crowds, rows, uncertain ranges.
 
-It trains on synthetic layouts (synthetic_scenes.py) as synthetic detectors report them (synthetic_detections.py); nothing is rendered.
+It trains on synthetic layouts (synthetic_scenes.py) as synthetic detectors report them (synthetic_detections.py); nothing is
+rendered.
 """
 
 from __future__ import annotations
@@ -67,7 +68,8 @@ def draw(model: Model, size: tuple[int, int], rng: np.random.Generator) -> tuple
             asked += [(len(tokens), question) for question in questions]
             tokens.append(object_tokens(detect(truth, view, rng), truth.stamp, view=view))
     values, places = (
-        pad_sequence([torch.from_numpy(getattr(item, part)) for item in tokens], batch_first=True) for part in ("values", "places")
+        pad_sequence([torch.from_numpy(getattr(item, part)) for item in tokens], batch_first=True)
+        for part in ("values", "places")
     )
     valid = pad_sequence([torch.ones(len(item.values), dtype=torch.bool) for item in tokens], batch_first=True)
     pairs = [(model.prompt.question_ids(q.question), model.prompt.answer_ids(q.answer)) for _, q in asked]

@@ -1,6 +1,7 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""What a detector would report of a layout: misses, false alarms, wrong classes, jitter, uncertain ranges; each scene another detector."""
+"""What a detector would report of a layout: misses, false alarms, wrong classes, jitter, uncertain ranges; each scene another
+detector."""
 
 from __future__ import annotations
 
@@ -42,7 +43,14 @@ def detect(truth: SceneTruth, view: tuple[float, float], rng: np.random.Generato
 
 
 def _seen(
-    item: SceneObject, clear: float, perfect: bool, spread: float, turn: float, statuses: bool, colours: bool, rng: np.random.Generator
+    item: SceneObject,
+    clear: float,
+    perfect: bool,
+    spread: float,
+    turn: float,
+    statuses: bool,
+    colours: bool,
+    rng: np.random.Generator,
 ) -> Detection:
     x, y, z = item.position
     away = math.hypot(x, y)

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Random layouts of objects as labels and detectors of real streets report them, without rendering.
 
-The drives of the simulator hold few objects of one class in one direction; streets have parked rows, queues and crowds. A layout is
-scattered objects, rows and clusters of few classes within a field of view that may be narrow.
+The drives of the simulator hold few objects of one class in one direction; streets have parked rows, queues and crowds. A layout
+is scattered objects, rows and clusters of few classes within a field of view that may be narrow.
 """
 
 from __future__ import annotations
