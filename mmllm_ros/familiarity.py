@@ -89,5 +89,7 @@ def abstention(confidence: Sequence[float], right: Sequence[float], wanted: floa
     order = np.argsort(-np.asarray(confidence, dtype=float), kind="stable")
     sure, share = np.asarray(confidence, dtype=float)[order], np.cumsum(np.asarray(right, dtype=float)[order])
     share = share / np.arange(1, len(order) + 1)
-    good = np.nonzero(share >= wanted)[0]
+    # Answers of one confidence stand or fall together.
+    last = np.append(sure[1:] < sure[:-1], True)
+    good = np.nonzero((share >= wanted) & last)[0]
     return float(sure[good[-1]]) if len(good) else 1.01

@@ -28,7 +28,7 @@ def write_frame(folder: Path, source: str, name: str, boxes: list[dict], **more)
     cv2.imwrite(str(place / f"{name}.png"), image)
     rng = np.random.default_rng(len(boxes))
     ground = np.stack([rng.uniform(3, 40, 400), rng.uniform(-15, 15, 400), np.zeros(400), np.full(400, 100.0)], 1)
-    on = [np.array([*entry["center"], 200.0]) + [*rng.normal(0, 0.2, 3), 0] for entry in boxes for _ in range(20)]
+    on = [[*(np.array(entry["center"]) + rng.normal(0, 0.2, 3)), 200.0] for entry in boxes for _ in range(20)]
     points = np.concatenate([ground, np.array(on).reshape(-1, 4)]).astype(np.float32)
     np.savez(place / f"{name}_lidar.npz", points=points)
     camera = {

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 
@@ -70,13 +71,14 @@ def test_a_mount_that_looks_down_and_left_sees_the_horizon_above_and_the_front_a
 def test_wide_images_are_cut_into_overlapping_squares_and_others_are_not():
     assert tiles(500, 400) == [(0, 0, 500, 400)]
     cut = tiles(1242, 375)
-    assert cut[0][0] == 0 and cut[-1][0] + 375 == 1242 and all(b[0] - a[0] <= 375 * 5 / 6 for a, b in zip(cut, cut[1:]))
+    assert cut[0][0] == 0 and cut[-1][0] + 375 == 1242 and all(b[0] - a[0] <= 375 * 5 / 6 for a, b in itertools.pairwise(cut))
 
 
 def test_a_box_cut_by_a_tile_goes_where_a_whole_one_shows_the_object():
     places = tiles(700, 400)
-    left = (places[0], np.array([[250.0, 100, 400, 200]]), CAR[None] * 0.9)
-    right = (places[1], np.array([[-50.0 + 250 - places[1][0] + 50, 100, 480 - places[1][0], 200]]), CAR[None] * 0.6)
+    assert [place[0] for place in places] == [0, 300]
+    left = (places[0], np.array([[310.0, 100, 400, 200]]), CAR[None] * 0.9)
+    right = (places[1], np.array([[10.0, 100, 180, 200]]), CAR[None] * 0.6)
     boxes = suppressed(joined([left, right], 700))
     assert len(boxes) == 1 and boxes.corners[0, 2] == pytest.approx(480)
 

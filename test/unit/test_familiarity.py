@@ -1,6 +1,7 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Confidence on real data: an input unlike training is named and lowers the confidence; half of the frames calibrate the other."""
+"""Confidence on real data: an input unlike training is named and lowers the confidence; half of the frames calibrate the
+other."""
 
 from __future__ import annotations
 

@@ -12,7 +12,14 @@ import pytest
 from mmllm_ros.datatypes import BadInput
 from mmllm_ros.detection_messages import Box3D, detections_of
 from mmllm_ros.encoders.objects import (
-    CATEGORIES, LEAST_TOKENS, MOST_TOKENS, SECTORS, TOKEN_WIDTH, Detection, distribution, object_tokens,
+    CATEGORIES,
+    LEAST_TOKENS,
+    MOST_TOKENS,
+    SECTORS,
+    TOKEN_WIDTH,
+    Detection,
+    distribution,
+    object_tokens,
 )  # fmt: skip
 from mmllm_ros.encoders.proposals import CLASSES, STATUSES
 
