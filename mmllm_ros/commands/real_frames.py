@@ -59,7 +59,8 @@ def evaluate_folder(
             if not place.is_dir():
                 cure = "fetch it with `mmllm fetch nanodet`" if detector == "nanodet" else "name an encoder folder"
                 raise BadInput(f"detector folder {place} does not exist: {cure}")
-            # The lidar gives ranges of the boxes. Its own encoder knows simulated sweeps only, and its false alarms would outweigh them.
+            # The lidar gives ranges of the boxes. Its own encoder knows simulated sweeps only: on real ones it reports barriers
+            # that are not there, and they outweigh the detections.
             encoders = {"camera": load_encoder(place, rig, device)}
             loaded = with_detections(loaded, {"camera": encoders["camera"].revision})
         loaded = restricted(loaded, list(encoders))

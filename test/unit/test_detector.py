@@ -169,3 +169,14 @@ def test_a_detector_that_is_not_there_is_refused_in_one_line(tmp_path):
     )
     with pytest.raises(BadInput, match=r"none\.onnx"):
         load_encoder(tmp_path, RIG, "cpu")
+
+
+@pytest.mark.slow
+def test_nanodet_as_fetched_runs_and_finds_nothing_in_an_even_image():
+    from mmllm_ros.nanodet import nanodet_folder
+
+    pytest.importorskip("onnxruntime")
+    if not (nanodet_folder() / "model.onnx").is_file():
+        pytest.skip("NanoDet is not fetched: `mmllm fetch nanodet`")
+    made = load_encoder(nanodet_folder(), RIG, "cpu")
+    assert made.detect(np.full((400, 900, 3), 128, np.uint8), CAMERA) == []
