@@ -23,8 +23,11 @@ KEYS = {
     "PIL": "python3-pil",
 }
 KEYS |= {name: f"python3-{name}" for name in ("jinja2", "psutil", "rich", "sklearn", "typer")}
-# Not in apt on Ubuntu 24.04, so not in package.xml: requirements/library.txt and rerun.txt have them.
-FROM_PIP = {"torch", "transformers", "safetensors", "open3d", "rosbags", "tokenizers", "huggingface_hub", "rerun", "pynvml"}
+# Not in apt on Ubuntu 24.04, so not in package.xml: requirements/library.txt, detectors.txt and rerun.txt have them.
+FROM_PIP = {
+    "torch", "transformers", "safetensors", "open3d", "rosbags", "tokenizers", "huggingface_hub", "rerun", "pynvml", "onnx",
+    "onnxruntime",
+}  # fmt: skip
 
 
 def problems_of_manifest() -> list[str]:

@@ -19,6 +19,7 @@ from .commands.depths import depths
 from .commands.doctor import doctor
 from .commands.drive import drive
 from .commands.evaluate import evaluate, evaluate_recording
+from .commands.evaluate_frames import evaluate_frames
 from .commands.fetch import fetch
 from .commands.plan import plan
 from .commands.replay import replay
@@ -29,8 +30,8 @@ from .datatypes import BadInput
 
 app = typer.Typer(add_completion=False, rich_markup_mode="markdown", help="Robots that answer questions about what they sense.")
 COMMANDS = (
-    drive, ask, replay, report, doctor, fetch, simulate, evaluate, evaluate_recording, train, adapt, adapt_scenario,
-    plan, compare_plans, context, depths,
+    drive, ask, replay, report, doctor, fetch, simulate, evaluate, evaluate_recording, evaluate_frames, train, adapt,
+    adapt_scenario, plan, compare_plans, context, depths,
 )  # fmt: skip
 for command in COMMANDS:
     app.command(command.__name__.replace("_", "-"))(command)

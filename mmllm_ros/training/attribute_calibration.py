@@ -15,7 +15,7 @@ from rich.progress import track
 
 from ..encoders import CameraEncoder, LidarEncoder
 from ..encoders.proposals import DISTRIBUTIONS, GROUPS
-from .calibration import best_scale, best_temperature
+from ..metrics.score_calibration import best_scale, best_temperature
 from .shards import Shards
 from .targets import cell_targets
 

@@ -4,14 +4,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
-from torch import Tensor
-from torch.nn import functional
 
 from ..datasets.simulated import Example, modality_sets
+from ..metrics.score_calibration import best_temperature
 from ..model import Model
 
 
@@ -31,30 +30,3 @@ def calibrate(model: Model, asked: Sequence[Example]) -> float:
     log_probabilities = torch.from_numpy(np.log(np.maximum(rows, 1e-12)))
     model.temperature = best_temperature(log_probabilities, torch.tensor(correct))
     return model.temperature
-
-
-def best_scale(log_odds: Tensor, true: Tensor) -> tuple[float, float]:
-    """Factor and shift of least cross-entropy for `log_odds` [n] of what is `true` [n], 1 or 0 (Platt scaling)."""
-    scale, shift = (log_odds.new_full((), start).requires_grad_() for start in (1.0, 0.0))
-    _minimise(lambda: functional.binary_cross_entropy_with_logits(scale * log_odds + shift, true), scale, shift)
-    return scale.item(), shift.item()
-
-
-def best_temperature(log_probabilities: Tensor, correct: Tensor) -> float:
-    """Temperature of least cross-entropy over log-probabilities [n, answers] (temperature scaling, arXiv 1706.04599)."""
-    log_temperature = torch.zeros((), dtype=log_probabilities.dtype, requires_grad=True)
-    _minimise(lambda: functional.cross_entropy(log_probabilities / log_temperature.exp(), correct), log_temperature)
-    return log_temperature.exp().item()
-
-
-@torch.enable_grad()
-def _minimise(loss: Callable[[], Tensor], *parameters: Tensor) -> None:
-    optimizer = torch.optim.LBFGS(parameters, max_iter=50)
-
-    def closure() -> Tensor:
-        optimizer.zero_grad()
-        value = loss()
-        value.backward()
-        return value
-
-    optimizer.step(closure)

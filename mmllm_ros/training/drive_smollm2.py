@@ -20,11 +20,11 @@ from safetensors.torch import load_file, save_file
 from ..datasets.simulated import simulated_examples
 from ..encoders import load_encoder
 from ..latent.prompt import Prompt
+from ..metrics.score_calibration import best_temperature
 from ..model import Model
 from ..resources import EMBEDDED, shared_folder
 from ..rig import Rig, load_rig
 from ..simulator.questions.everyday_kinds import ask_kinds
-from .calibration import best_temperature
 from .connectors import TokenTable, encode_all
 from .prepared_batches import Answers, Store
 from .prepared_questions import Prepared, Texts, prepare, read_prepared, write_prepared

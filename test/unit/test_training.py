@@ -28,6 +28,7 @@ from mmllm_ros.latent.attention_adapter import Latent
 from mmllm_ros.latent.checkpoint import load_llm
 from mmllm_ros.latent.prompt import Prompt
 from mmllm_ros.latent.split_forward import lower_states, upper
+from mmllm_ros.metrics.score_calibration import best_temperature
 from mmllm_ros.rig import load_rig
 from mmllm_ros.simulator.questions.programs import object_sets, parse
 from mmllm_ros.simulator.questions.programs import text as program_text
@@ -36,7 +37,6 @@ from mmllm_ros.simulator.questions.scene_graph import SceneGraph
 from mmllm_ros.simulator.questions.text_description import TEXT_SENSORS
 from mmllm_ros.simulator.truth import SceneTruth
 from mmllm_ros.training import text, text_scenes
-from mmllm_ros.training.calibration import best_temperature
 from mmllm_ros.training.encoders import mirrored
 from mmllm_ros.training.loop import Schedule, _optimizers, fit
 from mmllm_ros.training.muon import orthogonal

@@ -1,0 +1,34 @@
+# Copyright 2026 The mmllm_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Modalities that the modality-agnostic connector reads as it is: detections of a camera or of another perception stack."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from torch import nn
+
+from ..datatypes import BadInput
+from ..encoders.objects import TOKEN_WIDTH
+from ..model import Model
+from .warm_start import can_warm_start, warm_started
+
+
+def with_detections(model: Model, revisions: Mapping[str, str]) -> Model:
+    """`model` with a connector for detections in place of, or beside, its own: `revisions` names the encoder of each such
+    modality.
+
+    Raises BadInput where the model has no modality-agnostic connector.
+    """
+    source = model.modality_agnostic
+    if not can_warm_start(source, TOKEN_WIDTH):
+        raise BadInput(f"model {model.name} has no modality-agnostic connector, which reads detections: name drive_tiny")
+    connectors = {name: warm_started(model, source, name, TOKEN_WIDTH).eval() for name in revisions}
+    return model.variant(connectors, revisions)
+
+
+def restricted(model: Model, modalities: Sequence[str]) -> Model:
+    """`model` without the connectors of other modalities than these."""
+    other = model.variant({}, {})
+    other.connectors = nn.ModuleDict({name: other.connectors[name] for name in modalities if name in other.connectors})
+    return other

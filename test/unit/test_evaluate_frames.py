@@ -1,0 +1,33 @@
+# Copyright 2026 The mmllm_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""The command evaluate-frames, on a small synthetic folder."""
+
+from __future__ import annotations
+
+import json
+
+from real_frames_folder import box, write_frame
+
+from mmllm_ros.cli import main
+
+
+def test_labelled_boxes_are_evaluated_as_objects_and_written_as_json(tmp_path, capsys):
+    for index in range(5):
+        boxes = [box("car", 12.0 + 2 * index, 2.0), box("pedestrian", 9.0, -2.0 - 0.1 * index)]
+        write_frame(tmp_path / "frames", "street", str(index), boxes)
+    report = tmp_path / "report.json"
+    assert main(["evaluate-frames", str(tmp_path / "frames"), "--labels", "--model", "drive_tiny", "--json", str(report)]) == 0
+    content = json.loads(report.read_text())
+    assert set(content["sets"]) == {"none", "objects"} and content["sets"]["objects"]["contexts"].keys() == {"street"}
+    assert "real frames" in capsys.readouterr().out
+
+
+def test_labels_with_a_detector_are_refused(tmp_path, capsys):
+    assert main(["evaluate-frames", str(tmp_path), "--labels", "--detector", "nanodet"]) == 2
+    assert "leave out --detector" in capsys.readouterr().err
+
+
+def test_a_missing_detector_is_refused_with_the_cure(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert main(["evaluate-frames", str(tmp_path), "--detector", "nanodet"]) == 2
+    assert "mmllm fetch nanodet" in capsys.readouterr().err
