@@ -112,3 +112,4 @@ def test_the_summary_says_what_guessing_would_score(tmp_path):
     for truth in ("yes", "no"):
         run_log.add(snapshot(truth), 1.0, guess=0.5)
     assert run_log.summary() == "2 answers, 1 of 2 right (about 1 by guessing without sensors)"
+    run_log.close()
