@@ -56,12 +56,12 @@ class DriveClient(Node):
         self.truth: Callable[[], SceneTruth | None] = lambda: None
         self.on_answer: Callable[[AnswerSnapshot], None] = lambda snapshot: None
         self._rig = load_rig(self.config.rig)
-        self._log = RunLog(Path(self.config.out, self.get_namespace().lstrip("/")))
         path = model_folder(self.config.model) / FILE
         self._table = PlanTable.read(path) if path.is_file() else None
         # A model with an LLM of its own knows only the words of the templates.
         own = Manifest.read(path.parent).llm == LLM_FOLDER
         self._language = "template" if own else "everyday"
+        self._log = RunLog(Path(self.config.out, self.get_namespace().lstrip("/")))
         self._rng = np.random.default_rng(self.config.seed)
         self._questions = itertools.cycle(QUESTIONS)
         self._plan: ModalityPlan | None = None
