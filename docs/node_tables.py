@@ -30,7 +30,7 @@ SUBSCRIBED = (
      "a topic per camera; one that ends in `/compressed` is CompressedImage"),
     (("lidar_encoder", "visualizer", "drive"), BY_RIG, "sensor_msgs/PointCloud2", LATEST, "any fields with x, y, z"),
     (("imu_encoder",), BY_RIG, "sensor_msgs/Imu", "best effort, depth 100", "any rate; every sample is used"),
-    (("context_monitor", "visualizer"), "mmllm/health", "mmllm_ros/SensorHealth", RELIABLE, "of every sensor"),
+    (("context_monitor", "llm", "visualizer"), "mmllm/health", "mmllm_ros/SensorHealth", RELIABLE, "of every sensor"),
     (("llm",), "mmllm/tokens", "mmllm_ros/SensorTokens", RELIABLE, "the latest of each source is kept"),
     ((*ENCODERS, "llm", "visualizer", "drive"), "mmllm/plan", "mmllm_ros/ModalityPlan", LATCHED, "which modalities are plugged"),
     (("llm",), "mmllm/questions", "std_msgs/String", RELIABLE, "ask without a client"),

@@ -126,7 +126,7 @@ class MonitorConfig(Validated):
     rig: str = parameter("front", "sensor layout: front, nuscenes, radiate or a YAML file", read_only=True)
     model: str = parameter("", "model folder with a plan table, empty = the default model", read_only=True)
     rate: float = parameter(4.0, "rate of decisions [Hz]", minimum=0.1, maximum=20.0)
-    lost_after: float = parameter(1.5, "a source without a health message for longer is lost [s]", minimum=0.1, maximum=60.0)
+    lost_after: float = parameter(3.0, "a source without a health message for longer is lost [s]", minimum=0.1, maximum=60.0)
     hysteresis: float = parameter(
         5.0, "another set of modalities must be better for so long before it is plugged [s]", minimum=0.0, maximum=600.0
     )

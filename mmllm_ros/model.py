@@ -236,7 +236,7 @@ class Model:
         BadInput.
         """
         if not self.answers:
-            return self._free_text(question, latent_cache, on_text, cancelled)
+            return self._free_text(question, latent_cache, LONGEST_ANSWER, on_text, cancelled)
         if cancelled and cancelled():
             raise Cancelled
         scored = self.score(question, latent_cache)

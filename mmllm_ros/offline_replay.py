@@ -58,7 +58,7 @@ class _Session:
         self._monitors: dict[tuple[str, str], SensorMonitor] = {}
         recorded = {mount.modality for mount in recording.sensors(self._rig).values()}
         model = Model.load(folder, config.device)
-        self.assistant = Assistant(model, config, lambda: self._now)
+        self.assistant = Assistant(model, config, lambda: self._now, rig=self._rig)
         self._encoders = {
             name: load_encoder(folder / "encoders" / name, self._rig, config.device) for name in recorded & set(model.modalities)
         }
@@ -75,7 +75,9 @@ class _Session:
             if source[0] not in self._encoders:
                 continue
             self._now = max(self._now, frame.stamp)
-            pair = self._monitors.setdefault(source, SensorMonitor(*source)).add(frame)
+            monitor = self._monitors.setdefault(source, SensorMonitor(*source))
+            monitor.count(frame.stamp)
+            pair = monitor.add(frame)
             if frame.stamp - self._encoded.get(source, -period) >= period and self._encode(source, pair):
                 yield self._now
 
@@ -91,6 +93,8 @@ class _Session:
 
     def ask(self, question: str) -> AnswerSnapshot:
         """The answer at this time, with the latest camera images and lidar sweep."""
+        for monitor in self._monitors.values():
+            self.assistant.set_health(monitor.health(self._now, EncoderConfig().stale_after))
         frames = [monitor.newest for monitor in self._monitors.values()]
         images = {frame.source: frame.image for frame in frames if isinstance(frame, CameraFrame)}
         points = next((frame.points for frame in frames if isinstance(frame, LidarScan)), None)

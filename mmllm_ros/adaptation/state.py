@@ -37,7 +37,7 @@ class AdaptationState:
         home = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "mmllm_ros"
         self.base = base
         self.folder = Path(folder or home) / robot.strip("/") / f"{base.resolve().name}-{model_revision(base)}"
-        self.samples = ReplayBuffer(self.folder / "samples", capacity)
+        self.replay_buffer = ReplayBuffer(self.folder / "samples", capacity)
         self.training = self.folder / "training"
         self._link = self.folder / "serving"
 

@@ -12,8 +12,8 @@ from typing import Annotated, Literal
 import typer
 
 from ..config import Validated, parameter
+from ..resources import model_folder
 from ..rig import load_rig
-from .load_model import model_folder
 from .options import Device, Json, ModelName, RigName, Seed, out, write_json
 from .settings_file import read_settings, settings_option
 

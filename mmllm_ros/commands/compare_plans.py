@@ -12,8 +12,9 @@ import typer
 from rich.progress import Progress
 
 from ..config import Validated, parameter
+from ..resources import model_folder
 from ..rig import load_rig
-from .load_model import load_model, model_folder
+from .load_model import load_model
 from .options import Device, Json, ModelName, RigName, Seed, out, write_json
 from .settings_file import read_settings, settings_option
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -31,6 +31,10 @@ def evaluate(
     rig: RigName = "front",
     model: ModelName = "",
     device: Device = "auto",
+    language: Annotated[
+        Literal["template", "everyday"] | None,
+        typer.Option(help="wording of the questions, with another report: accuracy by wording, refusals, latency"),
+    ] = None,
     folder: Folder = None,
     json_file: Json = None,
 ) -> None:
@@ -39,11 +43,18 @@ def evaluate(
 
     layout = load_rig(rig)
     loaded, encoders = load_model(model, layout, device)
-    examples = simulated_examples(encoders, layout, "test", scenes, seed, context)
-    prior = [
-        question for example in simulated_examples({}, layout, "train", scenes, seed, context) for question in example.questions
-    ]
-    _measure(loaded, examples, prior, folder, json_file)
+    wording = language or "template"
+    examples = simulated_examples(encoders, layout, "test", scenes, seed, context, language=wording)
+    known = simulated_examples({}, layout, "train", scenes, seed, context, language=wording)
+    prior = [question for example in known for question in example.questions]
+    if language:
+        from ..evaluation import language_accuracy
+
+        report = language_accuracy.measure(loaded, examples, prior)
+        out.print(language_accuracy.table(report))
+        write_json(json_file, report)
+    else:
+        _measure(loaded, examples, prior, folder, json_file)
 
 
 def evaluate_recording(

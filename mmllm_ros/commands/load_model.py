@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..rig import Rig
@@ -14,17 +13,11 @@ if TYPE_CHECKING:
     from ..model import Model
 
 
-def model_folder(name: str) -> Path:
-    """The folder that `--model NAME` means; empty = the shipped one."""
-    from ..resources import default_model
-
-    return Path(name) if name else default_model()
-
-
 def load_model(name: str, rig: Rig, device: str) -> tuple[Model, dict[str, Encoder]]:
     """The model and its encoders by modality. Raises BadInput."""
     from ..encoders import load_encoder
     from ..model import Model
+    from ..resources import model_folder
 
     folder = model_folder(name)
     model = Model.load(folder, device)

@@ -10,8 +10,9 @@ from typing import Annotated
 import typer
 
 from ..datatypes import BadInput
+from ..resources import model_folder
 from ..rig import load_rig
-from .load_model import load_model, model_folder
+from .load_model import load_model
 from .options import Device, ModelName, RigName, Seed, out
 
 

@@ -31,15 +31,18 @@ def measure(model: Model, asked: Sequence[Example], prior: Sequence[Question]) -
     questions that can be answered.
     """
     pairs = [(moment, question) for moment in asked for question in moment.questions]
-    scored, seconds = _answers(model, asked, "answer")
+    answers, seconds = _answers(model, asked)
+    scored = answers["connected"]
     answerable = [index for index, (_, question) in enumerate(pairs) if question.template_type != OUT_OF_SCOPE]
     questions = [pairs[index][1] for index in answerable]
     scenes = [pairs[index][0].scene for index in answerable]
-    right = _right(questions, [scored[index].answer for index in answerable])
+    right, swapped, bare = (
+        _right(questions, [items[index].answer for index in answerable])
+        for items in (scored, answers["other scene"], answers["nothing"])
+    )
     blind = {"majority": majority(prior, questions), "blind n-gram": ngram(prior, questions)}
-    blind["blind LLM"] = [item.answer for item in _only(_answers(model, asked, "answer blind", blind=True)[0], answerable)]
-    floors = {name: float(np.mean(_right(questions, answers))) for name, answers in blind.items()}
-    swapped = _only(_answers(model, other_scene(asked), "answer with another scene")[0], answerable)
+    floors = {name: float(np.mean(_right(questions, guesses))) for name, guesses in blind.items()}
+    floors["blind LLM"] = float(np.mean(bare))
     curve = reliability([scored[index].confidence for index in answerable], right)
     refused = [item.answer == CANNOT_TELL for item in scored]
     return {
@@ -49,7 +52,7 @@ def measure(model: Model, asked: Sequence[Example], prior: Sequence[Question]) -
         "scenes": len(set(scenes)),
         "accuracy": _accuracies(questions, scenes, right),
         "blind": floors,
-        "wrong_frame": float(np.mean(_right(questions, [item.answer for item in swapped]))),
+        "wrong_frame": float(np.mean(swapped)),
         "gain": float(np.mean(right)) - max(floors.values()),
         "refused": _refused([question for _, question in pairs], refused),
         "ece": calibration_error(curve),
@@ -59,16 +62,20 @@ def measure(model: Model, asked: Sequence[Example], prior: Sequence[Question]) -
     }
 
 
-def _answers(model: Model, asked: Sequence[Example], what: str, blind: bool = False) -> tuple[list[Scored], list[float]]:
-    """The answer to each question, and the seconds that each took from latents to answer."""
-    results, seconds = [], []
-    for moment in track(asked, what):
-        latent_cache = {} if blind else model.latents(moment.tokens)
+def _answers(model: Model, asked: Sequence[Example]) -> tuple[dict[str, list[Scored]], list[float]]:
+    """The answers with everything connected, with the sensors of another scene, and with nothing; the seconds of the first."""
+    found: dict[str, list[Scored]] = {"connected": [], "other scene": [], "nothing": []}
+    seconds = []
+    for moment, other in track(list(zip(asked, other_scene(asked), strict=True)), "answer"):
+        latent_caches = {"other scene": model.latents(other.tokens), "nothing": {}}
+        latent_cache = model.latents(moment.tokens)
         for question in moment.questions:
             started = time.perf_counter()
-            results.append(model.score(question.question, latent_cache))
+            found["connected"].append(model.score(question.question, latent_cache))
             seconds.append(time.perf_counter() - started)
-    return results, seconds
+            for name, other_bank in latent_caches.items():
+                found[name].append(model.score(question.question, other_bank))
+    return found, seconds
 
 
 def _accuracies(questions: Sequence[Question], scenes: Sequence[str], right: Sequence[float]) -> dict[str, dict[str, float]]:
@@ -126,7 +133,3 @@ def table(report: dict) -> Table:
 
 def _right(questions: Sequence[Question], answers: Sequence[str]) -> list[float]:
     return [float(question.answer == answer) for question, answer in zip(questions, answers, strict=True)]
-
-
-def _only(items: Sequence[Scored], indices: Sequence[int]) -> list[Scored]:
-    return [items[index] for index in indices]

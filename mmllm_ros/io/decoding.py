@@ -196,7 +196,9 @@ def gather_points(xyz: list[np.ndarray], intensity: np.ndarray | None) -> np.nda
         np.nan_to_num(points[:, 3], copy=False, nan=0.0, posinf=255.0, neginf=0.0)
     if intensity is not None and len(points) and (intensity.dtype.kind in "iu" or points[:, 3].max() > 1.0):
         # Photon counts and 16-bit reflectivities have no fixed range: the brightest hundredth of the returns becomes 1.
-        points[:, 3] /= 255.0 if points[:, 3].max() <= 255.0 else np.quantile(points[:, 3], 0.99).clip(1.0)
+        # Single returns above 255 are outliers of an 8-bit scale.
+        eight_bit = np.quantile(points[:, 3], 0.9, method="lower") <= 255.0
+        points[:, 3] /= 255.0 if eight_bit else np.quantile(points[:, 3], 0.99)
     np.clip(points[:, 3], 0.0, 1.0, out=points[:, 3])
     return points
 

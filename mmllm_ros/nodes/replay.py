@@ -45,9 +45,9 @@ class Replay(SourceNode):
         self.recording = Recording(self.config.bag)
         self._hold = hold
         self._playback_clock = PlaybackClock(self, self.config.rate, self.config.clock)
-        self._publishers = self._create_publishers()
+        self._topic_publishers = self._create_publishers()
         if next(self._messages(), None) is None:
-            raise BadInput(f"recording {self.config.bag} has no message of {', '.join(self._publishers)} to play")
+            raise BadInput(f"recording {self.config.bag} has no message of {', '.join(self._topic_publishers)} to play")
         self.start()
 
     def _create_publishers(self) -> dict[str, Publisher]:
@@ -67,7 +67,7 @@ class Replay(SourceNode):
         return publishers
 
     def _messages(self) -> Iterator[tuple[str, str, int, bytes]]:
-        return self.recording.raw(set(self._publishers), self.config.start)
+        return self.recording.raw(set(self._topic_publishers), self.config.start)
 
     def publish_all(self) -> None:
         """Play the recording, repeatedly with `loop`."""
@@ -85,7 +85,7 @@ class Replay(SourceNode):
                 started = True
             if not self._playback_clock.wait(stamp, self.stopping):
                 return False
-            self._publishers[topic].publish(data)
+            self._topic_publishers[topic].publish(data)
         return not self.stopping.is_set()
 
     def _await_subscribers(self) -> None:
@@ -93,14 +93,14 @@ class Replay(SourceNode):
             pass
         deadline = time.monotonic() + DISCOVERY
         while time.monotonic() < deadline and not self.stopping.is_set():
-            if any(publisher.get_subscription_count() for publisher in self._publishers.values()):
+            if any(publisher.get_subscription_count() for publisher in self._topic_publishers.values()):
                 self.stopping.wait(0.2)  # its subscriptions to the other topics are discovered just after the first
                 return
             self.stopping.wait(0.02)
 
     def _await_delivery(self) -> None:
         """Wait for reliable messages: a process that exits drops those not delivered yet."""
-        for publisher in self._publishers.values():
+        for publisher in self._topic_publishers.values():
             if publisher.qos_profile.reliability == ReliabilityPolicy.RELIABLE and not self.stopping.is_set():
                 publisher.wait_for_all_acked(Duration(seconds=1))
 

@@ -40,7 +40,7 @@ class Simulator(SourceNode):
         rig = load_rig(self.config.rig)
         self._drive = Drive(self.config.seed, rig, self.config.context)
         self._serializer = Serializer(rig)
-        self._publishers = {topic: self._create_publisher(topic, kind) for topic, kind in self._serializer.topics().items()}
+        self._topic_publishers = {topic: self._create_publisher(topic, kind) for topic, kind in self._serializer.topics().items()}
         self._began = 0
         self._playback_clock = PlaybackClock(self, publish=self.config.clock, wait_after_stall=self.config.clock)
         self.start()
@@ -94,7 +94,7 @@ class Simulator(SourceNode):
                 continue
             if not self._playback_clock.wait(message.stamp, self.stopping):
                 return
-            self._publishers[message.topic].publish(message.data)
+            self._topic_publishers[message.topic].publish(message.data)
         self.truth = dataclasses.replace(snapshot.truth, stamp=snapshot.truth.stamp + shift)
 
 

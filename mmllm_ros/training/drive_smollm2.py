@@ -26,9 +26,10 @@ from ..resources import EMBEDDED, shared_folder
 from ..rig import Rig, load_rig
 from ..simulator.questions.everyday_kinds import ask_kinds
 from .connectors import TokenTable, encode_all
+from .prepared_batches import Answers, Store
 from .prepared_questions import Prepared, Texts, prepare, read_prepared, write_prepared
 from .prepared_texts import encode_shard, read_shard
-from .pretrained import Answers, Store, Trained, train
+from .pretrained import Trained, train
 from .pretrained_model import ATTEND_LAST, BASE, ENCODERS, PROMPT, fill, save, untrained, warm_start
 from .render import render
 from .shards import Shards

@@ -131,11 +131,11 @@ def slow(monkeypatch):
     release = threading.Event()
     real = assistant.Assistant.ask
 
-    def wait(self, question, question_id="", on_text=None, cancelled=None):
+    def wait(self, question, question_id="", on_text=None, cancelled=None, conversation=""):
         while not release.wait(0.02):
             if cancelled and cancelled():
                 raise assistant.Cancelled
-        return real(self, question, question_id, on_text, cancelled)
+        return real(self, question, question_id, on_text, cancelled, conversation)
 
     monkeypatch.setattr(assistant.Assistant, "ask", wait)
     yield release

@@ -220,3 +220,8 @@ def test_offline_commands_do_not_touch_ros():
     code = "import sys, mmllm_ros.cli, mmllm_ros.io.rosbag, mmllm_ros.offline_replay; print('rclpy' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stdout.strip() == "False", done.stderr
+
+
+def test_an_argument_that_is_no_utf_8_is_refused_in_one_line(capsys):
+    assert main(["ask", "word\udce9?"]) == 2
+    assert capsys.readouterr().err.strip().endswith("is not valid UTF-8 at 4")

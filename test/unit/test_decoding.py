@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mmllm_ros.datatypes import BadInput
-from mmllm_ros.io.decoding import ENCODINGS, Field, decode_cloud, decode_compressed, decode_image
+from mmllm_ros.io.decoding import ENCODINGS, Field, decode_cloud, decode_compressed, decode_image, gather_points
 
 RED, GREEN, BLUE = (200, 0, 0), (0, 200, 0), (0, 0, 200)
 POINT_FORMATS = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 8: "f8"}
@@ -263,3 +263,10 @@ def test_a_random_cloud_decodes_or_is_bad_input(data, fields, point_step, row_st
     except BadInput:
         return
     assert points.shape[1:] == (4,) and points.dtype == np.float32 and np.isfinite(points).all()
+
+
+def test_intensities_of_any_range_keep_their_differences():
+    xyz = [np.arange(1.0, 101.0)] * 3
+    counts = gather_points(xyz, np.linspace(0, 65535, 100).astype(np.uint16))[:, 3]
+    assert counts[0] == 0.0 and counts[-1] == 1.0 and counts[50] == pytest.approx(0.5, abs=0.02)
+    assert gather_points(xyz, np.full(100, 51, np.uint8))[0, 3] == pytest.approx(0.2)

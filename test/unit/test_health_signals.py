@@ -187,3 +187,18 @@ def test_an_imu_at_the_end_of_its_range_is_clipped_and_noise_is_that_of_neighbou
     assert imu_signals(imu_window(samples))["noise"] == pytest.approx(0.02 * np.sqrt(3), rel=0.2)
     samples[::2, 2] = 39.2
     assert imu_signals(imu_window(samples))["clipped"] == pytest.approx(0.5)
+
+
+def test_an_imu_in_units_of_g_and_one_that_is_mounted_upside_down_are_named():
+    in_g, upside_down = standing(), standing()
+    in_g[:, :3] /= 9.81
+    upside_down[:, :3] *= -1.0
+    assert "g instead of m/s^2" in reason_of(imu_signals(imu_window(in_g)))
+    assert "imu.axes" in reason_of(imu_signals(imu_window(upside_down)))
+    assert reason_of(imu_signals(imu_window(standing()))) == ""
+
+
+def test_a_sensor_that_stops_together_with_the_clock_is_silent():
+    signals = imu_signals(imu_window(standing()))
+    assert reason_of(signals, age=0.1, silence=4.0) == ""
+    assert "the clock has stopped too" in reason_of(signals, age=0.1, silence=6.0)

@@ -138,7 +138,7 @@ def test_nothing_plugged_scores_as_the_bare_llm_bit_for_bit(model, folder):
     ids = [*model.prompt.question_ids(QUESTION), *model._trie.tokens]
     with torch.no_grad():
         expected = bare(torch.tensor([ids]), use_cache=False, logits_to_keep=2).logits[0]
-    assert torch.equal(model._logits(ids, len(ids) - 1, {}), expected)
+    assert torch.equal(model._logits(ids, len(model._trie.tokens), {}), expected)
 
 
 def test_a_repeated_question_reuses_its_lower_block_states_and_has_the_same_answer(model, monkeypatch):

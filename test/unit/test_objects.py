@@ -1,16 +1,14 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Detections as tokens: the layout that the modality-agnostic connector reads, and plain data of vision_msgs before it."""
+"""Detections as tokens: the layout that the modality-agnostic connector reads."""
 
 from __future__ import annotations
 
 import math
 
-import numpy as np
 import pytest
 
 from mmllm_ros.datatypes import BadInput
-from mmllm_ros.encoders.detection_messages import Box3D, detections_of
 from mmllm_ros.encoders.objects import (
     CATEGORIES,
     LEAST_TOKENS,
@@ -62,27 +60,3 @@ def test_of_too_many_detections_the_surest_are_kept():
 def test_a_name_that_is_no_class_is_refused():
     with pytest.raises(BadInput, match="'tank' is not one of"):
         distribution(CATEGORIES, {"tank": 1.0})
-
-
-def test_a_message_becomes_detections_in_the_base_frame():
-    # The sensor looks left from (1, 0, 2): what lies 10 m ahead of it lies at (1, 10, 2).
-    base = np.array([[0, -1, 0, 1], [1, 0, 0, 0], [0, 0, 1, 2], [0, 0, 0, 1.0]])
-    boxes = [
-        Box3D((("Car", 0.7), ("truck", 0.2)), (10.0, 0.0, 0.0), deviation=1.0),
-        Box3D((("unicorn", 0.9),), (3.0, 0.0, 0.0)),
-        Box3D((("7", 0.5),), (5.0, 0.0, math.nan)),
-    ]
-    (found,) = detections_of(boxes, base)
-    assert found.distance == pytest.approx(math.hypot(1, 10)) and found.bearing == pytest.approx(math.atan2(10, 1))
-    assert CATEGORIES[found.classes.argmax()] == "car" and found.score == pytest.approx(0.9)
-    assert found.spread == pytest.approx(1 / math.hypot(1, 10))
-
-
-def test_class_names_are_mapped_by_the_rig():
-    (found,) = detections_of([Box3D((("7", 0.5),), (5.0, 0.0, 0.0))], np.eye(4), {"7": {"truck": 1.0}})
-    assert CATEGORIES[found.classes.argmax()] == "truck"
-
-
-def test_a_score_that_is_no_probability_is_refused():
-    with pytest.raises(BadInput, match=r"score 1\.5"):
-        detections_of([Box3D((("car", 1.5),), (5.0, 0.0, 0.0))], np.eye(4))

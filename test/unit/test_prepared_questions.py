@@ -17,7 +17,7 @@ from mmllm_ros.latent.prompt import Prompt
 from mmllm_ros.latent.shared_lora import SharedLora
 from mmllm_ros.simulator.questions.everyday_kinds import ask_kinds
 from mmllm_ros.simulator.questions.scene_graph import SceneGraph
-from mmllm_ros.training import pretrained
+from mmllm_ros.training import prepared_batches, pretrained
 from mmllm_ros.training.connectors import TokenTable
 from mmllm_ros.training.prepared_questions import Texts, prepare, read_prepared, tokens_of_objects, write_prepared
 from mmllm_ros.training.prepared_texts import encode_shard, read_shard
@@ -88,7 +88,7 @@ def test_training_lowers_the_loss_of_answers_and_of_attention(frames, tmp_path):
     tokenizer = tiny_tokenizer()
     llm = tiny_llm(len(tokenizer))
     prompt = Prompt(tokenizer)
-    answers = pretrained.Answers(ANSWERS, [prompt.answer_ids(answer) for answer in ANSWERS])
+    answers = prepared_batches.Answers(ANSWERS, [prompt.answer_ids(answer) for answer in ANSWERS])
     texts = Texts()
     questions = [question for question in prepared(frames, texts) if question.answer in ANSWERS]
     wanted = [(question.text, answers.suffix[question.answer]) for question in questions]
@@ -98,9 +98,9 @@ def test_training_lowers_the_loss_of_answers_and_of_attention(frames, tmp_path):
     lora = SharedLora(llm, 3, 4, 2)
     lora.attach_to(llm)
     trained = pretrained.Trained(connectors, lora).requires_grad_(True)
-    store = pretrained.Store.empty()
+    store = prepared_batches.Store.empty()
     store.ask(store.add(tables), read_shard(tmp_path / "texts.safetensors"), questions, answers)
-    rows, attended = pretrained.draw(store, {(0,): 1.0}, (6, 4), np.random.default_rng(0))
+    rows, attended = prepared_batches.draw(store, {(0,): 1.0}, (6, 4), np.random.default_rng(0))
     stages, losses = pretrained.optimizers(trained, 3e-3, 2e-3), []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pretrained, "SUPERVISED", (0, 2))

@@ -144,3 +144,18 @@ def test_a_parameter_accepts_its_type_and_range_and_its_error_names_it(
 @pytest.mark.parametrize(("kind", "field"), FIELDS, ids=lambda part: getattr(part, "__name__", None) or part.name)
 def test_every_parameter_has_a_description(kind: type, field: dataclasses.Field) -> None:
     assert len(field.metadata["description"]) > 5
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        ("cameras: {front: {}}\nlidar: {rings: 16}\nlidar: {rings: 32}\n", "'lidar' is given twice, the second time in line 3"),
+        ("cameras:\n  front: {}\n  front: {fov: 60}\n", "'front' is given twice"),
+        ("cameras: {front: {}}\nimu:\n", "imu is blank"),
+    ],
+)
+def test_a_key_given_twice_and_a_blank_sensor_are_refused(tmp_path, content, complaint):
+    path = tmp_path / "robot.yaml"
+    path.write_text(content)
+    with pytest.raises(BadInput, match=complaint):
+        load_rig(path)

@@ -287,3 +287,29 @@ def test_an_imu_buffer_drops_late_samples_and_is_cleared_by_a_jump_back():
     assert buffer.window() is None
     assert buffer.push(5 * NANOSECONDS + 1, sample)
     assert buffer.window().times.tolist() == [5 * NANOSECONDS, 5 * NANOSECONDS + 1]
+
+
+def test_messages_are_read_where_metadata_and_storage_state_other_qos(bag):
+    metadata = bag / "metadata.yaml"
+    assert metadata.read_text().count("reliability: 1") or metadata.read_text().count("reliability: reliable")
+    metadata.write_text(re.sub(r"reliability: \w+", "reliability: best_effort", metadata.read_text()))
+    recording = Recording(bag)
+    assert len(list(recording.raw({"/imu/data"}))) == recording.topics["/imu/data"].count == 200
+
+
+@pytest.mark.parametrize("name", ["run#1", "run?x", "run%20two"])
+def test_a_recording_may_lie_in_a_folder_of_any_name(bag, tmp_path, name):
+    bag.rename(tmp_path / name)
+    assert len(list(Recording(tmp_path / name).raw({"/imu/data"}))) == 200
+
+
+def test_unmerged_messages_beside_a_database_are_refused_with_the_cure(bag):
+    (bag / "bag_0.db3-wal").write_bytes(b"pages")
+    with pytest.raises(BadInput, match=r"sqlite3 .*bag_0.db3 'PRAGMA wal_checkpoint"):
+        Recording(bag)
+
+
+def test_a_ros_1_bag_is_refused_with_the_cure(tmp_path):
+    (tmp_path / "old.bag").write_bytes(b"#ROSBAG V2.0\n")
+    with pytest.raises(BadInput, match="rosbags-convert"):
+        Recording(tmp_path / "old.bag")

@@ -105,3 +105,11 @@ def test_from_above_forward_is_up_and_left_is_left():
     bare = draw_from_above(np.zeros((0, 4), np.float32), 240)
     rows, columns = np.nonzero((picture != bare).any(axis=2))
     assert set(rows) <= {60, 61} and set(columns) <= {90, 91} and len(rows) == 4
+
+
+def test_the_summary_says_what_guessing_would_score(tmp_path):
+    run_log = RunLog(tmp_path, Console(file=io.StringIO()))
+    for truth in ("yes", "no"):
+        run_log.add(snapshot(truth), 1.0, guess=0.5)
+    assert run_log.summary() == "2 answers, 1 of 2 right (about 1 by guessing without sensors)"
+    run_log.close()

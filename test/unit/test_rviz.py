@@ -100,7 +100,7 @@ def test_topics_are_relative_and_what_the_visualizer_publishes_is_shown_reliably
 
 
 def test_every_namespace_of_markers_has_its_switch():
-    tree = ast.parse((ROOT / "mmllm_ros" / "nodes" / "markers.py").read_text())
+    tree = ast.parse((ROOT / "mmllm_ros" / "nodes" / "visualization" / "markers.py").read_text())
     calls = [call for call in ast.walk(tree) if isinstance(call, ast.Call) and ast.unparse(call.func) in ("_text", "_shape")]
     names = {call.args[0 if ast.unparse(call.func) == "_text" else 1].value for call in calls}
     assert names == set(DISPLAYS["Answer and sensors"]["Namespaces"])

@@ -18,7 +18,7 @@ from mmllm_ros.simulator.truth import CATEGORIES, STATUSES, VEHICLES, SceneTruth
 from mmllm_ros.simulator.world.ego_vehicle import Ego
 from mmllm_ros.simulator.world.shapes import shapes
 from mmllm_ros.simulator.world.town import Town
-from mmllm_ros.simulator.world.weather import CONTEXTS, sample
+from mmllm_ros.simulator.world.weather import CHANGE_PERIOD, CONTEXTS, sample
 
 FRONT = load_rig("front")
 LIDAR_ONLY = dataclasses.replace(load_rig("nuscenes"), cameras=())
@@ -255,3 +255,13 @@ def test_bad_parameters_are_refused_with_one_line_that_names_the_field(make, fie
     with pytest.raises(BadInput) as refused:
         make()
     assert field in str(refused.value) and "\n" not in str(refused.value)
+
+
+def test_changing_weather_passes_from_one_context_to_the_next():
+    drive = Drive(7, load_rig("front"), "changing")
+    seen = set()
+    for _ in range(5):
+        drive.advance(CHANGE_PERIOD / 2)
+        seen.add(drive.weather.name)
+        drive.advance(CHANGE_PERIOD / 2)
+    assert {"day", "night", "fog"} <= seen

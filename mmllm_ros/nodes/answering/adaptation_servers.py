@@ -20,7 +20,7 @@ from ...adaptation.state import AdaptationState
 from ...assistant import check_question
 from ...datatypes import Answer, BadInput, Tokens, one_line
 from ...model import Model
-from ...resources import default_model
+from ...resources import model_folder
 from ...srv import Teach
 from .training_process import TrainingProcess
 
@@ -54,7 +54,7 @@ class AdaptationServers:
         """The last adapted model of this robot, or the configured model if there is none. Raises BadInput."""
         config = self._node.config
         torch.set_num_threads(config.threads)
-        base = Path(config.model or default_model())
+        base = model_folder(config.model)
         serving: str | Path = config.model or base
         if (base / "connectors.safetensors").is_file():
             self.state = AdaptationState(config.state, base, self._node.get_namespace(), config.max_samples)
@@ -156,7 +156,7 @@ class AdaptationServers:
     def _job(self, request: Adapt.Goal) -> AdaptationJob:
         config = self._node.config
         return AdaptationJob(
-            model=str(Path(config.model or default_model()).resolve()),
+            model=str(model_folder(config.model).resolve()),
             modalities=list(request.modalities),
             recording=request.recording,
             rig=config.rig,

@@ -57,7 +57,7 @@ class BagClient(Node):
         self._views = SensorViews(self, rig)
         self._passes = 0
         self._configured: set[str] = set()
-        self._context = ""
+        self._plan_context = ""
         self._plugged: set[str] = set()
         self._not_selected: set[str] = set()
         self._reasons: dict[str, str] = {}
@@ -75,7 +75,7 @@ class BagClient(Node):
         super().destroy_node()
 
     def _on_plan(self, plan: ModalityPlan) -> None:
-        self._context = plan.context
+        self._plan_context = plan.context
         self._plugged = {modality for modality, on in zip(plan.modalities, plan.plugged, strict=True) if on}
         self._reasons = dict(zip(plan.modalities, plan.reasons, strict=True))
         self._not_selected = _not_selected({name: self._reasons[name] for name in self._reasons if name not in self._plugged})
@@ -120,7 +120,7 @@ class BagClient(Node):
             reason = answer.unplugged.get(modality) or self._reasons.get(modality, "no reason given")
             self.get_logger().warning(f"{modality} was not available in {PASSES} passes ({reason}): answered without it")
         self._modalities = self._modalities - missing
-        self._on_answer(AnswerSnapshot(dict(self._views.images), self._views.points, answer, context=self._context))
+        self._on_answer(AnswerSnapshot(dict(self._views.images), self._views.points, answer, context=self._plan_context))
         self._next_question()
 
     def _next_question(self) -> None:

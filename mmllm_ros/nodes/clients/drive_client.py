@@ -18,8 +18,9 @@ from ...config import DriveConfig
 from ...context.plan_table import FILE, PlanTable
 from ...context.question_classifier import classify_question, viewed_directions
 from ...datatypes import Answer
+from ...latent.manifest import LLM_FOLDER, Manifest
 from ...msg import ModalityPlan
-from ...resources import default_model
+from ...resources import model_folder
 from ...rig import load_rig
 from ...simulator.questions.question_maker import ask
 from ...simulator.truth import SceneTruth
@@ -56,8 +57,11 @@ class DriveClient(Node):
         self.on_answer: Callable[[AnswerSnapshot], None] = lambda snapshot: None
         self._rig = load_rig(self.config.rig)
         self._log = RunLog(Path(self.config.out, self.get_namespace().lstrip("/")))
-        path = Path(self.config.model or default_model()) / FILE
+        path = model_folder(self.config.model) / FILE
         self._table = PlanTable.read(path) if path.is_file() else None
+        # A model with an LLM of its own knows only the words of the templates.
+        own = Manifest.read(path.parent).llm == LLM_FOLDER
+        self._language = "template" if own else "everyday"
         self._rng = np.random.default_rng(self.config.seed)
         self._questions = itertools.cycle(QUESTIONS)
         self._plan: ModalityPlan | None = None
@@ -118,7 +122,7 @@ class DriveClient(Node):
             return next(self._questions), ""
         if (truth := self.truth()) is None:
             return "", ""
-        asked = ask(truth, self._rig, self._rng, 1)
+        asked = ask(truth, self._rig, self._rng, 1, language=self._language)
         return (asked[0].question, asked[0].answer) if asked else ("", "")
 
     def _on_outcome(self, answer: Answer | str, truth: str) -> None:

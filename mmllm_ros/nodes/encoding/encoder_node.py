@@ -7,7 +7,6 @@ from __future__ import annotations
 import traceback
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
@@ -22,7 +21,7 @@ from ...datatypes import BadInput, Health, Tokens
 from ...encoders import Encoder, load_encoder
 from ...latent.manifest import Manifest
 from ...msg import ModalityPlan, SensorHealth, SensorTokens
-from ...resources import default_model
+from ...resources import model_folder
 from ...rig import Rig, load_rig
 from ...srv import Encode
 from ..ros_support import qos
@@ -117,7 +116,7 @@ class EncoderNode(SafeLifecycleNode, ABC):
     def _load(self) -> Encoder:
         """The encoder of the configured model. Raises BadInput where its revision is not the one the model was trained with."""
         torch.set_num_threads(self.config.threads)
-        folder = Path(self.config.model) if self.config.model else default_model()
+        folder = model_folder(self.config.model)
         encoder = load_encoder(folder / "encoders" / self.modality, self.rig, self.config.device)
         expected = Manifest.read(folder).encoder_revisions.get(self.modality)
         if encoder.revision != expected:
