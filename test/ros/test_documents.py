@@ -55,6 +55,9 @@ LEFT_OUT = {
     "python3 -m venv --system-site-packages .venv && . .venv/bin/activate": INSTALL,
     "python -m colcon build --cmake-args -DPython3_EXECUTABLE=$(which python)": INSTALL,
     ". install/setup.bash && ros2 launch mmllm_ros drive.launch.py": INSTALL,
+    "mmllm fetch nanodet": INSTALL,
+    "mmllm evaluate-frames FRAMES --labels": "test/unit/test_evaluate_frames.py runs it on a small folder",
+    "mmllm evaluate-frames FRAMES --detector nanodet": "needs the detector that `mmllm fetch nanodet` installs",
 }
 NEEDS_A_ROBOT = re.compile(r"mmllm ask|ros2 (service|topic|action)")
 IN_THE_CHECKOUT = re.compile(r"make |\. \./env\.sh|python (-m pytest|benchmark/)")
