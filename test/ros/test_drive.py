@@ -50,7 +50,8 @@ def test_a_simulated_drive_answers_with_evidence_and_writes_its_log(tmp_path, ti
     keys = {"question", "answer", "truth", "confidence", "latency", "evidence", "unplugged", "model", "revision"}
     assert keys | {"time", "context"} == set(lines[0])
     assert all(line["truth"] and line["question"] for line in lines)
-    assert sum({item["modality"] for item in line["evidence"]} == {"camera", "lidar", "imu"} for line in lines) == 5
+    # A question that is asked before the drive has ended is answered as well.
+    assert sum({item["modality"] for item in line["evidence"]} == {"camera", "lidar", "imu"} for line in lines) >= 5
     # Less than nothing, where a reading overtakes the /clock message that makes it due.
     assert all(item["age"] <= 1.5 and item["stamp"] > 0 for line in lines for item in line["evidence"])
     picture = cv2.imread(str(tmp_path / "out" / "drive.png"))
