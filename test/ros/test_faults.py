@@ -140,11 +140,11 @@ BAD = (DiagnosticStatus.WARN, DiagnosticStatus.ERROR)
 @pytest.mark.parametrize(
     ("modality", "make", "reason"),
     [
-        ("camera", black, "black picture"),
+        ("camera", black, "black image"),
         ("camera", lambda: FROZEN, "frozen"),
         ("camera", covered, "partly covered"),
-        ("camera", None, "silent"),
-        ("lidar", None, "silent"),
+        ("camera", None, "no data for more than"),
+        ("lidar", None, "no data for more than"),
     ],
     ids=["camera black", "camera frozen", "camera covered", "camera gone", "lidar gone"],
 )
