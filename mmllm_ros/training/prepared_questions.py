@@ -40,7 +40,7 @@ REFUSED = 0.07
 LOOKS = 2
 """How many sets of objects a question may refer to, and be answered from."""
 FARTHEST_MATCH = 1.5
-"""How many units of votes.py a token may be away from the object that it shows."""
+"""How many units of distance (latent/duplicate_suppression.py) a token may be away from the object that it shows."""
 
 
 @dataclass(frozen=True, slots=True)
