@@ -30,7 +30,7 @@ def check_health(signals: Mapping[str, float], age: float, stale_after: float, s
         if silence is not None and silence <= stale_after:
             return False, f"stamps lie more than {stale_after:g} s in the past, is its clock right?"
         return False, f"no data for more than {stale_after:g} s"
-    if silence is not None and silence > max(stale_after, MAX_SILENCE):
+    if is_silent(stale_after, silence):
         return False, f"no data for more than {max(stale_after, MAX_SILENCE):g} s, and the clock has stopped too"
     if age < -MAX_AHEAD:
         return False, f"stamps lie more than {MAX_AHEAD:g} s in the future, is its clock right?"
@@ -38,6 +38,11 @@ def check_health(signals: Mapping[str, float], age: float, stale_after: float, s
         if faulty(signals):
             return False, reason
     return True, ""
+
+
+def is_silent(stale_after: float, silence: float | None) -> bool:
+    """Whether no message has arrived for too long in steady time; arguments as in check_health."""
+    return silence is not None and silence > max(stale_after, MAX_SILENCE)
 
 
 def _outside(name: str, low: float = -np.inf, high: float = np.inf):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from ..datatypes import NANOSECONDS, Frame, Health
 from ..io.frame_history import FrameHistory
-from .health_check import MAX_SILENCE, check_health
+from .health_check import check_health, is_silent
 from .health_signals import measure
 from .rate_monitor import RateMonitor
 
@@ -58,7 +58,7 @@ class SensorMonitor:
             modality=self.modality,
             source=self.source,
             stamp=stamp,
-            rate=0.0 if age > stale_after or (silence or 0.0) > max(stale_after, MAX_SILENCE) else self._rate.rate,
+            rate=0.0 if age > stale_after or is_silent(stale_after, silence) else self._rate.rate,
             age=age,
             jitter=self._rate.jitter,
             rejected=rejected,

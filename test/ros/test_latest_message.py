@@ -23,9 +23,9 @@ def test_a_message_that_nobody_has_taken_does_not_keep_the_executor_turning(ros,
 
     library = rclpy.executors._rclpy
     monkeypatch.setattr(rclpy.executors, "_rclpy", types.SimpleNamespace(**{**vars(library), "WaitSet": Counted}))
-    node = rclpy.create_node("untended")
-    publisher = node.create_publisher(Image, "untended/image", 1)
-    newest = LatestMessageSubscription(node, Image, "untended/image")
+    node = rclpy.create_node("latest_message")
+    publisher = node.create_publisher(Image, "latest_message/image", 1)
+    newest = LatestMessageSubscription(node, Image, "latest_message/image")
     executor = rclpy.executors.SingleThreadedExecutor()
     executor.add_node(node)
     try:
