@@ -12,11 +12,12 @@ build:  ## system libraries, .venv, the colcon build; all other targets need it
 drive: build  ## a simulated car drives for a minute and answers questions, see out/drive.png
 	@$(ENV) mmllm drive --duration 60
 
+TWO := -n 2 --dist loadfile  # two processes, a file stays in one; each has a ROS domain of its own
 test: build  ## unit tests, then the nodes over DDS, then the slow tests
 	@.ci/browser
-	@$(ENV) python -m pytest test/unit
-	@$(ENV) python -m pytest test/ros -m "ros and not slow"
-	@$(ENV) python -m pytest test -m slow --durations=12 || [ $$? = 5 ]  # 5: nothing is marked slow
+	@$(ENV) python -m pytest test/unit $(TWO)
+	@$(ENV) python -m pytest test/ros -m "ros and not slow" $(TWO) --durations=12
+	@$(ENV) python -m pytest test -m slow $(TWO) --durations=12 || [ $$? = 5 ]  # 5: nothing is marked slow
 
 lint: build
 	@$(ENV) ruff check . && ruff format --check . && codespell && python .ci/check_package.py

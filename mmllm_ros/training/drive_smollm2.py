@@ -19,6 +19,8 @@ from safetensors.torch import load_file, save_file
 
 from ..datasets.simulated import simulated_examples
 from ..encoders import load_encoder
+from ..io.weights import load_weights
+from ..latent.checkpoint import LORA_FILE
 from ..latent.prompt import Prompt
 from ..metrics.score_calibration import best_temperature
 from ..model import Model
@@ -31,15 +33,16 @@ from .prepared_questions import Prepared, Texts, prepare, read_prepared, write_p
 from .prepared_texts import encode_shard, read_shard
 from .pretrained import Trained, train
 from .pretrained_model import ATTEND_LAST, BASE, ENCODERS, PROMPT, fill, save, untrained, warm_start
-from .render import render
+from .render import ONE_FRAME_EACH, render
 from .shards import Shards
 
 RIG = "nuscenes"
-FIRST_SCENE = 700_000
-"""Scenes that neither the encoders nor the connectors of drive_tiny learned from."""
+FIRST_SCENE = 702_000
+"""Scenes that neither the encoders nor the connectors of drive_tiny learned from. One frame of each: a model that saw three
+frames of each of 800 scenes answered 82 % right about these, 65 % about others."""
 VIEWS = {(0, 1, 2, 3, 4, 5): 0.6, (0,): 0.25, (0, 1, 2): 0.15}
 """Which cameras a step has, and how often: the rig of six, and the rig of one."""
-NEW_TEXTS, EACH, NEW_KINDS = 260, 10, 4
+NEW_TEXTS, EACH, NEW_KINDS = 130, 10, 4
 """New texts and questions for each frame of a shard, and how many of these are of the kinds that only everyday language has."""
 BATCH = (16, 12)
 """Frames of a step, and questions about each."""
@@ -134,18 +137,24 @@ def main() -> None:
     parser.add_argument("--base", default=BASE, help="base LLM: a name that `mmllm fetch` knows, or a hub name")
     parser.add_argument("--prompt", default=PROMPT, help="its chat template, with {question}")
     parser.add_argument("--attend-last", type=int, default=ATTEND_LAST, help="last tokens of the prompt that attend to sensors")
-    parser.add_argument("--frames", type=int, default=3000)
+    parser.add_argument("--start", type=Path, help="model folder whose connectors and LoRA the training goes on from")
+    parser.add_argument("--scenes", type=int, default=6000)
     parser.add_argument("--minutes", type=float, default=90.0)
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
     rig, tiny = load_rig(RIG), shared_folder() / "models" / EMBEDDED
-    shards = render(arguments.work / "frames", arguments.frames, RIG, first_scene=FIRST_SCENE)
+    frames = arguments.scenes * ONE_FRAME_EACH[0] * ONE_FRAME_EACH[1]
+    shards = render(arguments.work / "frames", frames, RIG, first_scene=FIRST_SCENE, chains=ONE_FRAME_EACH)
     tables = tokens_of(shards, tiny / "encoders", rig, arguments.work)
     asked, texts = ask_all(shards, tables, rig, arguments.work)
     llm = {"base": arguments.base, "prompt": arguments.prompt, "attend_last": arguments.attend_last}
     model = untrained(arguments.out.name, tiny / "encoders", rig, arguments.seed, **llm)
     files = encode_all_texts(model, asked, texts, arguments.work)
-    warm_start(model, tiny)
+    if arguments.start:
+        load_weights(model.connectors, arguments.start / "connectors.safetensors", "connector")
+        load_weights(model.lora, arguments.start / LORA_FILE, "LoRA")
+    else:
+        warm_start(model, tiny)
     store, answers = Store.empty(), answers_of(model)
     for table, questions, file in zip(tables, asked, files, strict=True):
         store.ask(store.add(table), read_shard(file), questions, answers)

@@ -21,31 +21,47 @@ from ..rig import load_rig
 from ..simulator.drive import Drive, Snapshot
 from ..simulator.splits import scene_seed
 
-SCENES_PER_SHARD = 25
-CHAINS, CHAIN_LENGTH = 2, 3
-FRAMES_PER_SHARD = SCENES_PER_SHARD * CHAINS * CHAIN_LENGTH
+FRAMES_PER_SHARD = 150
+CHAINS = (2, 3)
+"""Chains of frames of one drive, and frames of a chain, which are FRAME_GAP apart. A chain's first frame has no previous one."""
+ONE_FRAME_EACH = (1, 2)
+"""Chains for as many drives as possible: one frame of each, with its previous one."""
 PAUSE = 3.0
-"""A drive is rendered in chains of frames that are FRAME_GAP apart; chains are so far apart [s]."""
+"""Time before each chain [s]."""
 
 
 @dataclass(frozen=True, slots=True)
 class ShardJob:
-    """One shard to render: `rig` by name, seeds from `first_seed` on, contexts drawn by the simulator."""
+    """One shard to render: `rig` by name, seeds from `first_seed` on, `chains` of each, contexts drawn by the simulator."""
 
     folder: Path
     rig: str
     first_seed: int
     context: str
+    chains: tuple[int, int]
+
+    @property
+    def scenes(self) -> int:
+        """Drives in the shard."""
+        return FRAMES_PER_SHARD // (self.chains[0] * self.chains[1])
 
 
-def render(folder: Path, frames: int, rig: str, context: str = "mixed", split: str = "train", first_scene: int = 0) -> list[Path]:
+def render(
+    folder: Path,
+    frames: int,
+    rig: str,
+    context: str = "mixed",
+    split: str = "train",
+    first_scene: int = 0,
+    chains: tuple[int, int] = CHAINS,
+) -> list[Path]:
     """Render at least `frames` frames of `split`, from `first_scene` on, below `folder`; existing shards are kept.
 
     Returns the shards.
     """
-    shards = -(-frames // FRAMES_PER_SHARD)
+    shards, scenes = -(-frames // FRAMES_PER_SHARD), FRAMES_PER_SHARD // (chains[0] * chains[1])
     jobs = [
-        ShardJob(folder / f"{index:05d}", rig, scene_seed(split, first_scene + index * SCENES_PER_SHARD), context)
+        ShardJob(folder / f"{index:05d}", rig, scene_seed(split, first_scene + index * scenes), context, chains)
         for index in range(shards)
     ]
     missing = [job for job in jobs if not job.folder.is_dir()]
@@ -67,11 +83,11 @@ def render_shard(job: ShardJob) -> None:
     columns: dict[str, list[np.ndarray]] = {"camera": [], "lidar": [], "imu": []}
     previous: list[int] = []
     with atomic_folder(job.folder) as part, open(part / "truth.jsonl", "w") as truths:
-        for seed in range(job.first_seed, job.first_seed + SCENES_PER_SHARD):
+        for seed in range(job.first_seed, job.first_seed + job.scenes):
             drive = Drive(seed, rig, job.context)
-            for _ in range(CHAINS):
+            for _ in range(job.chains[0]):
                 drive.advance(PAUSE)
-                for link in range(CHAIN_LENGTH):
+                for link in range(job.chains[1]):
                     drive.advance(FRAME_GAP)
                     snapshot = drive.capture()
                     previous.append(len(previous) - 1 if link else len(previous))

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..datatypes import FRAME_GAP
+from ..datatypes import FRAME_GAP, BadInput
 from ..rig import Rig
 from ..simulator.truth import SceneTruth
 
@@ -26,10 +26,18 @@ class Shards:
     Args:
         folders: shards written by `render.render_shard`.
         rig: the rig that they were rendered with; its mounts are part of the tensors.
+
+    Raises BadInput where a shard has another number of cameras than `rig`.
     """
 
     def __init__(self, folders: Sequence[Path], rig: Rig) -> None:
         self.folders, self.rig = list(folders), rig
+        for folder in self.folders:
+            cameras = np.load(folder / "camera.npy", mmap_mode="r").shape[1]
+            if cameras != len(rig.cameras):
+                raise BadInput(
+                    f"{folder} was rendered with {cameras} cameras, but the rig has {len(rig.cameras)}: use another folder"
+                )
         previous = [np.load(folder / "previous.npy") for folder in self.folders]
         self._maps: dict[str, list[np.ndarray]] = {}
         self._starts = np.cumsum([0, *(len(part) for part in previous)])

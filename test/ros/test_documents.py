@@ -56,6 +56,9 @@ LEFT_OUT = {
     "python -m colcon build --cmake-args -DPython3_EXECUTABLE=$(which python)": INSTALL,
     ". install/setup.bash && ros2 launch mmllm_ros drive.launch.py": INSTALL,
     "mmllm fetch nanodet": INSTALL,
+    **dict.fromkeys(
+        (line for line in COMMANDS if "qwen" in line), "needs a model hub; test/unit/test_larger_models.py has tiny ones"
+    ),
     "mmllm evaluate-frames FRAMES --labels": "test/unit/test_evaluate_frames.py runs it on a small folder",
     "mmllm evaluate-frames FRAMES --detector nanodet": "needs the detector that `mmllm fetch nanodet` installs",
 }

@@ -36,8 +36,10 @@ def replay(bag, model, file, *options):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("options", [(), ("--rig", "radiate", "--rate", "0.5")])
-def test_every_answer_to_the_fog_drive_rests_on_camera_lidar_and_imu(model, tmp_path, options):
+@pytest.mark.parametrize("options", [(), ("--rig", "radiate", "--settings", "half.yaml")])
+def test_every_answer_to_the_fog_drive_rests_on_camera_lidar_and_imu(model, tmp_path, options, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "half.yaml").write_text("rate: 0.5\n")
     records = replay(DATA / "real_drive", model, tmp_path / "real.jsonl", *options)
     assert len(records) == 2
     recording = Recording(DATA / "real_drive")
