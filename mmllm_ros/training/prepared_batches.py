@@ -100,12 +100,13 @@ def lay_out(rows: Sequence[Sequence[Prepared]], texts: Mapping[str, KeptText], a
             suffix = answers.suffix[question.answer]
             text = texts[text_name(question.text, suffix)]
             count, before = len(text.hidden), text.keys.shape[2]
-            parts["hidden"][-1].append(text.hidden)
+            # 32 bits from here on: autocast refuses to join 16-bit tensors of another kind than its own.
+            parts["hidden"][-1].append(text.hidden.float())
             parts["position"][-1].append(torch.arange(before, before + count))
             parts["owner"][-1].append(torch.full((count,), number))
             parts["key_owner"][-1].append(torch.full((before,), number))
-            parts["keys"][-1].append(text.keys.permute(2, 0, 1, 3))
-            parts["values"][-1].append(text.values.permute(2, 0, 1, 3))
+            parts["keys"][-1].append(text.keys.permute(2, 0, 1, 3).float())
+            parts["values"][-1].append(text.values.permute(2, 0, 1, 3).float())
             end = at + count - len(suffix) - 1
             last.append((row, end))
             for fork in answers.forks[question.answer]:
@@ -127,10 +128,10 @@ def lay_out(rows: Sequence[Sequence[Prepared]], texts: Mapping[str, KeptText], a
     for row, columns in enumerate(allowed):
         may[row, columns] = True
     kept = {
-        first_block + block: (keys[:, :, block].transpose(1, 2).float(), values[:, :, block].transpose(1, 2).float())
+        first_block + block: (keys[:, :, block].transpose(1, 2), values[:, :, block].transpose(1, 2))
         for block in range(keys.shape[2])
     }
-    return Laid(hidden.float(), kept, position, mask, torch.tensor(last), torch.tensor(places), may, torch.tensor(choice))
+    return Laid(hidden, kept, position, mask, torch.tensor(last), torch.tensor(places), may, torch.tensor(choice))
 
 
 def columns_of(tables: Mapping[str, TokenTable], views: Sequence[int]) -> Tensor:
