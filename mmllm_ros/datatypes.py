@@ -13,6 +13,7 @@ y left, z up (REP-103), bearings counter-clockwise from x forward.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -68,11 +69,28 @@ class LidarScan:
 
 
 @dataclass(frozen=True, slots=True)
+class ImuMounting:
+    """How an IMU is mounted beyond what the rig says, and its biases, as estimated from its samples (context/imu_mounting.py).
+
+    `up` is the unit vector along the measured gravity in the axes of the rig, (0, 0, 1) for a level unit; `yaw` [rad] turns its
+    levelled forward axis to that of the vehicle, counter-clockwise; `force` [m/s^2] is the bias along `up`, `rates` [rad/s] those of
+    the angular velocity. An error too small to matter is exactly 0. `known` is False while the tilt is not certain yet.
+    """
+
+    up: tuple[float, float, float] = (0.0, 0.0, 1.0)
+    yaw: float = 0.0
+    force: float = 0.0
+    rates: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    known: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class ImuWindow:
     """The latest samples of one IMU.
 
     `times` is int64 [n], ascending nanoseconds, the last equal to `stamp`. `samples` is float32 [n, 6]: specific force
-    x y z [m/s^2] (+g on z at rest, REP-145) and angular velocity x y z [rad/s], REP-103 axes.
+    x y z [m/s^2] (+g on z at rest, REP-145) and angular velocity x y z [rad/s], REP-103 axes; NaN in an axis that the driver does
+    not report. `mounting` is estimated by the sensor's front end (context/sensor_monitor.py), None where there is none.
     """
 
     modality: ClassVar[str] = "imu"
@@ -80,9 +98,60 @@ class ImuWindow:
     source: str
     times: np.ndarray
     samples: np.ndarray
+    mounting: ImuMounting | None = None
 
 
-Frame = CameraFrame | LidarScan | ImuWindow
+@dataclass(frozen=True, slots=True)
+class Detection:
+    """One detected object.
+
+    Args:
+        score: probability that it is there at all.
+        classes: probability of each of the ten classes (encoders/objects.py, CATEGORIES), [10], sum 1.
+        bearing, elevation: of its centre from the base frame's origin [rad].
+        distance: horizontal range of its centre from the base frame's origin [m].
+        spread: standard deviation of the natural logarithm of `distance`.
+        statuses, colours: probability of each of STATUSES [7] and COLOURS [6]; None = not known.
+    """
+
+    score: float
+    classes: np.ndarray
+    bearing: float
+    elevation: float
+    distance: float
+    spread: float = 0.0
+    statuses: np.ndarray | None = None
+    colours: np.ndarray | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectList:
+    """What another perception stack reports of one moment. `unmapped` counts reported objects whose class has no meaning here."""
+
+    modality: ClassVar[str] = "objects"
+    stamp: int
+    source: str
+    detections: tuple[Detection, ...]
+    unmapped: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Signal:
+    """A reading for the universal encoder (encoders/universal/signals.py gives the form of `data` for each kind of signal).
+
+    `modality` is the name that the encoder knows it by. `bearing` and `fov` [rad] say where the sensor looks: the bearing of its
+    middle and its horizontal field of view, a full turn where it covers all directions.
+    """
+
+    modality: str
+    stamp: int
+    source: str
+    data: np.ndarray
+    bearing: float = 0.0
+    fov: float = 2 * math.pi
+
+
+Frame = CameraFrame | LidarScan | ImuWindow | ObjectList | Signal
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,12 +193,14 @@ class Health:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """A sensor reading that an answer is based on. `age` [s] is that at the time of the question."""
+    """A sensor reading that an answer is based on. `age` [s] is that at the time of the question; `note` says what limits the
+    reading, empty where nothing does."""
 
     modality: str
     source: str
     stamp: int
     age: float
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,6 +33,10 @@ def _encoder_class(kind: str) -> type[Encoder]:
         from .detector import DetectorCamera
 
         return DetectorCamera
+    if kind == "universal":
+        from .universal.encoder import UniversalEncoder
+
+        return UniversalEncoder
     return ENCODERS[kind]
 
 
