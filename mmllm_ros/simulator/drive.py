@@ -14,12 +14,12 @@ from ..rig import Rig
 from . import annotate
 from .sensors.camera import Camera, Lens, View
 from .sensors.faults import Fault, Faults, Snapshot
-from .sensors.imu import Imu
+from .sensors.imu import Imu, ImuErrors
 from .sensors.lidar import Lidar, Sweep
 from .sensors.shading import LightingScene
 from .truth import SceneTruth, Weather
 from .world.ego_vehicle import MANOEUVRES, STEP, Ego
-from .world.ray_scene import RayScene, Scenery
+from .world.ray_scene import RayScene, SceneMesh, Scenery
 from .world.town import Town
 from .world.traffic import STEP as TRAFFIC_STEP
 from .world.traffic import Traffic
@@ -35,7 +35,9 @@ class Drive:
     """A simulated drive, drawn from `seed`: the same seed, rig and calls give the same bytes.
 
     `context` is a name of weather.CONTEXTS, a Weather, or a function seconds -> Weather. `camera_size` is (height, width)
-    in pixels. `faults` corrupt frames; with `sweep_motion` the lidar moves during its sweep. Raises BadInput.
+    in pixels. `faults` corrupt frames; with `sweep_motion` the lidar moves during its sweep. `manoeuvre` is one of MANOEUVRES,
+    None = drawn; `props` are further meshes in world coordinates (world/props.py). `imu_errors` turn and
+    bias the IMU. Raises BadInput.
 
         drive = Drive(7, load_rig("nuscenes"), "night")
         drive.advance(0.5)
@@ -50,25 +52,32 @@ class Drive:
         camera_size: tuple[int, int] = (80, 160),
         faults: Sequence[Fault] = (),
         sweep_motion: bool = False,
+        manoeuvre: str | None = None,
+        props: Sequence[SceneMesh] = (),
+        imu_errors: ImuErrors | None = None,
     ):
         if not isinstance(seed, (int, np.integer)) or isinstance(seed, bool) or seed < 0:
             raise BadInput(f"seed is {seed!r}, not an integer from 0")
         height, width = camera_size
         if not (8 <= height <= 2160 and 8 <= width <= 3840):
             raise BadInput(f"camera_size is {tuple(camera_size)}, not (height 8 to 2160, width 8 to 3840)")
+        if manoeuvre not in (None, *MANOEUVRES):
+            raise BadInput(f"manoeuvre is {manoeuvre!r}, not one of {list(MANOEUVRES)}")
         self.seed, self.rig, self.name = int(seed), rig, f"sim-{int(seed)}"
         rng = np.random.default_rng([self.seed, 0])
         # A separate generator, so that a seed gives the same drive in every weather.
         self._weather_at = weather_schedule(context, np.random.default_rng([self.seed, 7]))
         self._town = Town.from_seed(self.seed)
-        self._ego = Ego(self._town, np.random.default_rng([self.seed, 4]), str(rng.choice(MANOEUVRES)))
+        drawn = str(rng.choice(MANOEUVRES))
+        self._ego = Ego(self._town, np.random.default_rng([self.seed, 4]), manoeuvre or drawn)
         self._low_sun = (self._ego.yaw + float(rng.normal(0, 0.3)), float(rng.uniform(0.08, 0.2)))
         self._high_sun = float(rng.uniform(-math.pi, math.pi))
         self._traffic = Traffic(self._town, self._ego, np.random.default_rng([self.seed, 5]))
         self._scenery = Scenery(self._town)
+        self._props = tuple(props)
         self._cameras = [Camera(mount, (int(height), int(width))) for mount in rig.cameras]
         self._lidar = Lidar(rig.lidar) if rig.lidar else None
-        self._imu = Imu(np.random.default_rng([self.seed, 6])) if rig.imu else None
+        self._imu = Imu(np.random.default_rng([self.seed, 6]), imu_errors) if rig.imu else None
         self._sweep_motion = sweep_motion
         sources = [mount.name for mount in rig.cameras] + ["lidar"] * bool(rig.lidar) + ["imu"] * bool(rig.imu)
         self._faults = Faults(faults, sources)
@@ -86,6 +95,16 @@ class Drive:
     def weather(self) -> Weather:
         """Light and weather now."""
         return self._weather_at(self.seconds)
+
+    @property
+    def pose(self) -> tuple[float, float, float]:
+        """x, y [m] and yaw [rad] of the base of the ego vehicle in the world."""
+        return self._ego.x, self._ego.y, self._ego.yaw
+
+    @property
+    def speed(self) -> float:
+        """Speed of the ego vehicle now [m/s]."""
+        return self._ego.speed
 
     def advance(self, seconds: float) -> None:
         """Simulate `seconds` more. Whole steps of 10 ms are taken; the remainder is added to the next call. Raises BadInput."""
@@ -105,15 +124,28 @@ class Drive:
             self._ego.advance(self._gap)
             self._step += 1
 
-    def capture(self) -> Snapshot:
-        """The frames of all sensors now. Without a lidar or an IMU in the rig its field is None. Does not change the state."""
+    def ray_scene(self) -> RayScene:
+        """The geometry around the ego vehicle now, for ray casting in world coordinates."""
         weather, ego = self.weather, self._ego
-        stamp = START + round(self.seconds * 100) * (NANOSECONDS // 100)
-        scene = LightingScene(self._town, weather, self._sun(weather), (ego.x, ego.y, ego.yaw))
         signal = annotate.governing_signal(self._town, ego)
         meshes = annotate.scene_meshes(self._town, ego, self._traffic.actors, weather, signal)
-        ray_scene = RayScene(self._scenery.around(ego.x, ego.y), meshes, annotate.street_lamp(self._town, weather))
-        views = [self._view(number, scene, ray_scene) for number in range(len(self._cameras))]
+        lamp = annotate.street_lamp(self._town, weather)
+        return RayScene(self._scenery.around(ego.x, ego.y), [*meshes, *self._props], lamp)
+
+    def views(self, ray_scene: RayScene) -> list[View]:
+        """What the cameras of the rig see now, in the order of the rig. Does not change the state."""
+        scene = LightingScene(self._town, self.weather, self._sun(self.weather), self.pose)
+        return [self._view(number, scene, ray_scene) for number in range(len(self._cameras))]
+
+    def capture(self, ray_scene: RayScene | None = None) -> Snapshot:
+        """The frames of all sensors now. Without a lidar or an IMU in the rig its field is None. Does not change the state.
+
+        `ray_scene` is that of this moment, where the caller has it already.
+        """
+        weather = self.weather
+        stamp = START + round(self.seconds * 100) * (NANOSECONDS // 100)
+        ray_scene = ray_scene or self.ray_scene()
+        views = self.views(ray_scene)
         sweep = self._sweep(ray_scene, weather)
         truth = self._truth(stamp, weather, views, sweep)
         names = [camera.mount.name for camera in self._cameras]
@@ -146,8 +178,8 @@ class Drive:
     def _window(self, stamp: int) -> ImuWindow | None:
         if self._imu is None:
             return None
-        samples = self._imu.window(list(self._ego.log), self._rng(2))
-        times = stamp - np.arange(len(samples) - 1, -1, -1, dtype=np.int64) * (NANOSECONDS // 100)
+        samples = self._imu.window(list(self._ego.log), self._rng(2), self.seconds)
+        times = stamp - np.arange(len(samples) - 1, -1, -1, dtype=np.int64) * (NANOSECONDS // self._imu.rate)
         return ImuWindow(stamp, "imu", times, samples)
 
     def _truth(self, stamp: int, weather: Weather, views: Sequence[View], sweep: Sweep | None) -> SceneTruth:
