@@ -1,6 +1,6 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Point clouds as patches of neighbouring points (Point-BERT, arXiv 2111.14819): farthest-point sampling and nearest neighbours."""
+"""Point clouds as patches of neighbouring points (Point-BERT, arXiv 2111.14819): farthest-point sampling, nearest neighbours."""
 
 from __future__ import annotations
 
