@@ -246,7 +246,7 @@ def _points_nearest(truth: SignalTruth) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class SignalKind:
-    """One kind of question: the kinds of signal that each suffice, its answer, and answers asked for less often, by their share."""
+    """One kind of question: the kinds of signal that each suffice, its answer, and the share that is kept of common answers."""
 
     needs: tuple[str, ...]
     answer: Answerer

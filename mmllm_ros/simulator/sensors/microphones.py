@@ -42,7 +42,7 @@ class Microphone:
 
 
 def microphones(count: int = 4) -> tuple[Microphone, ...]:
-    """Layouts: 2 = left and right; 3 = front left, front right, back; 4 = the corners front left, front right, back left, back right."""
+    """Layouts: 2 = left, right; 3 = front left, front right, back; 4 = front left, front right, back left, back right."""
     corner = math.pi / 4
     layouts = {
         2: ((MIDDLE, 0.95, math.pi / 2), (MIDDLE, -0.95, -math.pi / 2)),

@@ -49,7 +49,7 @@ SIDES = {"behind": (0, 1, 2, 3), "ahead": (4, 5), "left": (6,), "right": (7,)}
 
 @dataclass(frozen=True, slots=True)
 class Echoes:
-    """`traces` float32 [channels, BINS] in [0, 1]; `nearest` [channels] true distance to the nearest upright thing [m], inf = none."""
+    """`traces` float32 [channels, BINS] in [0, 1]; `nearest` [channels] the true range of the nearest upright thing [m]."""
 
     traces: np.ndarray
     nearest: np.ndarray

@@ -72,7 +72,7 @@ def _of(seed: int, item: SceneObject, truth: SceneTruth) -> list[SoundSource]:
     role, honking, variant = rng.random(3)
     kinds = []
     running = item.category in VEHICLES and item.category != "trailer" and item.status in ("moving", "stopped")
-    if running or item.status == "with rider" and item.category == "motorcycle":
+    if running or (item.status == "with rider" and item.category == "motorcycle"):
         kinds.append("engine")
     if running and item.category in ("car", "truck"):
         kinds += ["siren"] * bool(role < 0.14)
