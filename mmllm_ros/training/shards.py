@@ -27,17 +27,11 @@ class Shards:
         folders: shards written by `render.render_shard`.
         rig: the rig that they were rendered with; its mounts are part of the tensors.
 
-    Raises BadInput where a shard has another number of cameras than `rig`.
+    Reading images raises BadInput where a shard has another number of cameras than `rig`.
     """
 
     def __init__(self, folders: Sequence[Path], rig: Rig) -> None:
         self.folders, self.rig = list(folders), rig
-        for folder in self.folders:
-            cameras = np.load(folder / "camera.npy", mmap_mode="r").shape[1]
-            if cameras != len(rig.cameras):
-                raise BadInput(
-                    f"{folder} was rendered with {cameras} cameras, but the rig has {len(rig.cameras)}: use another folder"
-                )
         previous = [np.load(folder / "previous.npy") for folder in self.folders]
         self._maps: dict[str, list[np.ndarray]] = {}
         self._starts = np.cumsum([0, *(len(part) for part in previous)])
@@ -102,5 +96,10 @@ class Shards:
     def _row(self, name: str, row: int) -> np.ndarray:
         if name not in self._maps:
             self._maps[name] = [np.load(folder / f"{name}.npy", mmap_mode="r") for folder in self.folders]
+            for folder, array in zip(self.folders, self._maps[name], strict=True):
+                if name == "camera" and array.shape[1] != len(self.rig.cameras):
+                    raise BadInput(
+                        f"{folder} has frames of {array.shape[1]} cameras, the rig has {len(self.rig.cameras)}: clear it"
+                    )
         shard = int(np.searchsorted(self._starts, row, side="right")) - 1
         return self._maps[name][shard][row - self._starts[shard]]

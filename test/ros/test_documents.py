@@ -44,6 +44,7 @@ SHORTER = {
     "--duration 10": "--duration 8",
     "--scenes 100": "--scenes 2",
     "--scenes 200": "--scenes 2",
+    "-m pytest": "-m pytest --collect-only",
 }
 INSTALL = "an installation that takes minutes and a network"
 LEFT_OUT = {
