@@ -126,7 +126,7 @@ class Detection:
 
 @dataclass(frozen=True, slots=True)
 class ObjectList:
-    """What another perception stack reports of one moment. `unmapped` counts reported objects whose class has no meaning here."""
+    """What another perception stack reports of one moment. `unmapped` counts objects whose class has no meaning here."""
 
     modality: ClassVar[str] = "objects"
     stamp: int

@@ -26,9 +26,31 @@ _AXES = {sign + name: factor * np.eye(3)[i] for i, name in enumerate("xyz") for 
 _RIGHT_HANDED = {axes for axes in itertools.permutations(_AXES, 3) if np.isclose(np.linalg.det([_AXES[a] for a in axes]), 1.0)}
 
 
+LENSES = ("plumb_bob", "rational_polynomial", "equidistant")
+"""Distortion models of sensor_msgs/CameraInfo; `equidistant` is that of a fisheye lens."""
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """What CameraInfo says of a camera.
+
+    `size` is width and height of the image, `focal` the focal lengths and `centre` the principal point, along x and y, all in
+    pixels. `lens` is one of LENSES with its coefficients `distortion`, empty where straight lines are straight in the image.
+    """
+
+    size: tuple[int, int]
+    focal: tuple[float, float]
+    centre: tuple[float, float]
+    lens: str = LENSES[0]
+    distortion: tuple[float, ...] = ()
+
+
 @dataclass(frozen=True, slots=True)
 class CameraMount:
-    """One camera: `bearing` [rad] is the yaw of its axis, `fov` [rad] horizontal, `position` [m], `pitch` [rad] positive down."""
+    """One camera: `bearing` [rad] is the yaw of its axis, `fov` [rad] horizontal, `position` [m], `pitch` [rad] positive down.
+
+    `calibration` is None where only the field of view is known.
+    """
 
     modality: ClassVar[str] = "camera"
 
@@ -38,6 +60,7 @@ class CameraMount:
     fov: float
     position: tuple[float, float, float] = (1.5, 0.0, 1.6)
     pitch: float = 0.0
+    calibration: Calibration | None = None
 
     def focal_length(self, width: int) -> float:
         """Focal length [px] of the pinhole, for an image of `width` pixels."""
@@ -70,7 +93,27 @@ class ImuMount:
     gravity_removed: bool = False
 
 
-Mount = CameraMount | LidarMount | ImuMount
+@dataclass(frozen=True, slots=True)
+class ObjectsMount:
+    """The objects that another perception stack reports.
+
+    `frame` is the frame of their positions: its `axes` that point forward, left and up, turned by `bearing` [rad] to the left,
+    with its origin at `position` [m] in base_link. `camera` names the camera of the rig to which boxes in an image belong.
+    `classes` are pairs of a class name of the stack and ours.
+    """
+
+    modality: ClassVar[str] = "objects"
+
+    topic: str = "objects"
+    frame: str = "base_link"
+    position: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    bearing: float = 0.0
+    axes: tuple[str, str, str] = ("+x", "+y", "+z")
+    camera: str = ""
+    classes: tuple[tuple[str, str], ...] = ()
+
+
+Mount = CameraMount | LidarMount | ImuMount | ObjectsMount
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,11 +124,17 @@ class Rig:
     cameras: tuple[CameraMount, ...]
     lidar: LidarMount | None = LidarMount()
     imu: ImuMount | None = ImuMount()
+    objects: ObjectsMount | None = None
 
     @property
     def mounts(self) -> list[Mount]:
         """The mounts of all sensors."""
-        return [*self.cameras, *(mount for mount in (self.lidar, self.imu) if mount)]
+        return [*self.cameras, *(mount for mount in (self.lidar, self.imu, self.objects) if mount)]
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """The modalities of its sensors, each once."""
+        return tuple(dict.fromkeys(mount.modality for mount in self.mounts))
 
     def camera(self, name: str) -> CameraMount:
         """The mount called `name`. Raises BadInput."""
@@ -129,18 +178,20 @@ def load_rig(name_or_file: str | Path) -> Rig:
 
 
 def _parse(content: object, name: str) -> Rig:
-    parts = _settings(content, ("cameras", "lidar", "imu"), "a rig")
+    parts = _settings(content, ("cameras", "lidar", "imu", "objects"), "a rig")
     for sensor in parts:
         if parts[sensor] is None:
             raise BadInput(f"{sensor} is blank: give its settings ({{}} = all defaults), or leave the line out if there is none")
     cameras = parts.get("cameras", {})
     if not isinstance(cameras, dict):
         raise BadInput(f"cameras is {_SHOWN.repr(cameras)}, not a mapping of names to mounts")
+    mounts = tuple(_camera(camera, mount) for camera, mount in cameras.items())
     return Rig(
         name,
-        tuple(_camera(camera, mount) for camera, mount in cameras.items()),
+        mounts,
         _lidar(parts["lidar"]) if "lidar" in parts else None,
         _imu(parts["imu"]) if "imu" in parts else None,
+        _objects(parts["objects"], [mount.name for mount in mounts]) if "objects" in parts else None,
     )
 
 
@@ -148,7 +199,7 @@ def _camera(name: object, content: object) -> CameraMount:
     if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]{0,63}", name):
         raise BadInput(f"camera name {_SHOWN.repr(name)} is not a ROS name: a letter, then letters, digits and _")
     where = f"cameras.{name}"
-    mount = _settings(content, ("topic", "bearing", "fov", "position", "pitch"), where)
+    mount = _settings(content, ("topic", "bearing", "fov", "position", "pitch", "calibration"), where)
     return CameraMount(
         name=name,
         topic=_topic(mount, f"camera/{name}/image_raw", where),
@@ -156,7 +207,30 @@ def _camera(name: object, content: object) -> CameraMount:
         fov=math.radians(_number(mount, "fov", 70.0, 10.0, 170.0, where)),
         position=_position(mount, CameraMount, where),
         pitch=math.radians(_number(mount, "pitch", 0.0, -90.0, 90.0, where)),
+        calibration=_calibration(mount["calibration"], f"{where}.calibration") if "calibration" in mount else None,
     )
+
+
+def _calibration(content: object, where: str) -> Calibration:
+    known = _settings(content, ("size", "focal", "centre", "lens", "distortion"), where)
+    width, height = _numbers(known, "size", (2,), 1, 100_000, where)
+    lens = known.get("lens", LENSES[0])
+    if lens not in LENSES:
+        raise BadInput(f"{where}.lens is {_SHOWN.repr(lens)}, not one of {list(LENSES)}")
+    return Calibration(
+        (int(width), int(height)),
+        _numbers(known, "focal", (2,), 1.0, 1e6, where),
+        _numbers(known, "centre", (2,), -1e6, 1e6, where),
+        lens,
+        _numbers(known, "distortion", (0, 4, 5, 8, 12, 14), -1e6, 1e6, where) if "distortion" in known else (),
+    )
+
+
+def _numbers(mount: dict, key: str, counts: tuple[int, ...], low: float, high: float, where: str) -> tuple[float, ...]:
+    listed = mount.get(key)
+    if not isinstance(listed, list) or len(listed) not in counts:
+        raise BadInput(f"{where}.{key} is {_SHOWN.repr(listed)}, not a list of {' or '.join(map(str, counts))} numbers")
+    return tuple(_number({key: value}, key, 0.0, low, high, where) for value in listed)
 
 
 def _lidar(content: object) -> LidarMount:
@@ -182,6 +256,28 @@ def _imu(content: object) -> ImuMount:
     if not isinstance(removed, bool):
         raise BadInput(f"imu.gravity_removed is {_SHOWN.repr(removed)}, not true or false")
     return ImuMount(_topic(mount, ImuMount().topic, "imu"), _axes(mount), removed)
+
+
+def _objects(content: object, cameras: list[str]) -> ObjectsMount:
+    names = ("topic", "frame", "position", "bearing", "axes", "camera", "classes")
+    mount = _settings(content, names, "objects")
+    frame, camera = (mount.get(key, default) for key, default in (("frame", "base_link"), ("camera", "")))
+    if not isinstance(frame, str) or not 1 <= len(frame) <= 200:
+        raise BadInput(f"objects.frame is {_SHOWN.repr(frame)}, not the name of a frame")
+    if camera != "" and camera not in cameras:
+        raise BadInput(f"objects.camera is {_SHOWN.repr(camera)}, not one of the cameras {cameras}")
+    classes = mount.get("classes", {})
+    if not isinstance(classes, dict) or not all(isinstance(ours, str) for ours in classes.values()):
+        raise BadInput(f"objects.classes is {_SHOWN.repr(classes)}, not a mapping of class names to ours")
+    return ObjectsMount(
+        topic=_topic(mount, ObjectsMount().topic, "objects"),
+        frame=frame.strip("/"),
+        position=_position(mount, ObjectsMount, "objects"),
+        bearing=math.radians(_number(mount, "bearing", 0.0, -360.0, 360.0, "objects")),
+        axes=_axes(mount),
+        camera=camera,
+        classes=tuple((str(name), ours) for name, ours in classes.items()),
+    )
 
 
 def _settings(content: object, known: tuple[str, ...], where: str) -> dict:

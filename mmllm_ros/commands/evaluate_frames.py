@@ -34,6 +34,7 @@ def evaluate_frames(
     json_file: Json = None,
 ) -> None:
     """Measure accuracy on labelled real frames: per modality set and source of frames, beside blind baselines."""
+    from ..encoders.objects import REVISION
     from ..evaluation.real_evaluation import ask_frames, frame_tables
     from ..evaluation.real_evaluation import evaluate_frames as measure
     from ..model import Model
@@ -46,7 +47,7 @@ def evaluate_frames(
     loaded, rig = Model.load(weights, device), load_rig("front")
     encoders: dict[str, Encoder] = {}
     if labels:
-        loaded = restricted(with_detections(loaded, {"objects": "objects 1"}), ["objects"])
+        loaded = restricted(with_detections(loaded, {"objects": REVISION}), ["objects"])
     elif detector:
         # The lidar's own encoder was trained on simulated sweeps only and reports objects that are not there on real ones, so
         # the lidar is used for the ranges of the boxes alone.

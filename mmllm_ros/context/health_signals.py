@@ -4,10 +4,12 @@
 
 from __future__ import annotations
 
+import math
+
 import cv2
 import numpy as np
 
-from ..datatypes import CameraFrame, Frame, ImuWindow, LidarScan
+from ..datatypes import GRAVITY, CameraFrame, Frame, ImuMounting, ImuWindow, LidarScan, ObjectList
 
 SIGNALS: dict[str, tuple[str, str]] = {
     # camera
@@ -42,6 +44,16 @@ SIGNALS: dict[str, tuple[str, str]] = {
     "clipped": ("share", "samples at the largest value of their axis where that value is above 30 m/s^2 or 4 rad/s and repeats"),
     "turn_rate": ("rad/s", "mean angular velocity about the vertical axis, counter-clockwise positive"),
     "stuck": ("count", "of the six axes, those that did not change in the window"),
+    "missing": ("count", "of the six axes, those that the driver does not report"),
+    "tilt_known": ("0 or 1", "whether the estimate of the mount tilt is certain to about 1.5 degrees"),
+    "nose_down": ("degrees", "pitch of the unit against the vehicle, positive nose-down; 0 within 1 degree"),
+    "left_down": ("degrees", "roll of the unit against the vehicle, positive left side down; 0 within 1 degree"),
+    "mount_yaw": ("degrees", "yaw correction of the unit, counter-clockwise; 0 within 2 degrees"),
+    "rate_bias": ("rad/s", "estimated bias of the yaw rate; 0 within 0.015"),
+    # objects
+    "objects": ("count", "objects that the perception stack reports and whose class has a meaning here"),
+    "score": ("0 to 1", "mean score of those objects; 0 where there are none"),
+    "unmapped": ("count", "reported objects whose class has no meaning here: map it in objects.classes of the rig"),
 }
 """Every signal: unit and meaning. Rate, age, jitter and rejected messages are fields of the health message."""
 
@@ -53,6 +65,7 @@ ABOVE_GROUND = -1.2
 UNTEXTURED, DARK_FIELD = 0.5, 25.0
 """A field of the image with less roughness and less brightness than this [of 255] is covered: it has not even noise."""
 
+_AT_REST = np.array([0.0, 0.0, GRAVITY, 0.0, 0.0, 0.0], np.float32)
 _CLIPPING = np.array([30.0, 30.0, 30.0, 4.0, 4.0, 4.0], np.float32)
 
 
@@ -62,6 +75,8 @@ def measure(newest: Frame, before: Frame | None = None) -> dict[str, float]:
         return camera_signals(newest.image, before.image if before else None)
     if isinstance(newest, LidarScan):
         return lidar_signals(newest.points, before.points if before else None)
+    if isinstance(newest, ObjectList):
+        return object_signals(newest)
     return imu_signals(newest)
 
 
@@ -110,22 +125,42 @@ def lidar_signals(points: np.ndarray, previous: np.ndarray | None = None) -> dic
     }
 
 
-def imu_signals(window: ImuWindow) -> dict[str, float]:
-    """Signals of a window of one second."""
-    mean = window.samples.mean(axis=0)
-    force = window.samples[:, :3] - mean[:3]
-    enough = len(window.samples) >= 8  # fewer may be equal by chance
-    extreme = np.abs(window.samples).max(axis=0)
-    at_extreme = (np.abs(window.samples) == extreme) & (extreme > _CLIPPING)
+def object_signals(reported: ObjectList) -> dict[str, float]:
+    """Signals of the objects that another perception stack reports."""
+    scores = [detection.score for detection in reported.detections]
     return {
-        "samples": float(len(window.samples)),
+        "objects": float(len(scores)),
+        "score": float(np.mean(scores)) if scores else 0.0,
+        "unmapped": float(reported.unmapped),
+    }
+
+
+def imu_signals(window: ImuWindow) -> dict[str, float]:
+    """Signals of a window of one second, from the readings as they are, with its estimated mounting."""
+    absent = np.isnan(window.samples)
+    missing = absent.any(axis=0)
+    samples = np.where(absent, _AT_REST, window.samples) if missing.any() else window.samples
+    mounting = window.mounting or ImuMounting()
+    mean = samples.mean(axis=0)
+    force = samples[:, :3] - mean[:3]
+    enough = len(samples) >= 8  # fewer may be equal by chance
+    extreme = np.abs(samples).max(axis=0)
+    at_extreme = (np.abs(samples) == extreme) & (extreme > _CLIPPING)
+    return {
+        "samples": float(len(samples)),
         "gravity": float(np.linalg.norm(mean[:3])),
         "up": float(mean[2] / max(np.linalg.norm(mean[:3]), 1e-6)),
         "vibration": float(np.sqrt((force * force).sum(axis=1).mean())),
-        "noise": float(np.sqrt(np.diff(window.samples[:, :3], axis=0).var(axis=0).sum() / 2)) if enough else 0.0,
+        "noise": float(np.sqrt(np.diff(samples[:, :3], axis=0).var(axis=0).sum() / 2)) if enough else 0.0,
         "clipped": float(np.where(at_extreme.sum(axis=0) > 1, at_extreme.mean(axis=0), 0.0).max()),
         "turn_rate": float(mean[5]),
-        "stuck": float((np.ptp(window.samples, axis=0) == 0.0).sum()) if enough else 0.0,
+        "stuck": float((np.ptp(samples, axis=0)[~missing] == 0.0).sum()) if enough else 0.0,
+        "missing": float(missing.sum()),
+        "tilt_known": float(mounting.known),
+        "nose_down": -math.degrees(math.asin(mounting.up[0])) + 0.0,
+        "left_down": -math.degrees(math.asin(mounting.up[1])) + 0.0,
+        "mount_yaw": math.degrees(mounting.yaw),
+        "rate_bias": mounting.rates[2],
     }
 
 

@@ -26,6 +26,8 @@ class PerQuestionPolicy:
         kind = wanted.kind(self.viewed_directions)
         known = [modality for modality in plan.available if modality in self.table.encoders]
         able = [modality for modality in known if modality in wanted.modalities]
+        # Modalities that the table does not know, such as those that joined later, are used where they can answer.
+        more = tuple(m for m in plan.available if m not in self.table.encoders and m in wanted.modalities)
         if kind not in self.table.question_counts or not able:
             # Nothing is known about this kind of question: every available modality is used.
             return Choice(plan.available, plan.linked_blocks, 0.0, 0.0, 0.0, {})
@@ -33,7 +35,12 @@ class PerQuestionPolicy:
         context = plan.context.partition(",")[0]
         situation = Situation({kind: 1.0}, context, able, ready, most_blocks=plan.linked_blocks, any_of=able)
         choice = choose(self.table, situation, AnswerBudget(plan.budget, plan.flops_budget), epsilon)
-        unable = {m: f"{NOT_SELECTED} it cannot tell {SUBJECTS[wanted.type]}" for m in plan.available if m not in able}
+        unable = {m: f"{NOT_SELECTED} it cannot tell {SUBJECTS[wanted.type]}" for m in plan.available if m not in (*able, *more)}
         return Choice(
-            choice.modalities, choice.linked_blocks, choice.accuracy, choice.seconds, choice.flops, {**choice.reasons, **unable}
+            (*choice.modalities, *more),
+            choice.linked_blocks,
+            choice.accuracy,
+            choice.seconds,
+            choice.flops,
+            {**choice.reasons, **unable},
         )

@@ -22,12 +22,12 @@ from ..rig import Rig
 MIDDLES = {"front": 0, "front left": 60, "back left": 120, "back": 180, "back right": -120, "front right": -60}
 """Bearing [degrees] of the middle of each direction in questions; each is 60 wide."""
 
-OBJECTS = ("camera", "lidar")
+OBJECTS = ("camera", "lidar", "objects")
 ABLE = {
     **dict.fromkeys(("exist", "count", "object", "status", "comparison", "distance", "where", "path"), OBJECTS),
     "light": ("camera",),
     "weather": ("camera",),
-    "ego": ("imu", *OBJECTS),
+    "ego": ("imu", "camera", "lidar"),
 }
 """The modalities that can answer, by type; a type that is missing here needs none."""
 SELF, OUT_OF_SCOPE = "self", "out of scope"

@@ -14,7 +14,17 @@ from ..rig import Rig
 SURE, UNSURE = 0.8, 0.5
 """From SURE on the answer to "are you sure?" is yes, below UNSURE it is no."""
 
-_NAMES = {"camera": "camera", "lidar": "lidar", "imu": "IMU", "radar": "radar", "gps": "GPS receiver", "audio": "microphone"}
+_SEEING = {"camera", "lidar", "objects"}
+"""Modalities that show what is around the robot."""
+_NAMES = {
+    "camera": "camera",
+    "lidar": "lidar",
+    "imu": "IMU",
+    "radar": "radar",
+    "gps": "GPS receiver",
+    "audio": "microphone",
+    "objects": "perception stack",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +53,7 @@ def report(reading: QuestionClass, state: RobotState) -> str:
 def cannot_tell(modalities: Sequence[str]) -> str:
     """What is said instead of "cannot tell": why, and what could be asked of the modalities that are there."""
     offers = ["colours and traffic lights"] if "camera" in modalities else []
-    if "camera" in modalities or "lidar" in modalities:
+    if not _SEEING.isdisjoint(modalities):
         offers = ["what is around me, where and how far", *offers]
     if "imu" in modalities:
         offers.append("how I move")
@@ -59,7 +69,11 @@ def sensors_of(state: RobotState) -> dict[str, list[str]]:
     if state.rig is not None:
         if state.rig.cameras:
             found["camera"] = [mount.name for mount in state.rig.cameras]
-        found |= {name: [name] for name, mount in (("lidar", state.rig.lidar), ("imu", state.rig.imu)) if mount is not None}
+        found |= {
+            name: [name]
+            for name, mount in (("lidar", state.rig.lidar), ("imu", state.rig.imu), ("objects", state.rig.objects))
+            if mount is not None
+        }
     for message in state.health:
         known = found.setdefault(message.modality, [])
         # A single lidar or IMU may go by another source name in its messages.
@@ -71,7 +85,7 @@ def sensors_of(state: RobotState) -> dict[str, list[str]]:
 def _abilities(sensor: str, state: RobotState) -> str:
     there = sensors_of(state)
     parts = []
-    if "camera" in there or "lidar" in there:
+    if not _SEEING.isdisjoint(there):
         parts += ["what is around me", "where and how far it is", "how many there are", "whether they move"]
     if "camera" in there:
         parts += ["colours, traffic lights and the weather"]

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ..io.distorted_camera import DistortedCamera
 from ..io.pinhole import Pinhole
 
 HEIGHTS = (3.3, 1.55, 3.0, 3.6, 2.7, 1.5, 1.5, 1.72, 0.8, 1.0)
@@ -66,6 +67,11 @@ def _by_size(corners: np.ndarray, kind: int, camera: Pinhole) -> tuple[float, fl
     """Horizontal range from the camera and its log spread by the height of the box."""
     pixels = max(float(corners[3] - corners[1]), 2.0)
     away = float(camera.matrix[1, 1]) * HEIGHTS[kind] / pixels
+    if isinstance(camera, DistortedCamera):
+        middle = (corners[0] + corners[2]) / 2
+        top, bottom = camera.rays(np.array([[middle, corners[1]], [middle, corners[3]]]))
+        slopes = [ray[2] / max(math.hypot(ray[0], ray[1]), 1e-6) for ray in (top, bottom)]
+        away = HEIGHTS[kind] / max(slopes[0] - slopes[1], 1e-3)
     whole = corners[1] > EDGE and corners[3] < camera.size[1] - EDGE
     return away, math.hypot(HEIGHT_SPREAD[kind], 2.0 / pixels) if whole else 0.7
 

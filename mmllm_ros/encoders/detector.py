@@ -14,7 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..datatypes import BadInput, CameraFrame, Frame, Tokens
+from ..datatypes import BadInput, CameraFrame, Detection, Frame, Tokens
+from ..io.distorted_camera import mounted_camera
 from ..io.pinhole import Pinhole
 from ..io.weights import revision_of
 from ..rig import Rig
@@ -24,7 +25,7 @@ from .box_ranges import box_range, project_sweep
 from .boxes import Boxes, joined, overlap_area, suppressed, tiles
 from .coco import COCO, class_table
 from .detector_models import FLOOR, Detector, HubDetector, OnnxDetector
-from .objects import CATEGORIES, TOKEN_WIDTH, Detection, distribution, object_tokens
+from .objects import CATEGORIES, TOKEN_WIDTH, distribution, object_tokens
 from .proposals import ATTRIBUTES, STATUSES
 
 COLOURED = ("bus", "car", "construction vehicle", "trailer", "truck")
@@ -127,7 +128,7 @@ class DetectorCamera(Encoder):
         if frame.source in self.cameras:
             return self.cameras[frame.source]
         height, width = frame.image.shape[:2]
-        return Pinhole.of_mount(self.rig.camera(frame.source), width, height)
+        return mounted_camera(self.rig.camera(frame.source), width, height)
 
     def detect(self, image: np.ndarray, camera: Pinhole, points: np.ndarray | None = None) -> list[Detection]:
         """Objects in one image, surest first."""

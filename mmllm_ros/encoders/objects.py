@@ -11,18 +11,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from ..angles import wrapped
-from ..datatypes import BadInput, Tokens
+from ..datatypes import BadInput, Detection, Tokens
 from .proposals import ATTRIBUTES, CLASSES, COLOURS, STATUSES
 
 TOKEN_WIDTH = 1 + ATTRIBUTES
 """One number that is always zero, for a connector normalizes at least one, and the predicted attributes."""
 CATEGORIES = CLASSES[:10]
 """The classes that a detection can be of; the last three of CLASSES are states of a traffic light."""
+REVISION = "objects 1"
+"""The encoder of these tokens; it has no weights."""
 LEAST_TOKENS, MOST_TOKENS, SECTORS = 16, 48, 12
 NOTHING = 0.002
 """Objectness of an empty token."""
@@ -30,29 +31,6 @@ SPREAD = 0.12
 """A detection whose range is less certain than this (standard deviation of the natural logarithm) becomes three tokens."""
 _NODES = ((-1.2, 0.25), (0.0, 0.5), (1.2, 0.25))
 """Where on the line of sight, in standard deviations, and with which weight."""
-
-
-@dataclass(frozen=True, slots=True)
-class Detection:
-    """One detected object.
-
-    Args:
-        score: probability that it is there at all.
-        classes: probability of each of CATEGORIES, [10], sum 1.
-        bearing, elevation: of its centre from the base frame's origin [rad].
-        distance: horizontal range of its centre from the base frame's origin [m].
-        spread: standard deviation of the natural logarithm of `distance`.
-        statuses, colours: probability of each of STATUSES [7] and COLOURS [6]; None = not known.
-    """
-
-    score: float
-    classes: np.ndarray
-    bearing: float
-    elevation: float
-    distance: float
-    spread: float = 0.0
-    statuses: np.ndarray | None = None
-    colours: np.ndarray | None = None
 
 
 def distribution(names: Sequence[str], weights: Mapping[str, float], floor: float = 0.0) -> np.ndarray:
@@ -67,12 +45,19 @@ def distribution(names: Sequence[str], weights: Mapping[str, float], floor: floa
     return shares / shares.sum()
 
 
+def located(position: Sequence[float]) -> tuple[float, float, float]:
+    """Bearing, elevation [rad] and horizontal range [m], at least 0.5, of a position [m] in the base frame."""
+    x, y, z = position
+    distance = max(math.hypot(x, y), 0.5)
+    return math.atan2(y, x), math.atan2(z, distance), distance
+
+
 def object_tokens(
     detections: Sequence[Detection],
     stamp: int,
     source: str = "objects",
     modality: str = "objects",
-    encoder: str = "objects 1",
+    encoder: str = REVISION,
     view: tuple[float, float] = (0.0, math.pi),
 ) -> Tokens:
     """Tokens of simultaneous detections.

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -15,9 +14,9 @@ from rich.table import Table
 from ..datasets.real_frames import RealFrame, frame_files, read_frame
 from ..datasets.real_questions import ask_frame
 from ..datasets.simulated import Example, encode_pairs
-from ..datatypes import CameraFrame, LidarScan, Question, Tokens
+from ..datatypes import CameraFrame, Detection, LidarScan, Question, Tokens
 from ..encoders import Encoder
-from ..encoders.objects import CATEGORIES, Detection, distribution, object_tokens
+from ..encoders.objects import CATEGORIES, distribution, located, object_tokens
 from ..encoders.proposals import STATUSES
 from ..metrics.baselines import majority, ngram
 from ..model import Model
@@ -38,11 +37,9 @@ def labelled_detections(frame: RealFrame) -> list[Detection]:
     for item in frame.truth.objects:
         if item.returns < SEEN_RETURNS and max(item.pixels.values(), default=0) < SEEN_PIXELS:
             continue
-        x, y, z = item.position
-        away = max(math.hypot(x, y), 0.5)
         classes = distribution(CATEGORIES, {item.category: 1.0}, LABEL_DOUBT)
         statuses = distribution(STATUSES, {item.status: 1.0}, LABEL_DOUBT) if item.status else None
-        found.append(Detection(LABEL_SCORE, classes, math.atan2(y, x), math.atan2(z, away), away, 0.0, statuses))
+        found.append(Detection(LABEL_SCORE, classes, *located(item.position), 0.0, statuses))
     return found
 
 

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from dataclasses import dataclass
 
@@ -26,7 +27,7 @@ class Pinhole:
 
     @classmethod
     def of_mount(cls, mount: CameraMount, width: int, height: int) -> Pinhole:
-        """The camera that a rig describes: square pixels, principal point in the middle of the image."""
+        """The camera by its field of view alone: square pixels, principal point in the middle of the image."""
         focal = width / 2 / math.tan(mount.fov / 2)
         matrix = np.array([[focal, 0, width / 2], [0, focal, height / 2], [0, 0, 1.0]])
         yaw, pitch = mount.bearing, mount.pitch
@@ -69,4 +70,4 @@ class Pinhole:
         matrix = self.matrix.copy()
         matrix[0, 2] -= left
         matrix[1, 2] -= top
-        return Pinhole(matrix, self.from_base, (width, height))
+        return dataclasses.replace(self, matrix=matrix, size=(width, height))

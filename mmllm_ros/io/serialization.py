@@ -14,6 +14,7 @@ from rosbags.typesys import Stores, get_typestore
 
 from ..datatypes import NANOSECONDS, CameraFrame, Frame, ImuWindow, LidarScan
 from ..rig import CameraMount, Rig, rotation
+from .camera_info import info_topic
 from .frames import to_imu, to_lidar
 
 _UNKNOWN = np.zeros(9)
@@ -46,7 +47,7 @@ class Serializer:
     def topics(self) -> dict[str, str]:
         """Topic -> type of all messages that `messages` may yield."""
         cameras = {mount.topic: f"sensor_msgs/msg/{_image_type(mount)}" for mount in self.rig.cameras}
-        infos = {_info_topic(mount): "sensor_msgs/msg/CameraInfo" for mount in self.rig.cameras}
+        infos = {info_topic(mount.topic): "sensor_msgs/msg/CameraInfo" for mount in self.rig.cameras}
         lidar = {self.rig.lidar.topic: "sensor_msgs/msg/PointCloud2"} if self.rig.lidar else {}
         imu = {self.rig.imu.topic: "sensor_msgs/msg/Imu"} if self.rig.imu else {}
         return {**cameras, **infos, **lidar, **imu}
@@ -102,7 +103,7 @@ class Serializer:
         projection = np.hstack([k, np.zeros((3, 1))]).reshape(-1)
         whole = self._make("sensor_msgs/msg/RegionOfInterest", x_offset=0, y_offset=0, height=0, width=0, do_rectify=False)
         fields |= {"r": np.eye(3).reshape(-1), "p": projection, "binning_x": 0, "binning_y": 0, "roi": whole}
-        return self._serialized(_info_topic(mount), "sensor_msgs/msg/CameraInfo", stamp, header=header, **fields)
+        return self._serialized(info_topic(mount.topic), "sensor_msgs/msg/CameraInfo", stamp, header=header, **fields)
 
     def _lidar(self, scan: LidarScan) -> Serialized:
         points = np.ascontiguousarray(to_lidar(scan.points, self.rig.lidar))
@@ -166,11 +167,6 @@ def camera_rotation(mount: CameraMount) -> np.ndarray:
 
 def _image_type(mount: CameraMount) -> str:
     return "CompressedImage" if mount.topic.endswith("/compressed") else "Image"
-
-
-def _info_topic(mount: CameraMount) -> str:
-    plain = mount.topic.removesuffix("/compressed")
-    return f"{plain.rpartition('/')[0] or plain}/camera_info"
 
 
 def _quaternion(turn: np.ndarray) -> np.ndarray:

@@ -15,7 +15,7 @@ from ..config import LlmConfig
 from ..context.per_question import PerQuestionPolicy
 from ..context.plan_table import FILE, PlanTable
 from ..context.question_classifier import viewed_directions
-from ..datatypes import Answer, BadInput, Plan
+from ..datatypes import MODALITIES, Answer, BadInput, Plan
 from ..model import Model
 from ..msg import Answer as AnswerMessage
 from ..msg import ModalityPlan, SensorHealth, SensorTokens
@@ -44,7 +44,8 @@ class Llm(Node):
         self._frame_ids: dict[tuple[str, str], str] = {}
         self._answers = self.create_publisher(AnswerMessage, "mmllm/answers", qos.RELIABLE)
         self.adaptation = AdaptationServers(self)
-        self._encode = EncodeClient(self, self._on_tokens)
+        self.rig = load_rig(self.config.rig)
+        self._encode = EncodeClient(self, dict.fromkeys((*MODALITIES, *self.rig.modalities)), self._on_tokens)
         failed = self.create_guard_condition(self._on_failure)
         self.worker = AnsweringWorker(self._load, self.config.queue, failed.trigger)
         self._questions = QuestionServers(self)
@@ -73,8 +74,7 @@ class Llm(Node):
         """Runs in the worker's thread: loading takes seconds, and meanwhile callers get an error message at once."""
         model = self.adaptation.load_model()
         policy = self._policy(model)
-        rig = load_rig(self.config.rig)
-        assistant = Assistant(model, self.config, lambda: self.get_clock().now().nanoseconds, policy, self._encode, rig)
+        assistant = Assistant(model, self.config, lambda: self.get_clock().now().nanoseconds, policy, self._encode, self.rig)
         if self._plan:
             assistant.set_plan(self._plan)
         self.get_logger().info(f"ready: {model.name} ({model.revision}) with {', '.join(model.modalities)}")
@@ -85,9 +85,9 @@ class Llm(Node):
         if not path.is_file():
             return None
         table = PlanTable.read(path)
-        if (table.model, table.revision) != (model.name, model.revision):
+        if (table.model, table.revision) != (model.name, model.revision.partition("+")[0]):
             self.get_logger().warning(f"{path} was measured with {table.model} {table.revision}: run `mmllm plan` again")
-        return PerQuestionPolicy(table, viewed_directions(load_rig(self.config.rig)))
+        return PerQuestionPolicy(table, viewed_directions(self.rig))
 
     def _on_config(self, config: LlmConfig) -> None:
         self.config = config

@@ -18,13 +18,16 @@ def with_detections(model: Model, revisions: Mapping[str, str]) -> Model:
     """`model` with a connector for detections in place of, or beside, its own: `revisions` names the encoder of each such
     modality.
 
-    Raises BadInput where the model has no modality-agnostic connector.
+    Its revision is that of `model` and the names of these modalities. Raises BadInput where the model has no modality-agnostic
+    connector.
     """
     source = model.modality_agnostic
     if not can_warm_start(source, TOKEN_WIDTH):
         raise BadInput(f"model {model.name} has no modality-agnostic connector, which reads detections: name drive_tiny")
     connectors = {name: warm_started(model, source, name, TOKEN_WIDTH).eval() for name in revisions}
-    return model.variant(connectors, revisions)
+    other = model.variant(connectors, revisions)
+    other.revision = "+".join([model.revision, *revisions])
+    return other
 
 
 def restricted(model: Model, modalities: Sequence[str]) -> Model:

@@ -8,14 +8,13 @@ import math
 
 import pytest
 
-from mmllm_ros.datatypes import BadInput
+from mmllm_ros.datatypes import BadInput, Detection
 from mmllm_ros.encoders.objects import (
     CATEGORIES,
     LEAST_TOKENS,
     MOST_TOKENS,
     SECTORS,
     TOKEN_WIDTH,
-    Detection,
     distribution,
     object_tokens,
 )  # fmt: skip

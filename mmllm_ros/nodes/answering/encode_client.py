@@ -6,24 +6,24 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from rclpy.client import Client
 from rclpy.node import Node
 from rclpy.task import Future
 
-from ...datatypes import MODALITIES
 from ...msg import SensorTokens
 from ...srv import Encode
+from ..ros_support.sensor_topics import encoder_name
 
 
 class EncodeClient:
-    """Calls `<modality>_encoder/encode` of several modalities at once, from the worker's thread; `on_tokens` gets the tokens."""
+    """Calls the service `encode` of several encoders at once, from the worker's thread; `on_tokens` gets the tokens."""
 
-    def __init__(self, node: Node, on_tokens: Callable[[SensorTokens], None]) -> None:
+    def __init__(self, node: Node, modalities: Iterable[str], on_tokens: Callable[[SensorTokens], None]) -> None:
         self._log = node.get_logger()
         self._on_tokens = on_tokens
-        self._clients = {modality: node.create_client(Encode, f"{modality}_encoder/encode") for modality in MODALITIES}
+        self._clients = {modality: node.create_client(Encode, f"{encoder_name(modality)}/encode") for modality in modalities}
 
     def __call__(self, modalities: Sequence[str], seconds: float) -> None:
         """Return when all encoders have responded, or after `seconds` [s]. An encoder without a service is skipped."""

@@ -1,0 +1,157 @@
+# Copyright 2026 The mmllm_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""The source of the object_encoder node: messages of another perception stack, and what gives their boxes a range."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from importlib.util import find_spec
+from typing import Any
+
+import numpy as np
+from rclpy.node import Node
+from rclpy.time import Time
+from sensor_msgs.msg import CameraInfo, PointCloud2
+
+from ...datatypes import NANOSECONDS, BadInput, LidarScan, ObjectList, one_line
+from ...encoders.box_ranges import project_sweep
+from ...encoders.reported_objects import ClassNames, Transform, mounted, object_list
+from ...io.camera_info import calibration_from_info, info_topic, is_rectified
+from ...io.distorted_camera import mounted_camera
+from ...io.object_messages import Report, read_report
+from ...io.pinhole import Pinhole
+from ...rig import ObjectsMount, Rig
+from ..ros_support.latest_message import LatestMessageSubscription
+from ..ros_support.messages import frame_from_message
+from .sensor_source import SensorSource
+
+BASE_FRAME = "base_link"
+SWEEP_GAP = NANOSECONDS // 4
+"""A lidar sweep gives ranges to boxes whose stamps differ by no more than this [ns]."""
+
+
+class ObjectSource(SensorSource):
+    """Reads the newest message only; the graph says its type. Raises BadInput for classes that the rig maps wrongly."""
+
+    def __init__(self, node: Node, rig: Rig) -> None:
+        super().__init__(node, "objects", "objects", rig.objects.topic)
+        self._mount = rig.objects
+        self._names = ClassNames(self._mount.classes)
+        self._frames = FrameLookup(node, self._mount)
+        self._ranges = BoxRanges(node, rig) if self._mount.camera else None
+        self.topic.follow()
+
+    def subscribe(self, kind: type, topic: str) -> LatestMessageSubscription:
+        return LatestMessageSubscription(self._node, kind, topic)
+
+    def poll(self) -> None:
+        with self.topic.lock:
+            taken = self.topic.subscription.take() if self.topic.subscription else None
+        if taken is None:
+            return
+        message, since = taken
+        try:
+            report = self._stamped(read_report(message), timeless=hasattr(message, "markers"))
+            objects = self._located(report)
+        except BadInput as error:
+            self.reject(error)
+            return
+        newest = self.monitor.newest
+        if newest and objects.stamp == newest.stamp:
+            self.repeated += since
+            self._repeated_at = time.monotonic()
+            return
+        self._accept(report.frame)
+        self.monitor.count(objects.stamp, since)
+        self._add(objects)
+
+    def _stamped(self, report: Report, timeless: bool) -> Report:
+        """Markers often have no stamp, and an empty array has none: they are of the time at which they arrive."""
+        if report.stamp > 0:
+            return report
+        if not timeless:
+            raise BadInput(f"stamp is 0: the publisher in frame {report.frame!r} does not set it")
+        return dataclasses.replace(report, stamp=self._now())
+
+    def _located(self, report: Report) -> ObjectList:
+        if not any(item.corners for item in report.objects):
+            transform = self._frames.transform(report.frame, report.stamp) if report.objects else None
+            return object_list(report, self.name, self._names, transform)
+        if self._ranges is None:
+            raise BadInput("boxes in an image have no bearing: name their camera as objects.camera in the rig")
+        camera, sweep = self._ranges.at(report.stamp)
+        return object_list(report, self.name, self._names, camera=camera, sweep=sweep)
+
+    def counts(self) -> dict[str, int]:
+        subscription = self.topic.subscription
+        taken, skipped = (subscription.taken, subscription.skipped) if subscription else (0, 0)
+        return {"taken": taken, "skipped": skipped, "repeated stamps": self.repeated}
+
+
+class BoxRanges:
+    """What gives ranges to boxes in an image: the camera's calibration from its CameraInfo, and the lidar's newest sweep."""
+
+    def __init__(self, node: Node, rig: Rig) -> None:
+        self._rig, self._mount = rig, rig.camera(rig.objects.camera)
+        self._topic = info_topic(self._mount.topic)
+        self._info = LatestMessageSubscription(node, CameraInfo, self._topic)
+        self._lidar = LatestMessageSubscription(node, PointCloud2, rig.lidar.topic) if rig.lidar else None
+        self._camera: Pinhole | None = None
+        self._sweep: LidarScan | None = None
+
+    def at(self, stamp: int) -> tuple[Pinhole, tuple[np.ndarray, np.ndarray] | None]:
+        """The camera, and the sweep near `stamp` [ns] as `project_sweep` gives it. Raises BadInput without a CameraInfo."""
+        if taken := self._info.take():
+            calibration = calibration_from_info(taken[0], is_rectified(self._mount.topic))
+            mount = dataclasses.replace(self._mount, calibration=calibration)
+            self._camera = mounted_camera(mount, *calibration.size)
+        if self._camera is None:
+            raise BadInput(f"boxes of camera {self._mount.name} have no bearing before its CameraInfo arrives on {self._topic}")
+        if self._lidar and (taken := self._lidar.take()):
+            self._sweep = frame_from_message(taken[0], "lidar", self._rig.lidar)
+        if self._sweep is None or abs(self._sweep.stamp - stamp) > SWEEP_GAP:
+            return self._camera, None
+        points = self._sweep.points[:, :3] + np.array(self._rig.lidar.position, dtype=np.float32)
+        return self._camera, project_sweep(points, self._camera)
+
+
+class FrameLookup:
+    """Transforms from the frame of a message to the base frame: by the rig, or by TF where tf2_ros is installed."""
+
+    def __init__(self, node: Node, mount: ObjectsMount) -> None:
+        self._mount = mount
+        self._buffer: Any = None
+        if find_spec("tf2_ros"):
+            import tf2_ros
+
+            self._buffer = tf2_ros.Buffer()
+            self._listener = tf2_ros.TransformListener(self._buffer, node)
+
+    def transform(self, frame: str, stamp: int) -> Transform:
+        """The transform of `frame` at `stamp` [ns]. Raises BadInput where nothing tells it."""
+        if frame == self._mount.frame:
+            return mounted(self._mount)
+        if frame == BASE_FRAME:
+            return np.eye(3), np.zeros(3)
+        cure = f"name it as objects.frame in the rig, with its position and bearing in {BASE_FRAME}"
+        if self._buffer is None:
+            raise BadInput(f"objects are in frame {frame!r}, not in {self._mount.frame!r}, and tf2_ros is not installed: {cure}")
+        try:
+            found = self._buffer.lookup_transform(BASE_FRAME, frame, Time(nanoseconds=stamp)).transform
+        except Exception as error:  # tf2 raises types of its own
+            what = f"objects are in frame {frame!r}, which TF does not connect to {BASE_FRAME}"
+            raise BadInput(f"{what} ({one_line(error)}): {cure}") from error
+        return quaternion_matrix(found.rotation), np.array([found.translation.x, found.translation.y, found.translation.z])
+
+
+def quaternion_matrix(turn: Any) -> np.ndarray:
+    """The rotation matrix [3, 3] of a quaternion message."""
+    x, y, z, w = (value / np.linalg.norm([turn.x, turn.y, turn.z, turn.w]) for value in (turn.x, turn.y, turn.z, turn.w))
+    return np.array(
+        [
+            [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],
+            [2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)],
+            [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)],
+        ]
+    )

@@ -1,0 +1,83 @@
+# Copyright 2026 The mmllm_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""The object_encoder node over DDS: what another perception stack reports answers questions, with the shipped model."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import pytest
+from builtin_interfaces.msg import Time
+from diagnostic_msgs.msg import DiagnosticArray
+from geometry_msgs.msg import Point, Pose
+from mmllm_ros.msg import ModalityPlan, SensorTokens
+from mmllm_ros.srv import Ask
+from rclpy.parameter import Parameter
+from sensors import start, status_of, values
+from std_msgs.msg import Header
+from visualization_msgs.msg import Marker, MarkerArray
+
+from mmllm_ros.datatypes import NANOSECONDS
+from mmllm_ros.nodes.context_monitor import ContextMonitor
+from mmllm_ros.nodes.llm import Llm
+from mmllm_ros.nodes.object_encoder import ObjectEncoderNode
+from mmllm_ros.nodes.ros_support import qos
+from mmllm_ros.resources import EMBEDDED, model_folder
+from mmllm_ros.rig import load_rig
+from mmllm_ros.simulator.drive import Drive
+from mmllm_ros.simulator.questions.question_maker import ask as questions_about
+from mmllm_ros.simulator.questions.scene_graph import SceneGraph
+
+
+@pytest.fixture
+def rig(tmp_path):
+    """A robot that has nothing but another perception stack."""
+    path = tmp_path / "stack.yaml"
+    path.write_text("objects: {topic: perception/objects, classes: {PEDESTRIAN_ADULT: pedestrian}}\n")
+    return path
+
+
+def stack(ros, objects, frame="base_link", period=0.1):
+    """Publishes markers of `objects`, pairs of a class name and a position, until the test ends."""
+    publisher = ros.tester.create_publisher(MarkerArray, "perception/objects", 5)
+
+    def publish() -> None:
+        now = time.time_ns()
+        header = Header(stamp=Time(sec=now // NANOSECONDS, nanosec=now % NANOSECONDS), frame_id=frame)
+        shown = [
+            Marker(header=header, ns=name, id=index, type=Marker.CUBE, pose=Pose(position=Point(x=x, y=y, z=z)))
+            for index, (name, (x, y, z)) in enumerate(objects)
+        ]
+        publisher.publish(MarkerArray(markers=shown))
+
+    ros.tester.create_timer(period, publish)
+
+
+def test_the_objects_of_a_simulated_drive_alone_answer_questions_about_it(ros, rig):
+    drive, layout = Drive(1_000_000_003, load_rig("front"), "day"), load_rig("front")
+    drive.advance(3.0)
+    truth = drive.capture().truth
+    seen = SceneGraph(truth, layout).objects
+    stack(ros, [(item.category, tuple(map(float, item.position))) for item in seen])
+    model = str(model_folder(EMBEDDED))
+    start(ros, ObjectEncoderNode, model, rig=str(rig))
+    settings = {"model": model, "device": "cpu", "rig": str(rig), "max_age": 60.0, "timeout": 600.0}
+    llm = ros.add(Llm(parameter_overrides=[Parameter(name, value=value) for name, value in settings.items()]))
+    ros.add(ContextMonitor(parameter_overrides=[Parameter("rig", value=str(rig)), Parameter("model", value=model)]))
+    plans = ros.collect(ModalityPlan, "mmllm/plan", qos.LATCHED)
+    ros.until(lambda: llm.worker.assistant and plans and dict(zip(plans[-1].modalities, plans[-1].plugged)).get("objects"))
+    ros.until(lambda: ("objects", "objects") in llm.worker.assistant._newest)
+    kinds = {"exist": 0.5, "count": 0.3, "object": 0.2}
+    asked = questions_about(truth, layout, np.random.default_rng(0), 24, "test", shares=kinds)
+    answers = [ros.call(Ask, "mmllm/ask", Ask.Request(question=question.question)).answer for question in asked]
+    assert {(item.modality, item.source) for answer in answers for item in answer.evidence} == {("objects", "objects")}
+    assert sum(question.answer == answer.answer for question, answer in zip(asked, answers, strict=True)) >= 18
+
+
+def test_what_cannot_be_used_is_counted_in_the_diagnostics_with_its_reason(ros, rig, tiny_model):
+    stack(ros, [("car", (9.0, 0.0, 0.0))], frame="map")
+    start(ros, ObjectEncoderNode, tiny_model, "configure", "activate", rig=str(rig))
+    diagnostics, tokens = ros.collect(DiagnosticArray, "/diagnostics"), ros.collect(SensorTokens, "mmllm/tokens")
+    status = ros.until(lambda: (s := status_of(diagnostics, "object_encoder: objects")) and int(values(s)["rejected"]) and s)
+    assert "frame 'map'" in status.message and "objects.frame" in status.message and not tokens
