@@ -143,7 +143,9 @@ def test_every_mmllm_command_exists_with_the_options_shown() -> None:
         options = {word for word in words if word.startswith("--")}
         if words[1] == "--help":
             continue
-        accepted = {name for parameter in known[words[1]].params for name in parameter.opts}
+        command = known[words[1]]
+        command = getattr(command, "commands", {}).get(words[2] if len(words) > 2 else "", command)
+        accepted = {name for parameter in command.params for name in parameter.opts}
         assert options <= accepted, f"{' '.join(words)}: {options - accepted}"
 
 
