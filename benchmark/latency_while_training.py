@@ -26,7 +26,8 @@ from mmllm_ros.adaptation.scenarios import FIRST_SCENE
 from mmllm_ros.adaptation.state import AdaptationState
 from mmllm_ros.assistant import Assistant
 from mmllm_ros.config import LlmConfig
-from mmllm_ros.datasets.simulated import Example, simulated_examples
+from mmllm_ros.datasets.examples import Example
+from mmllm_ros.datasets.simulated import simulated_examples
 from mmllm_ros.encoders import load_encoder
 from mmllm_ros.model import Model
 from mmllm_ros.nodes.answering.training_process import TrainingProcess

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
+from ..datasets.examples import Example
 from ..datasets.recorded import from_recording
-from ..datasets.simulated import Example
 from ..datatypes import BadInput, Tokens
 from ..encoders import Encoder
 from ..model import Model

@@ -15,7 +15,8 @@ from pathlib import Path
 import matplotlib
 from torch import nn
 
-from ..datasets.simulated import Example, simulated_examples
+from ..datasets.examples import Example
+from ..datasets.simulated import simulated_examples
 from ..datatypes import Question
 from ..encoders import Encoder, load_encoder
 from ..metrics.baselines import majority, ngram

@@ -16,7 +16,7 @@ from .load_model import load_model
 from .options import Context, Device, Json, ModelName, RigName, Seed, out, write_json
 
 if TYPE_CHECKING:
-    from ..datasets.simulated import Example
+    from ..datasets.examples import Example
     from ..model import Model
 
 Folder = Annotated[

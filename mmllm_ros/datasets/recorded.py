@@ -11,15 +11,15 @@ from pathlib import Path
 
 from rich.progress import track
 
+from ..context.sensor_monitor import SensorMonitor
 from ..datatypes import NANOSECONDS, BadInput, Frame, Question, Tokens
 from ..encoders import Encoder
-from ..io.frame_history import FrameHistory
 from ..io.nuscenes import NuScenes
 from ..io.question_files import read_questions
 from ..io.rosbag import Recording
 from ..rig import Rig
 from ..visualization.thumbnails import frame_thumbnails
-from .simulated import Example, encode, encode_pairs
+from .examples import Example, encode, encode_pairs
 
 MAX_AGE = 1.5
 """Frames older than this [s] are not used, as in the nodes."""
@@ -44,14 +44,14 @@ def from_recording(encoders: Mapping[str, Encoder], bag: Path, questions: Path, 
     moments = [(stamp, tuple(asked)) for stamp, asked in groupby(sorted(read_questions(questions), key=_stamp), key=_stamp)]
     if not moments:
         raise BadInput(f"{questions} holds no questions")
-    histories: dict[tuple[str, str], FrameHistory] = {}
+    monitors: dict[tuple[str, str], SensorMonitor] = {}
     latest: dict[tuple[str, str], tuple[Frame, Frame | None]] = {}
     done: list[Example] = []
     for frame in Recording(bag).frames(rig):
         while len(done) < len(moments) and frame.stamp > moments[len(done)][0]:
             done.append(_example(encoders, latest, *moments[len(done)]))
         source = (frame.modality, frame.source)
-        latest[source] = histories.setdefault(source, FrameHistory()).pair(frame)
+        latest[source] = monitors.setdefault(source, SensorMonitor(*source)).add(frame)
     return done + [_example(encoders, latest, *moment) for moment in moments[len(done) :]]
 
 

@@ -18,7 +18,7 @@ import numpy as np
 from rich.progress import track
 from rich.table import Table
 
-from ..datasets.simulated import Example, modality_sets
+from ..datasets.examples import Example, modality_sets
 from ..datatypes import Question
 from ..metrics.baselines import majority, ngram, oracle, per_type
 from ..metrics.statistics import calibration_error, interval, reliability

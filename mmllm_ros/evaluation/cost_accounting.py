@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from ..datasets.simulated import encode
+from ..datasets.examples import encode
 from ..datasets.simulated_drive import SimulatedMoment
 from ..datatypes import Answer, Question, Tokens
 from ..encoders import Encoder

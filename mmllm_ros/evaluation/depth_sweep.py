@@ -16,7 +16,7 @@ import torch
 from rich.progress import track
 from rich.table import Table
 
-from ..datasets.simulated import Example
+from ..datasets.examples import Example
 from ..latent.attention_adapter import LatentCache
 from ..metrics.flops import count_flops
 from ..metrics.statistics import interval

@@ -13,7 +13,7 @@ import psutil
 from rich.progress import track
 from rich.table import Table
 
-from ..datasets.simulated import Example
+from ..datasets.examples import Example
 from ..datatypes import Question
 from ..metrics.baselines import majority, ngram
 from ..metrics.statistics import calibration_error, interval, reliability

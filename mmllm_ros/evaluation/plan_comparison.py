@@ -20,7 +20,7 @@ from ..context.per_question import PerQuestionPolicy
 from ..context.plan import HealthReport, Planner, Rules
 from ..context.plan_table import PlanTable
 from ..context.question_classifier import viewed_directions
-from ..datasets.simulated import modality_sets
+from ..datasets.examples import modality_sets
 from ..datasets.simulated_drive import SimulatedMoment, moments
 from ..datatypes import MODALITIES, NANOSECONDS, Plan, Question
 from ..rig import Rig

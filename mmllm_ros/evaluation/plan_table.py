@@ -18,7 +18,7 @@ from rich.table import Table
 from ..context.context_estimate import NAMES, estimate
 from ..context.plan_table import EncoderCost, Option, PlanTable, join_names
 from ..context.question_classifier import classify_question, viewed_directions
-from ..datasets.simulated import encode, modality_sets
+from ..datasets.examples import encode, modality_sets
 from ..datasets.simulated_drive import DriveSensors, SimulatedMoment
 from ..datatypes import FRAME_GAP, Tokens
 from ..encoders import Encoder

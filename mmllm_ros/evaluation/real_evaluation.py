@@ -11,9 +11,9 @@ import numpy as np
 from rich.progress import track
 from rich.table import Table
 
+from ..datasets.examples import Example, encode_pairs
 from ..datasets.real_frames import RealFrame, frame_files, read_frame
 from ..datasets.real_questions import ask_frame
-from ..datasets.simulated import Example, encode_pairs
 from ..datatypes import CameraFrame, Detection, LidarScan, Question, Tokens
 from ..encoders import Encoder
 from ..encoders.objects import CATEGORIES, distribution, located, object_tokens

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..datasets.simulated import modality_sets
+from ..datasets.examples import modality_sets
 from ..datatypes import Question
 from ..model import Model
 from ..rig import Rig

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from ..datasets.simulated import Example, modality_sets
+from ..datasets.examples import Example, modality_sets
 from ..metrics.score_calibration import best_temperature
 from ..model import Model
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from ..datasets.simulated import modality_sets
+from ..datasets.examples import modality_sets
 from .connectors import TokenTable
 from .prepared_questions import Prepared
 from .prepared_texts import Fork, KeptText, forks, text_name

@@ -26,7 +26,7 @@ from mmllm_ros.adaptation.sample_tensors import SampleTensors
 from mmllm_ros.adaptation.samples import LabelledSample, LabelledSource, PseudoLabelled, split, usable
 from mmllm_ros.adaptation.state import AdaptationState
 from mmllm_ros.adaptation.training_plan import TrainingBudget, TrainingRate
-from mmllm_ros.datasets.simulated import Example
+from mmllm_ros.datasets.examples import Example
 from mmllm_ros.datatypes import BadInput, Question, Tokens
 from mmllm_ros.encoders.proposals import ATTRIBUTES
 from mmllm_ros.model import Model

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from mmllm_ros.datasets.simulated import Example, simulated_examples
+from mmllm_ros.datasets.examples import Example
+from mmllm_ros.datasets.simulated import simulated_examples
 from mmllm_ros.encoders import load_encoder
 from mmllm_ros.latent.attention_adapter import plugged
 from mmllm_ros.latent.checkpoint import load_llm

@@ -16,8 +16,8 @@ from rich.console import Console
 from tiny_model import make_tiny_model
 
 from mmllm_ros.cli import main
+from mmllm_ros.datasets.examples import Example, modality_sets
 from mmllm_ros.datasets.recorded import from_nuscenes, from_recording
-from mmllm_ros.datasets.simulated import Example, modality_sets
 from mmllm_ros.datasets.simulated_recording import simulate
 from mmllm_ros.datatypes import BadInput, Question, Tokens
 from mmllm_ros.encoders import load_encoder

@@ -95,7 +95,7 @@ def test_boxes_become_objects_tokens(tmp_path):
 
 
 def test_blind_baselines_learn_from_other_frames_only(tmp_path):
-    from mmllm_ros.datasets.simulated import Example
+    from mmllm_ros.datasets.examples import Example
     from mmllm_ros.datatypes import Question
 
     asked = [
