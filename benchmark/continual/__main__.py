@@ -22,7 +22,7 @@ import torch
 from methods import BASE, METHODS, Learned, learn, learn_base
 from report import plot, show, summary
 from rich.console import Console
-from signals import KINDS, Modality, pretrained_backbone, read_modality, render
+from signals import MODALITIES, Modality, pretrained_backbone, read_modality
 
 from mmllm_ros.encoders.universal.backbone import Backbone
 from mmllm_ros.encoders.universal.encoder import LAYOUTS, UniversalEncoder
@@ -36,6 +36,7 @@ from mmllm_ros.rig import load_rig
 from mmllm_ros.training.continual.answering import Answering
 from mmllm_ros.training.pretrained_model import ATTEND_LAST, PROMPT
 from mmllm_ros.training.pretrained_model import BASE as LLM
+from mmllm_ros.training.universal.moments import render_all
 
 ORDERS = {
     "robot": ("points", "imu", "audio", "depth"),
@@ -110,6 +111,9 @@ def main() -> None:
     parser.add_argument("--json", type=Path, default=Path("out/continual.json"))
     parser.add_argument("--plot", type=Path, default=Path("out/continual.png"))
     parser.add_argument("--moments", type=int, nargs=2, default=(1200, 400), help="moments for training and for the test")
+    parser.add_argument(
+        "--rendered", type=Path, help="folder of rendered moments, such as that of the universal encoder's training"
+    )
     parser.add_argument("--backbone", help="folder or hub name; without it one is trained on the images")
     parser.add_argument("--experts", type=int, default=1)
     parser.add_argument("--linked-blocks", type=int, default=3)
@@ -122,17 +126,18 @@ def main() -> None:
     arguments = parser.parse_args()
     work, started = arguments.work, time.process_time()
     torch.set_num_threads(1)
-    shards = [render(split, count, work / "moments") for split, count in zip(("train", "test"), arguments.moments, strict=True)]
-    backbone = (
-        Backbone.load(arguments.backbone)
-        if arguments.backbone
-        else pretrained_backbone(shards[0], 2 * arguments.reader_steps, work)
-    )
+    rendered = arguments.rendered or work / "moments"
+    splits = zip(("train", "test"), arguments.moments, strict=True)
+    shards = [render_all(rendered, split, 0, count, LAYOUTS) for split, count in splits]
+    if arguments.backbone:
+        backbone = Backbone.load(arguments.backbone)
+    else:
+        backbone = pretrained_backbone(shards[0], 2 * arguments.reader_steps, work)
     torch.manual_seed(0)
     shape = {"experts": arguments.experts}
     encoder = UniversalEncoder(load_rig("front"), {BASE: LAYOUTS[BASE].to_settings()}, shape)
     encoder.backbone = backbone
-    kinds = [kind for kind in KINDS if kind == BASE or any(kind in ORDERS[order] for order in arguments.orders)]
+    kinds = [kind for kind in MODALITIES if kind == BASE or any(kind in ORDERS[order] for order in arguments.orders)]
     data = {kind: read_modality(kind, encoder, *shards, arguments.reader_steps, work) for kind in kinds}
     model = make_model(data)
     answerings = {kind: Answering(model, modality.asked, arguments.linked_blocks) for kind, modality in data.items()}

@@ -4,35 +4,28 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from rich.progress import track
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mmllm_ros.datatypes import Signal
 from mmllm_ros.encoders.universal.backbone import Backbone
 from mmllm_ros.encoders.universal.encoder import LAYOUTS, UniversalEncoder
 from mmllm_ros.encoders.universal.tokenizers import make_tokenizer
 from mmllm_ros.io.atomic_write import atomic_file
+from mmllm_ros.simulator.questions.signal_questions import KINDS as QUESTIONS
 from mmllm_ros.simulator.questions.signal_questions import wordings
-from mmllm_ros.simulator.signal_moment import FOV, render_moment
 from mmllm_ros.training.continual.answering import Asked
 from mmllm_ros.training.loop import Schedule, fast, fit
+from mmllm_ros.training.universal.moments import VIEWS, read_moments
+from mmllm_ros.training.universal.targets import AHEAD, TEMPLATES
 
-KINDS = ("image", "video", "points", "depth", "audio", "imu")
-FIRST = 400_000
-"""Number of the first scene of each split; the splits' scenes are different."""
-SHARD = 50
-FULL_TURN = 2 * np.pi
-VIEWS = {kind: (0.0, FOV if kind in ("image", "video", "depth") else FULL_TURN) for kind in KINDS}
-"""Bearing and field of view of each sensor [rad]."""
+MODALITIES = ("image", "video", "points", "depth", "audio", "imu")
 
 
 @dataclass(frozen=True)
@@ -51,41 +44,25 @@ class Modality:
         return self.features[samples].float(), self.views[samples]
 
 
-def render(split: str, count: int, folder: Path) -> list[Path]:
-    """Write the first `count` moments of `split` into files of SHARD moments; what is there already stays."""
-    folder.mkdir(parents=True, exist_ok=True)
-    paths = [folder / f"{split}-{start:05d}.safetensors" for start in range(0, count, SHARD)]
-    for number, path in track(list(enumerate(paths)), f"render {split}"):
-        if path.is_file():
-            continue
-        kept: dict[str, list[Tensor]] = {kind: [] for kind in KINDS}
-        asked = []
-        for index in range(number * SHARD, (number + 1) * SHARD):
-            moment = render_moment(split, FIRST + index)
-            for kind in KINDS:
-                kept[kind].append(LAYOUTS[kind].to_tensor(Signal(kind, 0, kind, moment.signals[kind])).half())
-            for question in moment.questions:
-                if question.template_type in KINDS:
-                    text = wordings()[question.program]["known"][0]
-                    asked.append((index - number * SHARD, text, question.answer, question.program, question.template_type))
-        path.with_suffix(".json").write_text(json.dumps(asked))
-        with atomic_file(path) as part:
-            save_file({kind: torch.stack(tensors) for kind, tensors in kept.items()}, part)
-    return paths
-
-
 def read_asked(shards: Sequence[Path], kind: str) -> list[Asked]:
-    """The questions about one kind of signal in all shards, with moments numbered through."""
-    asked = []
-    for number, path in enumerate(shards):
-        rows = json.loads(path.with_suffix(".json").read_text())
-        asked += [Asked(number * SHARD + row[0], *row[1:4]) for row in rows if row[4] == kind]
+    """The questions about one kind of signal in all shards, with moments numbered through. Common answers are asked for less
+    often, as the simulator does."""
+    rng, asked, start = np.random.default_rng(0), [], 0
+    for path in shards:
+        answers = read_moments([path], ()).answers
+        for number, row in enumerate(answers):
+            for name, answer, draw in zip(TEMPLATES, row, rng.random(len(row)), strict=True):
+                question = QUESTIONS[name]
+                if question.needs[0] == kind and answer is not None and draw < question.rare.get(answer, 1.0):
+                    asked.append(Asked(start + number, wordings()[name]["known"][0], answer, name))
+        start += len(answers)
     return asked
 
 
 def read_tensors(shards: Sequence[Path], kind: str) -> Tensor:
-    """The tensors of one kind of signal in all shards, float16 [n, ...]."""
-    return torch.cat([load_file(path)[kind] for path in shards])
+    """The tensors of one kind of signal in all shards [n, ...]."""
+    moments = read_moments(shards, (kind,))
+    return moments.batch(kind, torch.arange(len(moments)))
 
 
 class Reader(nn.Module):
@@ -123,7 +100,7 @@ def train_reader(reader: Reader, tensors: Tensor, asked: Sequence[Asked], steps:
 
     def loss(rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
         chosen = rng.choice(samples, min(32, len(samples)), replace=False).tolist()
-        return reader.loss(tensors[chosen].float(), [by_sample[sample] for sample in chosen])
+        return reader.loss(tensors[chosen], [by_sample[sample] for sample in chosen])
 
     fit(name, reader, loss, Schedule(steps, 1e-3, warmup=min(20, steps)), folder, 0)
 
@@ -147,7 +124,7 @@ def _features(reader: Reader, shards: Sequence[Path], kind: str) -> Tensor:
     found = []
     for path in shards:
         with fast(torch.device("cpu")):
-            found.append(reader.features(load_file(path)[kind].float()).half())
+            found.append(reader.features(read_tensors([path], kind)).half())
     return torch.cat(found)
 
 
@@ -170,7 +147,8 @@ def read_modality(
         with atomic_file(path) as part:
             save_file({"features": torch.cat([_features(reader, train, kind), _features(reader, test, kind)])}, part)
     features = load_file(path)["features"]
-    later = [Asked(one.sample + SHARD * len(train), one.question, one.answer, one.kind) for one in read_asked(test, kind)]
-    rows = list(range(len(asked))), list(range(len(asked), len(asked) + len(later)))
-    views = torch.tensor([VIEWS[kind]]).expand(len(features), 2)
-    return Modality(features, views, [*asked, *later], *rows)
+    # The draw of questions begins anew with each reading, so those of training come first.
+    everything = read_asked([*train, *test], kind)
+    rows = list(range(len(asked))), list(range(len(asked), len(everything)))
+    views = torch.tensor([VIEWS[kind in AHEAD]]).expand(len(features), 2)
+    return Modality(features, views, everything, *rows)
