@@ -4,31 +4,62 @@
 
 from pathlib import Path
 
-from ament_index_python.packages import get_package_share_directory
-from launch import Condition, LaunchDescription
-from launch.actions import DeclareLaunchArgument, GroupAction
-from launch.conditions import IfCondition, UnlessCondition
-from launch.substitutions import EqualsSubstitution, IfElseSubstitution, LaunchConfiguration, NotEqualsSubstitution
-from launch_ros.actions import Node, PushRosNamespace, SetParameter
-from launch_ros.parameter_descriptions import ParameterValue
+from ament_index_python.packages import get_package_prefix, get_package_share_directory
+from launch import LaunchContext, LaunchDescription
+from launch.actions import DeclareLaunchArgument, ExecuteProcess, LogInfo, OpaqueFunction, Shutdown
+from launch.conditions import IfCondition
+from launch.events.process import ProcessExited
+from launch.substitutions import LaunchConfiguration
+from launch_ros.actions import Node, PushRosNamespace
+
+from mmllm_ros.launch_setup import BAD_INPUT, Process, processes
 
 CONFIG = Path(get_package_share_directory("mmllm_ros")) / "config"
-NODES = ("camera_encoder", "lidar_encoder", "imu_encoder", "context_monitor", "llm", "visualizer")
-SOURCES = (("simulator", "simulator"), ("replay", "bag"))
+MMLLM = Path(get_package_prefix("mmllm_ros")) / "bin" / "mmllm"
 TRUTH = ("true", "false")
 ARGUMENTS = (
     ("namespace", "", "namespace of every node and topic: one per robot", None),
     ("source", "simulator", "where the sensor topics come from", ("simulator", "bag", "robot")),
     ("use_sim_time", "auto", "time from /clock; auto = true unless source is robot", ("auto", *TRUTH)),
     ("bag", "", "rosbag2 folder or mcap file to replay, with source:=bag", None),
+    ("loop", "false", "start the recording again at its end; false = the launch ends with it", TRUTH),
     ("rig", "front", "sensor layout: front, nuscenes, radiate or a YAML file", None),
     ("model", "", "model folder or hub name, empty = the shipped one", None),
     ("device", "auto", "torch device: auto, cpu, cuda or cuda:N", None),
-    ("params_file", str(CONFIG / "drive.yaml"), "parameters of every node", None),
+    ("params_file", str(CONFIG / "drive.yaml"), "parameters of every node, on top of config/drive.yaml", None),
     ("composed", "false", "run all nodes in one process, with less memory", TRUTH),
     ("rviz", "false", "start rviz with config/drive.rviz", TRUTH),
-    ("log_level", "info", "lowest logged severity", ("debug", "info", "warn", "error", "fatal")),
+    ("mcp", "false", "serve the robot to MCP clients on this machine, see `mmllm mcp --help`", TRUTH),
+    ("log_level", "info", "lowest logged severity of these nodes", ("debug", "info", "warn", "error", "fatal")),
 )
+
+
+def start(context: LaunchContext) -> list:
+    """The nodes. Bad input ends the launch with one line and a status, before a process is started."""
+    return [node(process) for process in processes({name: context.launch_configurations[name] for name, *_ in ARGUMENTS})]
+
+
+def node(process: Process) -> Node:
+    """A node that is started again when it dies; its prefix ends it when the launch process is killed."""
+
+    def on_exit(event: ProcessExited, context: LaunchContext) -> list:
+        if event.returncode == BAD_INPUT:
+            raise RuntimeError(f"{process.executable} cannot run, its last line says why")
+        reason = f"{process.executable} has ended"
+        return [LogInfo(msg=reason), Shutdown(reason=reason)] if process.ends and event.returncode == 0 else []
+
+    return Node(
+        package="mmllm_ros",
+        executable=process.executable,
+        exec_name=process.executable,
+        parameters=[str(CONFIG / "drive.yaml"), LaunchConfiguration("params_file"), process.parameters],
+        arguments=list(process.arguments),
+        prefix="setpriv --pdeathsig TERM",
+        output="screen",
+        respawn=True,
+        respawn_delay=1.0,
+        on_exit=on_exit,
+    )
 
 
 def generate_launch_description() -> LaunchDescription:
@@ -36,24 +67,9 @@ def generate_launch_description() -> LaunchDescription:
         DeclareLaunchArgument(name, default_value=default, description=description, choices=choices)
         for name, default, description, choices in ARGUMENTS
     ]
-    source, composed = LaunchConfiguration("source"), LaunchConfiguration("composed")
-    texts = {name: ParameterValue(LaunchConfiguration(name), value_type=str) for name in ("bag", "rig", "model", "device")}
-    clock = LaunchConfiguration("use_sim_time")
-    use_sim_time = IfElseSubstitution(EqualsSubstitution(clock, "auto"), NotEqualsSubstitution(source, "robot"), clock)
-    simulated = ParameterValue(use_sim_time, value_type=bool)
-    logging = ["--ros-args", "--log-level", LaunchConfiguration("log_level")]
-
-    def node(name: str, *changes: dict, condition: Condition | None = None) -> Node:
-        """A node of this package; its prefix ends it when the launch process is killed."""
-        parameters = [LaunchConfiguration("params_file"), texts, {"clock": simulated}, *changes]
-        settings = {"package": "mmllm_ros", "output": "screen", "prefix": "setpriv --pdeathsig TERM", "arguments": logging}
-        return Node(executable=name, exec_name=name, parameters=parameters, condition=condition, **settings)
-
-    sources = [node(name, condition=IfCondition(EqualsSubstitution(source, kind))) for name, kind in SOURCES]
-    layout = {"arguments": ["-d", str(CONFIG / "drive.rviz")], "parameters": [{"use_sim_time": simulated}]}
+    namespace = LaunchConfiguration("namespace")
+    layout = {"arguments": ["-d", str(CONFIG / "drive.rviz")]}
     rviz = Node(package="rviz2", executable="rviz2", condition=IfCondition(LaunchConfiguration("rviz")), **layout)
-    one = GroupAction([node("drive", {"source": source, "duration": 0.0})], condition=IfCondition(composed))
-    # The source publishes /clock; the other nodes use it.
-    nodes = [*sources, SetParameter("use_sim_time", use_sim_time), *map(node, NODES)]
-    several = GroupAction(nodes, condition=UnlessCondition(composed))
-    return LaunchDescription([*arguments, PushRosNamespace(LaunchConfiguration("namespace")), one, several, rviz])
+    command = [str(MMLLM), "mcp", "--http", "--namespace", namespace]
+    mcp = ExecuteProcess(cmd=command, name="mcp", output="screen", condition=IfCondition(LaunchConfiguration("mcp")))
+    return LaunchDescription([*arguments, PushRosNamespace(namespace), OpaqueFunction(function=start), rviz, mcp])

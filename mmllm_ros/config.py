@@ -176,6 +176,9 @@ class ReplayConfig(Validated):
     loop: bool = parameter(False, "start again at the end", read_only=True)
     start: float = parameter(0.0, "skip this part of the beginning [s]", minimum=0.0, maximum=86400.0, read_only=True)
     topics: str = parameter("", "only these topics, comma-separated, empty = all", read_only=True)
+    wait: float = parameter(
+        0.0, "longest wait for the nodes to be ready before it plays [s]", minimum=0.0, maximum=3600.0, read_only=True
+    )
     clock: bool = parameter(True, "publish /clock; of several robots only one may", read_only=True)
 
 
@@ -193,6 +196,7 @@ class DriveConfig(ModelConfig):
 
     source: str = parameter("simulator", "source of the sensor data", choices=("simulator", "bag", "robot"), read_only=True)
     bag: str = parameter("", "rosbag2 folder or mcap file, with source bag", read_only=True)
+    loop: bool = parameter(False, "start the recording again at its end; else the drive ends with it", read_only=True)
     seed: int = parameter(
         1_000_000_000,
         "seed of the simulated world; training uses seeds below 1,000,000,000",
@@ -204,7 +208,9 @@ class DriveConfig(ModelConfig):
     duration: float = parameter(
         60.0, "length of the drive [s], 0 = until interrupted", minimum=0.0, maximum=86400.0, read_only=True
     )
-    interval: float = parameter(2.0, "period of the questions [s]", minimum=0.1, maximum=3600.0, read_only=True)
+    interval: float = parameter(
+        2.0, "period of the questions [s], 0 = it asks nothing and writes nothing", minimum=0.0, maximum=3600.0, read_only=True
+    )
     out: str = parameter("out", "folder for drive.jsonl and drive.png; a namespace gets its own in it", read_only=True)
     rerun: str = parameter("", "file for a rerun recording (.rrd), empty = none; needs rerun-sdk", read_only=True)
     clock: bool = parameter(True, "publish and use /clock; of several robots only one may", read_only=True)

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from functools import cache
 from pathlib import Path
@@ -15,6 +16,8 @@ PRETRAINED, EMBEDDED = "drive_smollm2", "drive_tiny"
 """The models that ship: one on a base LLM that `mmllm fetch` installs, and one that is complete."""
 PRETRAINED_BASE = "smollm2-135m-instruct"
 """The base LLM of PRETRAINED."""
+HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+"""A model on the Hugging Face hub."""
 DEFAULT = "MMLLM_MODEL"
 """The environment variable that names another default model."""
 

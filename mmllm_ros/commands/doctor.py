@@ -17,7 +17,9 @@ from .options import Json, ModelName, Namespace, RigName, out, write_json
 def doctor(
     rig: RigName = "front",
     model: ModelName = "",
-    listen: Annotated[float, typer.Option(help="time to listen for live topics [s]", min=0.5, max=60.0)] = 2.0,
+    listen: Annotated[
+        float, typer.Option(help="longest wait for live topics, and for their messages [s]", min=0.5, max=60.0)
+    ] = 5.0,
     namespace: Namespace = "",
     json_file: Json = None,
 ) -> None:

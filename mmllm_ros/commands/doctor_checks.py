@@ -10,6 +10,7 @@ import platform
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, ExitStack
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -26,21 +27,30 @@ NEEDED_MEMORY = 2.0
 
 
 def examine(rig_name: str, model: str, listen: float, namespace: str = "") -> Iterator[Finding]:
-    """All findings; those about live topics come after listening for `listen` seconds."""
-    yield _interpreter()
-    yield from _ros()
-    yield _bridge()
-    yield _memory()
-    yield from _torch()
-    yield from _weights(model)
-    try:
-        rig = load_rig(rig_name)
-    except BadInput as error:
-        yield Finding("rig", FAULT, str(error), "name a shipped rig or a YAML file with --rig")
-        return
-    yield Finding("rig", OK, f"{rig.name}: {', '.join(mount.topic for mount in rig.mounts)}")
-    if _runs_ros():
-        yield from live_findings(rig, listen, namespace)
+    """All findings; those about live topics come after listening for at most `listen` seconds."""
+    with ExitStack() as resources:
+        # Discovery takes seconds on a busy machine, so it begins first.
+        probe = resources.enter_context(_probe(namespace)) if _runs_ros() else None
+        yield _interpreter()
+        yield from _ros()
+        yield _bridge()
+        yield _memory()
+        yield from _torch()
+        yield from _weights(model)
+        try:
+            rig = load_rig(rig_name)
+        except BadInput as error:
+            yield Finding("rig", FAULT, str(error), "name a shipped rig or a YAML file with --rig")
+            return
+        yield Finding("rig", OK, f"{rig.name}: {', '.join(mount.topic for mount in rig.mounts)}")
+        if probe:
+            yield from live_findings(probe.look(rig, listen), listen)
+
+
+def _probe(namespace: str) -> AbstractContextManager:
+    from ..nodes.clients.graph_probe import GraphProbe
+
+    return GraphProbe(namespace)
 
 
 def _interpreter() -> Finding:

@@ -8,7 +8,6 @@ import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from ..rig import Rig
 from .doctor_findings import FAULT, NOTE, OK, Finding
 
 if TYPE_CHECKING:
@@ -22,17 +21,15 @@ LARGE_IMAGES = (
 )
 
 
-def live_findings(rig: Rig, listen: float, namespace: str) -> Iterator[Finding]:
-    """One finding for each topic of the rig, then the nodes, then the clock."""
-    from ..nodes.clients.graph_probe import probe
-
-    graph = probe(rig, listen, namespace)
+def live_findings(graph: Graph, listen: float) -> Iterator[Finding]:
+    """One finding for each topic of the rig, then the nodes, then the clock. `listen` is how long the probe waited [s]."""
     for topic, seen in graph.sensors.items():
         if not seen:
             cure = "start the robot or `mmllm drive`; name another topic in the rig file; look at ROS_DOMAIN_ID and --namespace"
-            yield Finding(topic, NOTE, f"no publisher ({graph.topics} other topics seen)", cure)
-        for live in seen:
-            yield _topic(live, graph)
+            found = f"no publisher seen within {listen:g} s ({graph.topics} other topics seen)"
+            yield Finding(topic, NOTE, found, f"{cure}; a busy machine needs a longer --listen")
+        for live in [live for live in seen if live.fits] or seen:
+            yield _topic(live, graph, listen)
     if graph.nodes:
         yield Finding("nodes", OK, ", ".join(graph.nodes))
     elif any(graph.sensors.values()):
@@ -41,13 +38,15 @@ def live_findings(rig: Rig, listen: float, namespace: str) -> Iterator[Finding]:
     yield _clock(graph)
 
 
-def _topic(live: LiveTopic, graph: Graph) -> Finding:
+def _topic(live: LiveTopic, graph: Graph, listen: float) -> Finding:
     offered = "; ".join(sorted(set(live.offers)))
     text = f"{', '.join(live.kinds)} from {len(live.offers)} publisher{'s' * (len(live.offers) != 1)} ({offered})"
     if not live.fits:
         return Finding(live.name, FAULT, text, "unsupported message type: name the topic of the sensor in the rig file")
     if live.skew is None:
-        return Finding(live.name, FAULT, f"{text}, but no message arrives", f"is the driver running? {LARGE_IMAGES}")
+        return Finding(
+            live.name, FAULT, f"{text}, but no message arrived within {listen:g} s", f"is the driver running? {LARGE_IMAGES}"
+        )
     text += f", {live.rate:.0f} Hz"
     if abs(live.skew) <= SKEW:
         return Finding(live.name, OK, f"{text}, stamped {live.skew:+.2f} s ago")
@@ -62,6 +61,10 @@ def _clock(graph: Graph) -> Finding:
         text = f"{graph.clocks} nodes publish /clock: time jumps"
         return Finding("clock", FAULT, text, "stop all but one, or set clock:=false there")
     if graph.clocks:
-        return Finding("clock", OK, f"/clock at {graph.clock_rate:.0f} Hz: start nodes with use_sim_time:=true")
+        return Finding(
+            "clock",
+            OK,
+            f"/clock at {graph.clock_rate:.0f} Hz: `mmllm drive --source robot --use-sim-time`, use_sim_time:=true for nodes",
+        )
     domain = os.environ.get("ROS_DOMAIN_ID", "0")
     return Finding("clock", OK, f"no /clock in domain {domain}: nodes use the system time")

@@ -11,6 +11,7 @@ import typer
 
 from ..config import DriveConfig
 from ..datatypes import BadInput
+from ..startup_check import check_startup
 from .options import DriveContext, ModelName, Namespace, Rerun, RigName
 from .settings_file import read_settings, settings_option
 
@@ -28,6 +29,9 @@ def drive(
     rig: RigName = "front",
     model: ModelName = "",
     namespace: Namespace = "",
+    use_sim_time: Annotated[
+        bool, typer.Option("--use-sim-time", help="with --source robot: time from /clock, as with Gazebo")
+    ] = False,
     rerun: Rerun = None,
     settings: Annotated[Path | None, settings_option(DriveConfig, SETTINGS)] = None,
 ) -> None:
@@ -42,9 +46,10 @@ def drive(
         rerun=str(rerun or ""),
         **read_settings(settings, DriveConfig, SETTINGS),
     )
+    check_startup(config.rig, config.model, config.device)
     from ..nodes.drive import run
 
-    raise typer.Exit(run(config, namespace or None))
+    raise typer.Exit(run(config, namespace or None, use_sim_time))
 
 
 def _source(source: str) -> dict[str, str]:

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -28,7 +27,6 @@ LORA_FILE = "lora.safetensors"
 """The weights of the LoRA that all modalities share, in a model folder that has one."""
 MODALITY_AGNOSTIC = "modality_agnostic"
 """The folder of the modality-agnostic connector: it answers nothing, so it is no part of the model's revision."""
-HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
 
 def load_llm(source: str | Path, device: torch.device, *, download: bool = False) -> tuple[nn.Module, Any, str]:

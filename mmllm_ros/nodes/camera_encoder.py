@@ -7,8 +7,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from sensor_msgs.msg import CompressedImage, Image
-
 from ..rig import Rig
 from .encoding.encoder_node import EncoderNode
 from .encoding.sensor_source import FrameSource, SensorSource
@@ -16,7 +14,7 @@ from .ros_support.process import spin
 
 
 class CameraEncoderNode(EncoderNode):
-    """One source per camera of the rig. A topic whose (remapped) name ends in /compressed carries CompressedImage."""
+    """One source per camera of the rig. The graph says whether its topic carries Image or CompressedImage."""
 
     modality = "camera"
 
@@ -25,10 +23,7 @@ class CameraEncoderNode(EncoderNode):
         return len(rig.cameras)
 
     def make_sources(self) -> list[SensorSource]:
-        def kind(topic: str) -> type:
-            return CompressedImage if self.resolve_topic_name(topic).endswith("/compressed") else Image
-
-        return [FrameSource(self, "camera", mount.name, mount, kind(mount.topic)) for mount in self.rig.cameras]
+        return [FrameSource(self, "camera", mount.name, mount) for mount in self.rig.cameras]
 
 
 def main(args: Sequence[str] | None = None) -> int:

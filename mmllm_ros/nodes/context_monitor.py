@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -36,6 +37,9 @@ from .ros_support.process import spin
 MIN_PERIOD = 0.5
 """Shortest time between two messages on mmllm/plan with the same plugged modalities [s]."""
 
+FIGURES_PERIOD = 10.0
+"""The same where only figures in the reasons have changed, such as a measured CPU load [s]."""
+
 MAX_CLOCK_OFFSET = 1.0
 """A larger offset between sensor stamps [s] is a warning. It is longer than the period of a slow sensor."""
 
@@ -47,14 +51,14 @@ class ContextMonitor(Node):
         super().__init__("context_monitor", **node_arguments)
         self.config = declare(self, MonitorConfig, self._on_config)
         rig = load_rig(self.config.rig)
-        mounted = {"camera": rig.cameras, "lidar": rig.lidar, "imu": rig.imu}
         path = model_folder(self.config.model) / FILE
-        self._planner = Planner(MODALITIES, PlanTable.read(path) if path.is_file() else None, viewed_directions(rig))
-        self._lifecycles = EncoderLifecycles(self, [modality for modality, mounts in mounted.items() if mounts])
+        known = dict.fromkeys((*MODALITIES, *rig.modalities))
+        self._planner = Planner(known, PlanTable.read(path) if path.is_file() else None, viewed_directions(rig))
+        self._lifecycles = EncoderLifecycles(self, rig.modalities, self._on_operator)
         self._machine_load, self._load_shedding = MachineLoad(), LoadShedding()
         self._load = self._machine_load.read()
         self._reports: dict[tuple[str, str], HealthReport] = {}
-        self._overrides = Overrides(self, lambda: [*MODALITIES, *(modality for modality, _ in self._reports)], self._step)
+        self._overrides = Overrides(self, lambda: [*known, *(modality for modality, _ in self._reports)], self._step)
         self._published: Plan | None = None
         self._published_at = -MIN_PERIOD
         self._plans = self.create_publisher(ModalityPlan, "mmllm/plan", qos.LATCHED)
@@ -78,6 +82,10 @@ class ContextMonitor(Node):
             return
         self._reports[health.modality, health.source] = HealthReport(health, time.monotonic_ns())
 
+    def _on_operator(self, modality: str, active: bool) -> None:
+        self._overrides.on_transition(modality, active)
+        self._step()
+
     def _step(self) -> None:
         config = self.config
         budget = AnswerBudget(config.budget, config.budget_flops, config.budget_memory * MEBIBYTE)
@@ -91,16 +99,18 @@ class ContextMonitor(Node):
         plan = dataclasses.replace(plan, stamp=self.get_clock().now().nanoseconds)
         for modality in self._lifecycles.unloaded:
             plan.reasons[modality] = f"unloaded, memory is low; {plan.reasons[modality]}"
-        if self._published is None or _without_figures(plan) != _without_figures(self._published):
-            self._publish(plan)
+        if self._published is None or _decided(plan) != _decided(self._published):
+            self._publish(plan, MIN_PERIOD)
+        elif (plan.reasons, plan.context) != (self._published.reasons, self._published.context):
+            self._publish(plan, FIGURES_PERIOD)
         memory_low = self._load["memory"] > MEMORY_LIMIT
         self._lifecycles.follow(plan.plugged, config.service_timeout, memory_low, config.unload_after)
 
-    def _publish(self, plan: Plan) -> None:
-        """Publishes at once where the plugged modalities change, else at most every MIN_PERIOD."""
+    def _publish(self, plan: Plan, period: float) -> None:
+        """Publishes at once where the plugged modalities change, else at most every `period` [s]."""
         now = time.monotonic()
         switched = self._published is None or plan.plugged != self._published.plugged
-        if not switched and now - self._published_at < MIN_PERIOD:
+        if not switched and now - self._published_at < period:
             return
         if switched:
             self.get_logger().info(_summary(plan))
@@ -126,9 +136,10 @@ def _summary(plan: Plan) -> str:
     return f"plugged: {join_names([modality for modality, on in plan.plugged.items() if on])}"
 
 
-def _without_figures(plan: Plan) -> tuple:
-    """All of a plan except its stamp and its costs."""
-    return plan.plugged, plan.reasons, plan.context, plan.linked_blocks, plan.available, plan.encode_rate_share
+def _decided(plan: Plan) -> tuple:
+    """All of a plan except its stamp, its costs, and the figures in its reasons."""
+    reasons = {modality: re.sub(r"\d+(\.\d+)?", "#", reason) for modality, reason in plan.reasons.items()}
+    return plan.plugged, reasons, plan.context, plan.linked_blocks, plan.available, plan.encode_rate_share
 
 
 def main(args: Sequence[str] | None = None) -> int:

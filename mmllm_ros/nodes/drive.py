@@ -13,6 +13,7 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 
 from ..config import DriveConfig
+from ..launch_setup import READY_TIMEOUT
 from ..rig import load_rig
 from .camera_encoder import CameraEncoderNode
 from .clients.drive_client import DriveClient
@@ -20,13 +21,14 @@ from .context_monitor import ContextMonitor
 from .imu_encoder import ImuEncoderNode
 from .lidar_encoder import LidarEncoderNode
 from .llm import Llm
+from .object_encoder import ObjectEncoderNode
 from .replay import Replay
 from .ros_support.process import spin
 from .simulator import Simulator
 from .visualization.rerun_recorder import RerunRecorder
 from .visualizer import Visualizer
 
-ENCODERS = (CameraEncoderNode, LidarEncoderNode, ImuEncoderNode)
+ENCODERS = (CameraEncoderNode, LidarEncoderNode, ImuEncoderNode, ObjectEncoderNode)
 
 
 def make_nodes(**client_arguments: Any) -> list[Node]:
@@ -56,8 +58,8 @@ def make_nodes(**client_arguments: Any) -> list[Node]:
             simulator = add(Simulator, {"seed": config.seed, "duration": 0.0, "use_sim_time": False})
             client.truth = lambda: simulator.truth
         elif config.source == "bag":
-            add(Replay, {"use_sim_time": False}, on_end=client.end)
-        clock = config.source != "robot" and config.clock
+            add(Replay, {"use_sim_time": False, "wait": READY_TIMEOUT}, on_end=client.end)
+        clock = client.get_parameter("use_sim_time").value or (config.source != "robot" and config.clock)
         for kind in (*(encoder for encoder in ENCODERS if encoder.sensors(rig)), ContextMonitor, Llm, Visualizer):
             add(kind, {"use_sim_time": clock})
         if config.rerun:
@@ -73,15 +75,29 @@ def _parameters(settings: dict[str, Any]) -> list[Parameter]:
     return [Parameter(name, value=value) for name, value in settings.items()]
 
 
-def run(config: DriveConfig, namespace: str | None = None) -> int:
-    """`mmllm drive`: drive as configured and return the exit status."""
-    parameters = _parameters(dataclasses.asdict(config))
-    return spin(lambda: make_nodes(parameter_overrides=parameters, namespace=namespace), [])
+def run(config: DriveConfig, namespace: str | None = None, use_sim_time: bool = False) -> int:
+    """`mmllm drive`: drive as configured. Returns the exit status, 1 where no question was answered; stderr has the reason."""
+    parameters = _parameters({**dataclasses.asdict(config), "use_sim_time": use_sim_time})
+    return _drive([], parameter_overrides=parameters, namespace=namespace)
 
 
 def main(args: Sequence[str] | None = None) -> int:
     """`ros2 run mmllm_ros drive --ros-args -p source:=bag -p bag:=FOLDER`."""
-    return spin(make_nodes, args)
+    return _drive(args)
+
+
+def _drive(args: Sequence[str] | None, **client_arguments: Any) -> int:
+    nodes: list[Node] = []
+
+    def make() -> list[Node]:
+        nodes.extend(make_nodes(**client_arguments))
+        return nodes
+
+    status = spin(make, args)
+    if status or not nodes or not nodes[0].failure:
+        return status
+    print(nodes[0].failure, file=sys.stderr)
+    return 1
 
 
 if __name__ == "__main__":

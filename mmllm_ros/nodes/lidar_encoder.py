@@ -7,8 +7,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from sensor_msgs.msg import PointCloud2
-
 from ..rig import Rig
 from .encoding.encoder_node import EncoderNode
 from .encoding.sensor_source import FrameSource, SensorSource
@@ -25,7 +23,7 @@ class LidarEncoderNode(EncoderNode):
         return int(rig.lidar is not None)
 
     def make_sources(self) -> list[SensorSource]:
-        return [FrameSource(self, "lidar", "lidar", self.rig.lidar, PointCloud2)]
+        return [FrameSource(self, "lidar", "lidar", self.rig.lidar)]
 
 
 def main(args: Sequence[str] | None = None) -> int:

@@ -12,16 +12,18 @@ from collections.abc import Callable, Iterator, Sequence
 
 import rclpy
 from rclpy.duration import Duration
+from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.parameter import Parameter
 from rclpy.publisher import Publisher
 from rclpy.qos import ReliabilityPolicy
 
 from ..config import ReplayConfig
-from ..datatypes import BadInput
+from ..datatypes import BadInput, one_line
 from ..io.rosbag import Recording
 from .ros_support.parameters import declare
 from .ros_support.process import spin
 from .sources.playback_clock import PlaybackClock
+from .sources.readiness import Readiness
 from .sources.recorded_topics import message_class, offered_profile
 from .sources.source_node import SourceNode
 
@@ -29,6 +31,7 @@ DISCOVERY = 2.0
 """Longest wait for the first subscriber [s], so that it receives the first messages."""
 
 _ABSOLUTE = ("/tf", "/tf_static")
+RCLError = rclpy_implementation.RCLError
 
 
 class Replay(SourceNode):
@@ -44,6 +47,7 @@ class Replay(SourceNode):
             raise BadInput("parameter bag is '', not a rosbag2 folder or file")
         self.recording = Recording(self.config.bag)
         self._hold = hold
+        self._readiness = Readiness(self) if self.config.wait else None
         self._playback_clock = PlaybackClock(self, self.config.rate, self.config.clock)
         self._topic_publishers = self._create_publishers()
         if next(self._messages(), None) is None:
@@ -61,7 +65,11 @@ class Replay(SourceNode):
                 self.get_logger().warning(f"{name} is left out: its type {topic.type} is not installed here")
             else:
                 relative = name if name in _ABSOLUTE else name.lstrip("/")
-                publishers[name] = self.create_publisher(kind, relative, offered_profile(topic.qos))
+                try:
+                    publishers[name] = self.create_publisher(kind, relative, offered_profile(topic.qos))
+                except RCLError as error:
+                    # One process cannot have a topic with two types.
+                    raise BadInput(f"{name} of {self.config.bag} cannot be played as {topic.type}: {one_line(error)}") from error
         if not publishers:
             raise BadInput(f"recording {self.config.bag} has no topic whose type is installed here")
         return publishers
@@ -71,10 +79,13 @@ class Replay(SourceNode):
 
     def publish_all(self) -> None:
         """Play the recording, repeatedly with `loop`."""
+        self._await_nodes()
         self._await_subscribers()
         while self._play_once() and self.config.loop:
             self.get_logger().info("from the beginning")
         self._await_delivery()
+        if not self.stopping.is_set():
+            self.get_logger().info(f"{self.config.bag} has ended")
 
     def _play_once(self) -> bool:
         """False where it is interrupted."""
@@ -87,6 +98,16 @@ class Replay(SourceNode):
                 return False
             self._topic_publishers[topic].publish(data)
         return not self.stopping.is_set()
+
+    def _await_nodes(self) -> None:
+        """Wait until the nodes are ready, at most `wait` seconds: what is played before is lost to them."""
+        if self._readiness is None:
+            return
+        deadline = time.monotonic() + self.config.wait
+        while (missing := self._readiness.missing()) and time.monotonic() < deadline and not self.stopping.wait(0.1):
+            pass
+        if missing and not self.stopping.is_set():
+            self.get_logger().warning(f"not ready after {self.config.wait:g} s: {', '.join(missing)}; playing all the same")
 
     def _await_subscribers(self) -> None:
         while self._hold and not self._hold.wait(0.1) and not self.stopping.is_set():

@@ -4,9 +4,11 @@
 
 from __future__ import annotations
 
+import string
 import threading
 import time
 
+import numpy as np
 import pytest
 from diagnostic_msgs.msg import DiagnosticArray
 from lifecycle_msgs.msg import State
@@ -21,6 +23,8 @@ from mmllm_ros.nodes.context_monitor import ContextMonitor
 from mmllm_ros.nodes.ros_support import qos
 from mmllm_ros.nodes.ros_support.lifecycle_node import SafeLifecycleNode
 from mmllm_ros.nodes.ros_support.messages import health_to_message
+
+rng = np.random.default_rng(0)
 
 
 class FakeEncoder(SafeLifecycleNode):
@@ -139,7 +143,7 @@ def test_a_restless_plan_is_published_at_most_twice_a_second(ros):
     began, before = time.monotonic(), len(received)
 
     def told_thrice() -> bool:
-        health.healthy, health.reason = False, f"reason {time.monotonic()}"
+        health.healthy, health.reason = False, f"reason {rng.choice(list(string.ascii_letters), 8)}"
         health.report()
         return len(received) >= before + 3
 
@@ -160,6 +164,24 @@ def test_the_operator_wins_until_automatic(ros):
     ros.until(lambda: reason(received[-1], "camera") == "unplugged by the operator; healthy")
     assert override(ros, "camera", SetModality.Request.AUTOMATIC).success
     ros.until(lambda: encoder.active)
+
+
+def test_a_transition_by_an_operator_is_an_override_that_the_plan_and_set_modality_know(ros):
+    encoder = ros.add(FakeEncoder("camera_encoder"))
+    start(ros)
+    received = plans(ros)
+    Reporter(ros, "camera", "front")
+    ros.until(lambda: encoder.active)
+    time.sleep(0.5)  # the monitor has seen it active
+    assert ros.transit(encoder, "deactivate")
+    ros.until(lambda: reason(received[-1], "camera") == "unplugged by the operator; healthy")
+    assert not encoder.active
+    assert ros.transit(encoder, "activate")
+    ros.until(lambda: plugged(received[-1])["camera"] and reason(received[-1], "camera") == "healthy")
+    assert ros.transit(encoder, "shutdown")
+    arrays = ros.collect(DiagnosticArray, "/diagnostics")
+    ended = "context_monitor: camera encoder: camera_encoder has been shut down"
+    ros.until(lambda: ended in {f"{status.name}: {status.message}" for array in arrays for status in array.status})
 
 
 @pytest.mark.parametrize(("modality", "mode", "part"), [("sonar", 1, "'sonar'"), ("camera", 7, "mode 7")])

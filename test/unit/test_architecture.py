@@ -22,7 +22,7 @@ LAYERS = {
     0: ("__init__", "angles", "datatypes", "config", "resources", "rig", "device"),
     1: ("io", "metrics"),
     2: ("encoders", "latent", "context", "simulator"),
-    3: ("model", "dialogue"),
+    3: ("model", "dialogue", "startup_check", "launch_setup"),
     4: ("visualization", "assistant"),
     5: ("datasets",),
     6: ("training", "evaluation", "offline_replay"),

@@ -5,16 +5,26 @@
 from __future__ import annotations
 
 import importlib.util
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import yaml
 
 from mmllm_ros import config
+from mmllm_ros.datatypes import BadInput
+from mmllm_ros.launch_setup import Process, log_levels, processes
 
 ROOT = Path(__file__).parents[2]
 ARGUMENTS = {
-    "namespace", "params_file", "use_sim_time", "source", "bag", "rig", "model", "device", "composed", "rviz", "log_level"
+    "namespace", "params_file", "use_sim_time", "source", "bag", "loop", "rig", "model", "device", "composed", "rviz", "mcp",
+    "log_level",
+}  # fmt: skip
+VALUES = {
+    "namespace": "", "use_sim_time": "auto", "source": "simulator", "bag": "", "loop": "false", "rig": "front",
+    "model": "drive_tiny", "device": "cpu", "composed": "false", "log_level": "info",
 }  # fmt: skip
 SECTIONS = {
     "camera_encoder": config.EncoderConfig,
@@ -57,3 +67,57 @@ def test_every_parameter_of_the_params_file_is_one_that_its_node_declares_with_a
         wildcard, _, node = name.rpartition("/")
         assert wildcard == "/**", "only a wildcard works in every namespace"
         SECTIONS[node](**section["ros__parameters"])
+
+
+def started(**arguments: str) -> dict[str, Process]:
+    return {process.executable: process for process in processes(VALUES | arguments)}
+
+
+def test_each_source_has_its_node_which_ends_the_launch_and_the_others_use_its_clock():
+    by_simulator, by_robot = started(), started(source="robot")
+    assert set(by_simulator) - set(by_robot) == {"simulator"}
+    assert [name for name, process in by_simulator.items() if process.ends] == ["simulator"]
+    assert {name: process.parameters["use_sim_time"] for name, process in by_simulator.items()} == {
+        name: name != "simulator" for name in by_simulator
+    }
+    assert not any(process.parameters["use_sim_time"] or process.ends for process in by_robot.values())
+    assert all(process.parameters["use_sim_time"] for process in started(source="robot", use_sim_time="true").values())
+
+
+def test_a_recording_waits_for_the_nodes_and_loops_only_on_request(tmp_path):
+    replay = started(source="bag", bag=str(tmp_path))["replay"]
+    assert replay.parameters["wait"] > 30.0 and replay.parameters["loop"] is False and replay.ends
+    assert started(source="bag", bag=str(tmp_path), loop="true")["replay"].parameters["loop"] is True
+
+
+def test_composed_is_one_process_that_asks_nothing_of_itself():
+    composed = started(composed="true")
+    assert set(composed) == {"drive"}
+    assert composed["drive"].parameters["interval"] == composed["drive"].parameters["duration"] == 0.0
+    settings = {name: value for name, value in composed["drive"].parameters.items() if name != "use_sim_time"}
+    config.DriveConfig(**settings)
+
+
+def test_the_log_level_is_that_of_the_nodes_own_loggers():
+    assert log_levels("/fleet/one/", ["llm"], "debug") == ("--ros-args", "--log-level", "fleet.one.llm:=debug")
+    assert log_levels("", ["llm"], "warn")[-1] == "llm:=warn"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"model": "/nosuch"}, "'/nosuch' does not exist"),
+        ({"rig": "nosuch"}, "nosuch"),
+        ({"device": "tpu"}, "'tpu' is not auto, cpu"),
+        ({"device": "cuda:99"}, "which has"),
+        ({"source": "bag", "bag": "/no/bag"}, "/no/bag does not exist"),
+    ],
+)
+def test_bad_input_is_refused_before_a_process_starts(arguments, words):
+    with pytest.raises(BadInput, match=re.escape(words)):
+        processes(VALUES | arguments)
+
+
+def test_what_is_started_is_decided_without_torch():
+    script = f"import sys; from mmllm_ros.launch_setup import processes; processes({VALUES}); sys.exit('torch' in sys.modules)"
+    subprocess.run([sys.executable, "-c", script], check=True, cwd=ROOT)

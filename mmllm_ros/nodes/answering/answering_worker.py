@@ -15,6 +15,7 @@ from rclpy.task import Future
 
 from ...assistant import Assistant, Cancelled
 from ...datatypes import Answer, BadInput, one_line
+from ..ros_support.process import END_TIMEOUT
 
 
 class PendingQuestion:
@@ -99,7 +100,7 @@ class AnsweringWorker:
         if current := self._current:
             current.finish("the node is shutting down")
         self._queue.put(None)
-        self._thread.join(timeout=10.0)
+        self._thread.join(timeout=END_TIMEOUT)
 
     def _work(self) -> None:
         try:

@@ -45,9 +45,10 @@ READY_TIMEOUT = 15.0
 
 
 class DriveClient(Node):
-    """Asks every `interval` seconds and ends the drive after `duration`.
+    """Asks every `interval` seconds and ends the drive after `duration`; with `interval` 0 it asks nothing.
 
-    `truth` returns the ground truth of a simulator, None without one; `on_answer` gets every answer. `make_nodes` sets both.
+    `failure` says why no question was answered, empty where one was. `truth` returns the ground truth of a simulator, None
+    without one; `on_answer` gets every answer. `make_nodes` sets both.
     """
 
     def __init__(self, **node_arguments: Any) -> None:
@@ -61,7 +62,9 @@ class DriveClient(Node):
         # A model with an LLM of its own knows only the words of the templates.
         own = Manifest.read(path.parent).llm == LLM_FOLDER
         self._language = "template" if own else "everyday"
-        self._log = RunLog(Path(self.config.out, self.get_namespace().lstrip("/")))
+        self._log = RunLog(Path(self.config.out, self.get_namespace().lstrip("/"))) if self.config.interval else None
+        self.failure = ""
+        self._last_refusal = ""
         self._rng = np.random.default_rng(self.config.seed)
         self._questions = itertools.cycle(QUESTIONS)
         self._plan: ModalityPlan | None = None
@@ -72,12 +75,14 @@ class DriveClient(Node):
         self._end_condition = self.create_guard_condition(self._on_end)
         self.create_subscription(ModalityPlan, "mmllm/plan", self._on_plan, qos.LATCHED)
         steady = Clock(clock_type=ClockType.STEADY_TIME)
-        self.create_timer(self.config.interval, self._ask, clock=steady)
+        if self.config.interval:
+            self.create_timer(self.config.interval, self._ask, clock=steady)
         if self.config.duration:
             self.create_timer(self.config.duration, self.end, clock=steady)
 
     def destroy_node(self) -> None:
-        self._log.close()
+        if self._log:
+            self._log.close()
         self._client.destroy()
         super().destroy_node()
 
@@ -88,7 +93,20 @@ class DriveClient(Node):
     def _on_end(self) -> None:
         self._ending = True
         if not self._client.busy:  # else the drive ends after the answer
+            if self._log and not self._log.asked:
+                self.failure = f"no question was answered in {time.monotonic() - self._started:.0f} s: {self._why_not()}"
             self.executor.shutdown(timeout_sec=0)
+
+    def _why_not(self) -> str:
+        """Why no question has been answered yet."""
+        if self._last_refusal:
+            return self._last_refusal
+        if self._plan is None:
+            return "the context monitor has published no plan"
+        states = zip(self._plan.modalities, self._plan.plugged, self._plan.reasons, strict=True)
+        mounted = {mount.modality for mount in self._rig.mounts}
+        faults = [f"{modality}: {reason}" for modality, on, reason in states if not on and modality in mounted]
+        return "; ".join(faults) or "the drive was too short, the model was still loading"
 
     def _on_plan(self, plan: ModalityPlan) -> None:
         self._plan = plan
@@ -129,6 +147,7 @@ class DriveClient(Node):
         if self._ending:
             self.end()
         if isinstance(answer, str):
+            self._last_refusal = answer
             self.get_logger().warning(answer, throttle_duration_sec=5.0)
             return
         context = self._plan.context if self._plan else ""

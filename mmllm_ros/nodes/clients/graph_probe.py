@@ -10,21 +10,18 @@ from dataclasses import dataclass, field
 
 import rclpy
 from rclpy.executors import SingleThreadedExecutor
-from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rosgraph_msgs.msg import Clock
-from sensor_msgs.msg import CompressedImage, Image, Imu, PointCloud2
 
 from ...datatypes import NANOSECONDS
-from ...io.frames import same_topic
 from ...rig import Rig
 from ..ros_support.latest_message import LatestMessageSubscription
+from ..ros_support.sensor_topics import KINDS, names_of, type_name
 
-KINDS = {"camera": (Image, CompressedImage), "lidar": (PointCloud2,), "imu": (Imu,)}
-"""Message types that carry a modality."""
-
-NODES = ("camera_encoder", "lidar_encoder", "imu_encoder", "context_monitor", "llm")
+NODES = ("camera_encoder", "lidar_encoder", "imu_encoder", "object_encoder", "context_monitor", "llm")
 SPIN_TIME = 0.02
+ENOUGH_TIME, ENOUGH_MESSAGES = 1.0, 5
+"""Receiving ends after so many seconds, once that many messages of each topic have arrived."""
 
 
 @dataclass(slots=True)
@@ -56,59 +53,71 @@ class Graph:
     ticks: list[int] = field(default_factory=list)
 
 
-def probe(rig: Rig, seconds: float, namespace: str = "") -> Graph:
-    """Wait half of `seconds` for discovery, receive messages for the other half, then return the graph."""
-    rclpy.init(args=[])
-    node = rclpy.create_node(f"doctor_{os.getpid()}", namespace=namespace)
-    executor = SingleThreadedExecutor()
-    executor.add_node(node)
-    ticks: list[int] = []
-    qos = QoSProfile(depth=10, reliability=ReliabilityPolicy.BEST_EFFORT)
-    node.create_subscription(Clock, "/clock", lambda tick: ticks.append(_nanoseconds(tick.clock)), qos)
-    try:
-        _spin(executor, seconds / 2)
-        seen = {name: kinds for name, kinds in node.get_topic_names_and_types() if node.count_publishers(name)}
-        sensors = {mount.topic: _live(node, seen, mount.topic, mount.modality) for mount in rig.mounts}
-        ticks.clear()
-        _measure(node, executor, [topic for topics in sensors.values() for topic in topics if topic.fits], ticks, seconds / 2)
-        known = sorted({name for name in node.get_node_names() if name in NODES})
-        return Graph(len(seen), sensors, known, node.count_publishers("/clock"), 2 * len(ticks) / seconds, ticks)
-    finally:
-        executor.shutdown()
-        node.destroy_node()
+class GraphProbe:
+    """A node that looks at the graph. Discovery runs from its construction on, so make it early. A context manager."""
+
+    def __init__(self, namespace: str = "") -> None:
+        rclpy.init(args=[])
+        self._started = time.monotonic()
+        self._node = rclpy.create_node(f"doctor_{os.getpid()}", namespace=namespace)
+        self._executor = SingleThreadedExecutor()
+        self._executor.add_node(self._node)
+        self._ticks: list[int] = []
+        qos = QoSProfile(depth=10, reliability=ReliabilityPolicy.BEST_EFFORT)
+        self._node.create_subscription(Clock, "/clock", lambda tick: self._ticks.append(_nanoseconds(tick.clock)), qos)
+
+    def __enter__(self) -> GraphProbe:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._executor.shutdown()
+        self._node.destroy_node()
         rclpy.try_shutdown()
 
+    def look(self, rig: Rig, seconds: float) -> Graph:
+        """Wait until every topic of `rig` is seen, at most `seconds` from the start on, then receive for at most `seconds`."""
+        node, deadline = self._node, self._started + seconds
+        while not all(self._seen(mount.topic) for mount in rig.mounts) and (left := deadline - time.monotonic()) > 0:
+            _spin(self._executor, min(left, 0.1))
+        sensors = {mount.topic: [self._live(name, mount.modality) for name in self._seen(mount.topic)] for mount in rig.mounts}
+        self._ticks.clear()
+        took = self._measure([topic for topics in sensors.values() for topic in topics if topic.fits], seconds)
+        others = [name for name, _ in node.get_topic_names_and_types() if node.count_publishers(name)]
+        known = sorted({name for name in node.get_node_names() if name in NODES})
+        return Graph(len(others), sensors, known, node.count_publishers("/clock"), len(self._ticks) / took, self._ticks)
 
-def _live(node: Node, seen: dict[str, list[str]], topic: str, modality: str) -> list[LiveTopic]:
-    """The live topics that carry a sensor of the rig, compressed or not."""
-    wanted = {_type_name(kind) for kind in KINDS[modality]}
-    found = []
-    for name, kinds in sorted(seen.items()):
-        if same_topic(name, node.resolve_topic_name(topic)):
-            profiles = (info.qos_profile for info in node.get_publishers_info_by_topic(name))
-            offers = [f"{profile.reliability.name}, {profile.durability.name}".lower().replace("_", " ") for profile in profiles]
-            found.append(LiveTopic(name, kinds, bool(wanted & set(kinds)), offers))
-    return found
+    def _seen(self, topic: str) -> list[str]:
+        """The published topics that may carry a sensor of the rig."""
+        return [name for name in names_of(self._node.resolve_topic_name(topic)) if self._node.count_publishers(name)]
 
+    def _live(self, name: str, modality: str) -> LiveTopic:
+        infos = self._node.get_publishers_info_by_topic(name)
+        kinds = sorted({info.topic_type for info in infos})
+        offers = [f"{info.qos_profile.reliability.name}, {info.qos_profile.durability.name}" for info in infos]
+        fits = bool({type_name(kind) for kind in KINDS[modality]} & set(kinds))
+        return LiveTopic(name, kinds, fits, [offer.lower().replace("_", " ") for offer in offers])
 
-def _measure(node: Node, executor: SingleThreadedExecutor, topics: list[LiveTopic], ticks: list[int], seconds: float) -> None:
-    """Measure rate and skew of each topic, with the subscription of an encoder node."""
-    by_name = {_type_name(kind): kind for kinds in KINDS.values() for kind in kinds}
-    subscribed = [
-        (topic, LatestMessageSubscription(node, by_name[next(k for k in topic.kinds if k in by_name)], topic.name))
-        for topic in topics
-    ]
-    deadline, counts = time.monotonic() + seconds, dict.fromkeys((topic.name for topic in topics), 0)
-    while time.monotonic() < deadline:
-        _spin(executor, SPIN_TIME)
+    def _measure(self, topics: list[LiveTopic], seconds: float) -> float:
+        """Measure rate and skew of each topic with the subscription of an encoder node. Returns how long that took [s]."""
+        by_name = {type_name(kind): kind for kinds in KINDS.values() for kind in kinds}
+        subscribed = [
+            (topic, LatestMessageSubscription(self._node, by_name[next(k for k in topic.kinds if k in by_name)], topic.name))
+            for topic in topics
+        ]
+        started, counts = time.monotonic(), dict.fromkeys((topic.name for topic in topics), 0)
+        took = 0.0
+        while took < ENOUGH_TIME or (took < seconds and any(count < ENOUGH_MESSAGES for count in counts.values())):
+            _spin(self._executor, SPIN_TIME)
+            took = time.monotonic() - started
+            for topic, subscription in subscribed:
+                if taken := subscription.take():
+                    now = self._ticks[-1] if self._ticks else time.time_ns()
+                    topic.skew = (now - _nanoseconds(taken[0].header.stamp)) / NANOSECONDS
+                    counts[topic.name] += taken[1]
         for topic, subscription in subscribed:
-            if taken := subscription.take():
-                now = ticks[-1] if ticks else time.time_ns()
-                topic.skew = (now - _nanoseconds(taken[0].header.stamp)) / NANOSECONDS
-                counts[topic.name] += taken[1]
-    for topic, subscription in subscribed:
-        topic.rate = counts[topic.name] / seconds
-        subscription.destroy()
+            topic.rate = counts[topic.name] / took
+            subscription.destroy()
+        return took
 
 
 def _spin(executor: SingleThreadedExecutor, seconds: float) -> None:
@@ -119,7 +128,3 @@ def _spin(executor: SingleThreadedExecutor, seconds: float) -> None:
 
 def _nanoseconds(stamp: object) -> int:
     return stamp.sec * NANOSECONDS + stamp.nanosec
-
-
-def _type_name(kind: type) -> str:
-    return f"{kind.__module__.split('.')[0]}/msg/{kind.__name__}"

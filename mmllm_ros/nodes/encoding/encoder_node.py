@@ -17,7 +17,7 @@ from rclpy.qos import QoSProfile
 from rclpy.task import Future
 
 from ...config import EncoderConfig
-from ...datatypes import BadInput, Health, Tokens
+from ...datatypes import BadInput, Health, Tokens, one_line
 from ...encoders import Encoder, load_encoder
 from ...latent.manifest import Manifest
 from ...msg import ModalityPlan, SensorHealth, SensorTokens
@@ -30,6 +30,7 @@ from ..ros_support.diagnostics import Diagnostics, Level, Status
 from ..ros_support.lifecycle_node import SafeLifecycleNode
 from ..ros_support.messages import health_to_message, tokens_to_message
 from ..ros_support.parameters import declare
+from ..ros_support.sensor_topics import FOLLOW_PERIOD, encoder_name
 from .encoder_worker import EncoderWorker
 from .sensor_source import SensorSource
 
@@ -46,7 +47,7 @@ class EncoderNode(SafeLifecycleNode, ABC):
     modality: ClassVar[str]
 
     def __init__(self, **node_arguments: Any) -> None:
-        super().__init__(f"{self.modality}_encoder", **node_arguments)
+        super().__init__(encoder_name(self.modality), **node_arguments)
         self.config = declare(self, EncoderConfig, self._on_config)
         self.rig = load_rig(self.config.rig)
         self.encode_rate_share = 1.0
@@ -60,6 +61,7 @@ class EncoderNode(SafeLifecycleNode, ABC):
         self.create_service(Encode, "~/encode", self._on_encode, callback_group=ReentrantCallbackGroup())
         self.create_subscription(ModalityPlan, "mmllm/plan", self._on_plan, qos.LATCHED)
         self._diagnostics = Diagnostics(self, self._statuses)
+        self._follow_timer = self.create_timer(FOLLOW_PERIOD, self._follow, clock=self._steady)
         on_jump_back(self, self._on_jump)
 
     @staticmethod
@@ -87,10 +89,12 @@ class EncoderNode(SafeLifecycleNode, ABC):
             self._sources = self._sources or self.make_sources()
             self._worker = EncoderWorker(self, encoder, self._sources)
         except Exception as error:  # rclpy drops the exception of a transition, so it is logged and reported here
-            self._failure = f"not configured: {error}"
-            self.get_logger().error(f"{self._failure}\n{traceback.format_exc()}")
+            self._failure = f"not configured: {one_line(error)}"
+            details = "" if isinstance(error, BadInput) else f"\n{traceback.format_exc()}"
+            self.get_logger().error(f"{self._failure}{details}")
             return TransitionCallbackReturn.FAILURE
         self._failure = ""
+        self.get_logger().info(f"ready: {self.modality} encoder {encoder.revision} for {self.sensors(self.rig)} sensors")
         return TransitionCallbackReturn.SUCCESS
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -106,6 +110,8 @@ class EncoderNode(SafeLifecycleNode, ABC):
         return TransitionCallbackReturn.SUCCESS
 
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+        self._failure = "shut down by a lifecycle transition: start the process again"
+        self.get_logger().warning(self._failure)
         self._release()
         return TransitionCallbackReturn.SUCCESS
 
@@ -148,6 +154,11 @@ class EncoderNode(SafeLifecycleNode, ABC):
         response.tokens = [tokens_to_message(tokens, source.frame_id) for source, tokens in encoded]
         response.success = True
         return response
+
+    def _follow(self) -> None:
+        """Subscribe to the sensors that have appeared, or changed topic or type."""
+        for source in self._sources:
+            source.topic.follow()
 
     def _on_plan(self, plan: ModalityPlan) -> None:
         share = plan.encode_rate_share if 0.0 <= plan.encode_rate_share <= 1.0 else 1.0

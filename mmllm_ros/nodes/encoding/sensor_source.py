@@ -8,6 +8,8 @@ import dataclasses
 import threading
 import time
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from rclpy.node import Node
 from sensor_msgs.msg import Imu
@@ -19,24 +21,28 @@ from ...rig import CameraMount, ImuMount, LidarMount
 from ..ros_support.diagnostics import Level, Status, SubscriptionEvents
 from ..ros_support.latest_message import OVERRIDABLE, LatestMessageSubscription, sensor_data
 from ..ros_support.messages import frame_from_message, imu_from_message
+from ..ros_support.sensor_topics import KINDS, SensorTopic
 
 CLOCK_DELAY = 2 * NANOSECONDS
 """A simulated clock may lag behind the stamps by so long [ns] on a busy machine; a larger offset is a wrong clock."""
 
 
 class SensorSource(ABC):
-    """Base class. Methods are called in the worker's thread, except `status`, which any thread may call."""
+    """Base class. Methods are called in the worker's thread, except `status`, which any thread may call.
 
-    def __init__(self, node: Node, modality: str, name: str) -> None:
+    `topic` is the name in the rig; `kinds` are the fitting message types, empty = those of the modality.
+    """
+
+    def __init__(self, node: Node, modality: str, name: str, topic: str, kinds: Sequence[type] = ()) -> None:
         self.modality = modality
         self.name = name
         self.frame_id = ""
         self.pair: tuple[Frame, Frame | None] | None = None
         """The newest frame and the one FRAME_GAP older; None before the first frame and once the pair is encoded."""
-        self.events: SubscriptionEvents
         self.monitor = SensorMonitor(modality, name)
         self.rejected = 0
         self.running = False
+        self.topic = SensorTopic(node, kinds or KINDS[modality], topic, self.subscribe)
         self._node = node
         self._last_rejection = ""
         self._arrived = self._repeated_at = 0.0
@@ -44,12 +50,16 @@ class SensorSource(ABC):
         self._health: Health | None = None
 
     @abstractmethod
+    def subscribe(self, kind: type, topic: str) -> Any:
+        """The subscription to the sensor's messages of type `kind`, see SensorTopic."""
+
+    @abstractmethod
     def poll(self) -> None:
         """Take the newest frame, if there is a new one, and set `pair`."""
 
     @abstractmethod
     def counts(self) -> dict[str, int]:
-        """Numbers of publishers and messages, for diagnostics."""
+        """Numbers of messages, for diagnostics."""
 
     def begin(self) -> None:
         """Start to take messages, with all counters at zero."""
@@ -72,7 +82,7 @@ class SensorSource(ABC):
         """Count a bad message, and log the reason at most every 5 s."""
         self.rejected += 1
         self._last_rejection = str(error)
-        self._node.get_logger().warning(f"{self.events.topic}: rejected: {error}", throttle_duration_sec=5.0)
+        self._node.get_logger().warning(f"{self.topic.subscribed_name}: rejected: {error}", throttle_duration_sec=5.0)
 
     def health(self, stale_after: float, cost: float = 0.0) -> Health:
         """The health now, see SensorMonitor.health."""
@@ -81,7 +91,7 @@ class SensorSource(ABC):
         if not health.healthy and time.monotonic() - self._repeated_at <= stale_after < silence:
             health = dataclasses.replace(health, reason="stamps do not advance, each message repeats the one before")
         elif not health.healthy and (not health.signals or min(health.age, silence) > stale_after):
-            reason = self._last_rejection or self.events.incompatible or health.reason
+            reason = self._last_rejection or self.topic.problem or health.reason
             health = dataclasses.replace(health, reason=reason)
         self._health = health
         return health
@@ -96,14 +106,14 @@ class SensorSource(ABC):
     def status(self) -> Status:
         """For /diagnostics."""
         health = self._health
-        values = {"topic": self.events.topic, **self.counts(), "lost": self.events.lost, "rejected": self.rejected}
+        lost = self.topic.subscription.events.lost if self.topic.subscription else 0
+        values = {"topic": self.topic.subscribed_name, "publishers": self.topic.publishers, **self.counts()}
+        values |= {"lost": lost, "rejected": self.rejected}
         if self._last_rejection:
             values["last rejection"] = self._last_rejection
         if health is None:
             return Status(self.name, Level.WARN, "not measured yet", values, self.frame_id)
         values |= {"rate [Hz]": health.rate, "age [s]": health.age, "jitter [s]": health.jitter, **health.signals}
-        if self.events.incompatible and health.rate == 0.0:
-            return Status(self.name, Level.ERROR, self.events.incompatible, values, self.frame_id)
         level = Level.OK if health.healthy else Level.ERROR if health.rate == 0.0 else Level.WARN
         return Status(self.name, level, health.reason or "healthy", values, self.frame_id)
 
@@ -119,14 +129,17 @@ class SensorSource(ABC):
 class FrameSource(SensorSource):
     """A camera or a lidar: each message is a frame, and only the newest message is read."""
 
-    def __init__(self, node: Node, modality: str, name: str, mount: CameraMount | LidarMount, kind: type) -> None:
-        super().__init__(node, modality, name)
+    def __init__(self, node: Node, modality: str, name: str, mount: CameraMount | LidarMount) -> None:
+        super().__init__(node, modality, name, mount.topic)
         self._mount = mount
-        self._subscription = LatestMessageSubscription(node, kind, mount.topic)
-        self.events = self._subscription.events
+        self.topic.follow()
+
+    def subscribe(self, kind: type, topic: str) -> LatestMessageSubscription:
+        return LatestMessageSubscription(self._node, kind, topic)
 
     def poll(self) -> None:
-        taken = self._subscription.take()
+        with self.topic.lock:
+            taken = self.topic.subscription.take() if self.topic.subscription else None
         if taken is None:
             return
         message, since = taken
@@ -145,34 +158,24 @@ class FrameSource(SensorSource):
         self._add(frame)
 
     def counts(self) -> dict[str, int]:
-        subscription = self._subscription
-        return {
-            "publishers": subscription.publishers,
-            "taken": subscription.taken,
-            "skipped": subscription.skipped,
-            "repeated stamps": self.repeated,
-        }
+        subscription = self.topic.subscription
+        taken, skipped = (subscription.taken, subscription.skipped) if subscription else (0, 0)
+        return {"taken": taken, "skipped": skipped, "repeated stamps": self.repeated}
 
 
 class ImuSource(SensorSource):
     """An IMU: a callback stores every sample of the last second, the worker reads them as one window."""
 
     def __init__(self, node: Node, modality: str, name: str, mount: ImuMount) -> None:
-        super().__init__(node, modality, name)
-        self.events = SubscriptionEvents(node.resolve_topic_name(mount.topic))
+        super().__init__(node, modality, name, mount.topic)
         self._mount = mount
         self._buffer = ImuBuffer(name)
         self._lock = threading.Lock()
         self._taken = self._late = 0
-        # A depth above 1: at 400 Hz several samples arrive while another callback runs.
-        self._subscription = node.create_subscription(
-            Imu,
-            mount.topic,
-            self._on_sample,
-            sensor_data(100),
-            event_callbacks=self.events.callbacks(),
-            qos_overriding_options=OVERRIDABLE,
-        )
+        self.topic.follow()
+
+    def subscribe(self, kind: type, topic: str) -> SampleSubscription:
+        return SampleSubscription(self._node, kind, topic, self._on_sample)
 
     def _on_sample(self, message: Imu) -> None:
         if not self.running:
@@ -207,5 +210,30 @@ class ImuSource(SensorSource):
             self._buffer.clear()
 
     def counts(self) -> dict[str, int]:
-        publishers = self._subscription.get_publisher_count()
-        return {"publishers": publishers, "taken": self._taken, "late or duplicate": self._late}
+        return {"taken": self._taken, "late or duplicate": self._late}
+
+
+class SampleSubscription:
+    """Passes every message to `callback`, in the executor."""
+
+    def __init__(self, node: Node, kind: type, topic: str, callback: Callable[[Any], None]) -> None:
+        self.events = SubscriptionEvents(topic)
+        self._node = node
+        # A depth above 1: at 400 Hz several samples arrive while another callback runs.
+        self._subscription = node.create_subscription(
+            kind,
+            topic,
+            callback,
+            sensor_data(100),
+            event_callbacks=self.events.callbacks(),
+            qos_overriding_options=OVERRIDABLE,
+        )
+
+    @property
+    def publishers(self) -> int:
+        """Number of matched publishers."""
+        return self._subscription.get_publisher_count()
+
+    def destroy(self) -> None:
+        """Destroy the DDS subscription, in a callback of the executor."""
+        self._node.destroy_subscription(self._subscription)

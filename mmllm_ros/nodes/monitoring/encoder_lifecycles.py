@@ -5,19 +5,26 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 
 from rclpy.node import Node
 
 from ..ros_support.diagnostics import Level, Status
+from ..ros_support.sensor_topics import encoder_name
 from .lifecycle_client import LifecycleClient
 
 
 class EncoderLifecycles:
-    """One LifecycleClient per modality. `unloaded` are the modalities whose weights are freed."""
+    """One LifecycleClient per modality. `unloaded` are the modalities whose weights are freed.
 
-    def __init__(self, node: Node, modalities: Iterable[str]) -> None:
-        self._clients = {modality: LifecycleClient(node, f"{modality}_encoder") for modality in modalities}
+    `on_operator` gets a modality and whether an operator has activated or deactivated its encoder.
+    """
+
+    def __init__(self, node: Node, modalities: Iterable[str], on_operator: Callable[[str, bool], None]) -> None:
+        self._clients = {
+            modality: LifecycleClient(node, encoder_name(modality), partial(on_operator, modality)) for modality in modalities
+        }
         self._used = dict.fromkeys(self._clients, time.monotonic())
         self.unloaded: set[str] = set()
 

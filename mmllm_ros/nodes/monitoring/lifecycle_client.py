@@ -16,6 +16,9 @@ from rclpy.task import Future
 _MAX_BACKOFF = 30.0
 """Longest pause before a transition that failed is requested again [s], for example while weights are missing."""
 
+START_GRACE = 30.0
+"""A node that has not been seen for so long [s] since the start is logged as missing; nodes take time to start."""
+
 _NAMES = {
     Transition.TRANSITION_CONFIGURE: "configure",
     Transition.TRANSITION_ACTIVATE: "activate",
@@ -34,15 +37,25 @@ _TRANSITIONS = {
 }
 """The next transition from a state to a goal: (state, active, loaded)."""
 
+_BY_OPERATOR = {
+    (State.PRIMARY_STATE_ACTIVE, State.PRIMARY_STATE_INACTIVE): False,
+    (State.PRIMARY_STATE_INACTIVE, State.PRIMARY_STATE_ACTIVE): True,
+}
+"""Changes of state that nobody but an operator causes, if this client has requested none; a restarted node is unconfigured."""
+
 
 class LifecycleClient:
     """Drives the lifecycle of the node called `target` (relative, so a namespace counts) from `node`.
 
-    Call `step` regularly.
+    Call `step` regularly. `on_operator` is called with True or False when someone else has activated or deactivated the node.
     """
 
-    def __init__(self, node: Node, target: str) -> None:
+    def __init__(self, node: Node, target: str, on_operator: Callable[[bool], None]) -> None:
         self.target = target
+        self._on_operator = on_operator
+        self._started = time.monotonic()
+        self._seen = False
+        self._found: int | None = None
         self._problem = f"{target} has not answered yet"
         self._log = node.get_logger()
         self._get = node.create_client(GetState, f"{target}/get_state")
@@ -61,7 +74,8 @@ class LifecycleClient:
 
     @problem.setter
     def problem(self, line: str) -> None:
-        if line and line != self._problem:
+        starting = not self._seen and time.monotonic() - self._started < START_GRACE
+        if line and line != self._problem and not starting:
             self._log.warning(line)
         self._problem = line
 
@@ -77,20 +91,32 @@ class LifecycleClient:
                 return
             client.remove_pending_request(future)
             self._pending = None
+            self._forget()
             self.problem = f"{self.target} did not answer '{what}' within {timeout:g} s"
         elif not self._get.service_is_ready():
+            self._forget()
             self.problem = f"{self.target} is not running"
         elif now >= self._backoff_until:
             self._state_known = False  # a changed goal starts from the last known state
             if not self._request_transition():
                 self._request_state()
 
+    def _forget(self) -> None:
+        """The node may be another process now, so its last known state says nothing."""
+        self._state = self._found = None
+
     def _request_state(self) -> None:
         self._send(self._get, GetState.Request(), "get_state", self._on_state)
 
     def _on_state(self, answer: GetState.Response) -> None:
-        self._state, self._state_known = answer.current_state.id, True
-        if not self._request_transition():
+        self._seen = True
+        before, self._found = self._found, answer.current_state.id
+        self._state, self._state_known = self._found, True
+        if self._found == State.PRIMARY_STATE_UNCONFIGURED and before not in (None, self._found):
+            self._log.info(f"{self.target} has been restarted or cleaned up: it is configured again")
+        if (before, self._found) in _BY_OPERATOR:
+            self._on_operator(_BY_OPERATOR[before, self._found])
+        elif not self._request_transition():
             ended = self._state == State.PRIMARY_STATE_FINALIZED
             self.problem = f"{self.target} has been shut down" if ended else ""
 
@@ -100,6 +126,7 @@ class LifecycleClient:
         if transition is None:
             return False
         request = ChangeState.Request(transition=Transition(id=transition))
+        self._found = None
         self._send(self._change, request, _NAMES[transition], lambda answer: self._on_change(answer, _NAMES[transition]))
         return True
 

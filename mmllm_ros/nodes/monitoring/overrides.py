@@ -22,6 +22,21 @@ class Overrides:
         self._log = node.get_logger()
         node.create_service(SetModality, "mmllm/set_modality", self._on_set_modality)
 
+    def on_transition(self, modality: str, active: bool) -> None:
+        """An operator has switched an encoder by its lifecycle, which is an override too.
+
+        Activating an encoder that is unplugged by an override ends that override.
+        """
+        if not active:
+            self.modes[modality] = Mode.UNPLUGGED
+        elif self.modes.get(modality) == Mode.UNPLUGGED:
+            self.modes[modality] = Mode.AUTOMATIC
+        else:
+            self.modes[modality] = Mode.PLUGGED
+        what = "activated" if active else "deactivated"
+        mode = self.modes[modality].name.lower()
+        self._log.info(f"operator: {modality}_encoder was {what}, so {modality} is {mode}; mmllm/set_modality changes that")
+
     def _on_set_modality(self, request: SetModality.Request, response: SetModality.Response) -> SetModality.Response:
         known = sorted(set(self._known()))
         if request.modality not in known:

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from enum import Enum
@@ -26,7 +27,10 @@ class Level(Enum):
 
 @dataclass(frozen=True)
 class Status:
-    """Status of one part of a node: a sensor, an encoder, the LLM. `hardware` is the frame id of a sensor."""
+    """Status of one part of a node: a sensor, an encoder, the LLM.
+
+    `hardware` is the frame id of a sensor, empty for a part that runs on this computer, whose name is sent then.
+    """
 
     part: str
     level: Level
@@ -54,7 +58,7 @@ class Diagnostics:
                 name=f"{name}: {status.part}",
                 level=status.level.value,
                 message=status.message,
-                hardware_id=status.hardware,
+                hardware_id=status.hardware or platform.node(),
                 values=[KeyValue(key=key, value=_text(value)) for key, value in status.values.items()],
             )
             for status in self._statuses()

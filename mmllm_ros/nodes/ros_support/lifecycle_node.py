@@ -25,7 +25,9 @@ class SafeLifecycleNode(LifecycleNode):
         try:
             return self._change_state(request, response)
         except rclpy_implementation.RCLError as error:
-            self.get_logger().warning(f"transition {request.transition.id} rejected: {one_line(error)}")
+            state = self._state_machine.current_state[1]
+            wanted = request.transition.label or request.transition.id
+            self.get_logger().warning(f"transition {wanted} rejected, the node is {state}: {one_line(error)}")
             response.success = False
             return response
 

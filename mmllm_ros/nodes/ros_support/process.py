@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import threading
@@ -16,6 +17,9 @@ from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 
 from ...datatypes import BadInput
+
+END_TIMEOUT = 2.5
+"""A process ends at the latest after so long [s] from Ctrl-C on, whatever a node or the middleware waits for."""
 
 
 def spin(make_node: Callable[[], Node | list[Node]], args: Sequence[str] | None = None) -> int:
@@ -63,13 +67,20 @@ def _spin(make_node: Callable[[], Node | list[Node]], args: Sequence[str] | None
 
 @contextmanager
 def _interrupt_event() -> Iterator[threading.Event]:
-    """An event that is set on Ctrl-C: while rclpy converts a message, a RuntimeError replaces the KeyboardInterrupt."""
+    """An event that is set on Ctrl-C: while rclpy converts a message, a RuntimeError replaces the KeyboardInterrupt.
+
+    From then on the process has END_TIMEOUT to leave this context, or it ends with status 0 and one line.
+    """
     interrupted = threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield interrupted
         return
+    deadline = threading.Timer(END_TIMEOUT, _end_now)
+    deadline.daemon = True
 
     def interrupt(number: int, frame: FrameType | None) -> None:
+        if not interrupted.is_set():
+            deadline.start()
         interrupted.set()
         raise KeyboardInterrupt
 
@@ -77,7 +88,14 @@ def _interrupt_event() -> Iterator[threading.Event]:
     try:
         yield interrupted
     finally:
+        deadline.cancel()
         signal.signal(signal.SIGINT, before)
+
+
+def _end_now() -> None:
+    waiting = ", ".join(thread.name for thread in threading.enumerate() if not thread.daemon)
+    print(f"not cleaned up within {END_TIMEOUT:g} s, ended all the same; threads: {waiting}", file=sys.stderr, flush=True)
+    os._exit(0)
 
 
 @contextmanager

@@ -5,15 +5,17 @@
 from __future__ import annotations
 
 from collections import deque
+from functools import partial
 
 import numpy as np
+from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
-from sensor_msgs.msg import CompressedImage, Image, PointCloud2
 
 from ...datatypes import BadInput, LidarScan
 from ...rig import CameraMount, LidarMount, Rig
 from ..ros_support.latest_message import LatestMessageSubscription
 from ..ros_support.messages import frame_from_message
+from ..ros_support.sensor_topics import FOLLOW_PERIOD, KINDS, SensorTopic
 
 
 class SensorViews:
@@ -22,13 +24,14 @@ class SensorViews:
     def __init__(self, node: Node, rig: Rig) -> None:
         self.images: dict[str, np.ndarray] = {}
         self.scan: LidarScan | None = None
-        self._sensors: deque[tuple[str, CameraMount | LidarMount, LatestMessageSubscription]] = deque()
-        for mount in rig.cameras:
-            compressed = node.resolve_topic_name(mount.topic).endswith("/compressed")
-            subscription = LatestMessageSubscription(node, CompressedImage if compressed else Image, mount.topic)
-            self._sensors.append((mount.name, mount, subscription))
-        if rig.lidar:
-            self._sensors.append(("lidar", rig.lidar, LatestMessageSubscription(node, PointCloud2, rig.lidar.topic)))
+        self._sensors: deque[tuple[str, CameraMount | LidarMount, SensorTopic[LatestMessageSubscription]]] = deque()
+        self._node = node
+        mounts = [(mount.name, mount) for mount in rig.cameras] + ([("lidar", rig.lidar)] if rig.lidar else [])
+        for name, mount in mounts:
+            topic = SensorTopic(node, KINDS[mount.modality], mount.topic, partial(LatestMessageSubscription, node))
+            self._sensors.append((name, mount, topic))
+        self._timer = node.create_timer(FOLLOW_PERIOD, self._follow, clock=Clock(clock_type=ClockType.STEADY_TIME))
+        self._follow()
 
     @property
     def points(self) -> np.ndarray | None:
@@ -42,9 +45,9 @@ class SensorViews:
         """
         taken_bytes = 0
         for _ in range(len(self._sensors)):
-            name, mount, subscription = self._sensors[0]
+            name, mount, topic = self._sensors[0]
             self._sensors.rotate(-1)
-            if (taken := subscription.take()) is None:
+            if topic.subscription is None or (taken := topic.subscription.take()) is None:
                 continue
             taken_bytes += len(taken[0].data)
             try:
@@ -60,5 +63,10 @@ class SensorViews:
 
     def destroy(self) -> None:
         """Destroy the subscriptions."""
-        for _, _, subscription in self._sensors:
-            subscription.destroy()
+        self._node.destroy_timer(self._timer)
+        for _, _, topic in self._sensors:
+            topic.destroy()
+
+    def _follow(self) -> None:
+        for _, _, topic in self._sensors:
+            topic.follow()
