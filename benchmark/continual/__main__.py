@@ -92,14 +92,18 @@ def run(method: str, order: str, base: Learned, answerings: dict[str, Answering]
     learned.encoder, learned.adapters = copy.deepcopy(base.encoder), {}
     learned.connectors = dict(base.connectors)
     stages, known = [], [BASE]
-    hashes = {BASE: hash_of(learned, BASE)}
-    for modality in ORDERS[order]:
+    hashes, right = {BASE: hash_of(learned, BASE)}, {}
+    for number, modality in enumerate(ORDERS[order]):
         counts = learn(method, learned, modality, answerings, steps, work / f"seed{seed}" / modality, seed)
         known.append(modality)
-        hashes.setdefault(modality, hash_of(learned, modality))
-        right = {name: learned.right(name, answerings[name], learned.data[name].test).int().tolist() for name in known}
-        changed = [name for name in known if hash_of(learned, name) != hashes[name]]
-        stages.append({"modality": modality, "trained": counts, "right": right, "changed": changed})
+        now = {name: hash_of(learned, name) for name in known}
+        changed = [name for name in hashes if now[name] != hashes[name]]
+        # After the last modality all questions are answered anew, also where no token has changed.
+        last = number + 1 == len(ORDERS[order])
+        for name in known if last else [name for name in known if name not in right or name in changed]:
+            right[name] = learned.right(name, answerings[name], learned.data[name].test).int().tolist()
+        hashes = now
+        stages.append({"modality": modality, "trained": counts, "right": dict(right), "changed": changed})
     pairs = {name: together(learned, answerings, name) for name in ORDERS[order]}
     return {"method": method, "order": order, "seed": seed, "stages": stages, "together": pairs}
 
