@@ -18,7 +18,7 @@ from .sensors.imu import Imu, ImuErrors
 from .sensors.lidar import Lidar, Sweep
 from .sensors.shading import LightingScene
 from .truth import SceneTruth, Weather
-from .world.ego_vehicle import MANOEUVRES, STEP, Ego
+from .world.ego_vehicle import MANOEUVRES, STEP, Ego, Route
 from .world.ray_scene import RayScene, SceneMesh, Scenery
 from .world.town import Town
 from .world.traffic import STEP as TRAFFIC_STEP
@@ -36,8 +36,7 @@ class Drive:
 
     `context` is a name of weather.CONTEXTS, a Weather, or a function seconds -> Weather. `camera_size` is (height, width)
     in pixels. `faults` corrupt frames; with `sweep_motion` the lidar moves during its sweep. `manoeuvre` is one of MANOEUVRES,
-    None = drawn; `props` are further meshes in world coordinates (world/props.py). `imu_errors` turn and
-    bias the IMU. Raises BadInput.
+    None = drawn; `imu_errors` turn and bias the IMU. Raises BadInput.
 
         drive = Drive(7, load_rig("nuscenes"), "night")
         drive.advance(0.5)
@@ -53,7 +52,6 @@ class Drive:
         faults: Sequence[Fault] = (),
         sweep_motion: bool = False,
         manoeuvre: str | None = None,
-        props: Sequence[SceneMesh] = (),
         imu_errors: ImuErrors | None = None,
     ):
         if not isinstance(seed, (int, np.integer)) or isinstance(seed, bool) or seed < 0:
@@ -74,7 +72,7 @@ class Drive:
         self._high_sun = float(rng.uniform(-math.pi, math.pi))
         self._traffic = Traffic(self._town, self._ego, np.random.default_rng([self.seed, 5]))
         self._scenery = Scenery(self._town)
-        self._props = tuple(props)
+        self._props: tuple[SceneMesh, ...] = ()
         self._cameras = [Camera(mount, (int(height), int(width))) for mount in rig.cameras]
         self._lidar = Lidar(rig.lidar) if rig.lidar else None
         self._imu = Imu(np.random.default_rng([self.seed, 6]), imu_errors) if rig.imu else None
@@ -105,6 +103,15 @@ class Drive:
     def speed(self) -> float:
         """Speed of the ego vehicle now [m/s]."""
         return self._ego.speed
+
+    def pose_ahead(self, metres: float) -> tuple[float, float, float]:
+        """The pose after so much more of the route."""
+        x, y, yaw, _ = self._ego.route.samples[int((self._ego.distance + metres) / Route.SPACING)]
+        return x, y, yaw
+
+    def add_props(self, props: Sequence[SceneMesh]) -> None:
+        """Add fixed meshes in world coordinates (world/props.py) to what the sensors see from now on."""
+        self._props += tuple(props)
 
     def advance(self, seconds: float) -> None:
         """Simulate `seconds` more. Whole steps of 10 ms are taken; the remainder is added to the next call. Raises BadInput."""

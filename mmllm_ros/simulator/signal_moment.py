@@ -8,7 +8,6 @@ moment.signals["audio"], moment.questions[0].question, moment.questions[0].answe
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -35,7 +34,7 @@ SIZE = (96, 160)
 FOV = math.radians(70.0)
 CLIP_FRAMES, CLIP_PERIOD = 4, 0.4
 """Number of frames of a clip and the time between two [s]; the last is the image."""
-SETTLE = 2.0
+SETTLE = 1.3
 """Simulated time before the moment [s]."""
 SIGNALS = ("image", "video", "points", "depth", "normals", "audio", "imu", "array")
 """
@@ -50,7 +49,7 @@ array    float32 [8, 128], strength of the ultrasonic echo in bins of 5 cm; chan
 """
 
 _RIG = Rig("all signals", (CameraMount("front", "camera/front/image_raw", 0.0, FOV),), LidarMount(), ImuMount())
-_CLIP_RIG = dataclasses.replace(_RIG, lidar=None, imu=None)
+_MANOEUVRES = {"stand": 0.3, "cruise": 0.1, "accelerate": 0.16, "brake": 0.16, "left": 0.14, "right": 0.14}
 _AROUND_HEIGHTS = (0.4, 0.9, 1.5)
 
 
@@ -74,19 +73,19 @@ def render_moment(
 ) -> SignalMoment:
     """Scene `number` of `split`; the same arguments give the same bytes, and scenes of different splits are different.
 
-    Half of the vehicles stand, with walls and bollards around them. `faults` maps kinds of signal to one of
+    Three in ten of the vehicles stand, with walls and bollards around them. `faults` maps kinds of signal to one of
     sensors.signal_faults.FAULTS; the truth stays. Raises BadInput.
     """
     seed = scene_seed(split, number)
     rng = np.random.default_rng([seed, 64])
-    manoeuvre = "stand" if rng.random() < 0.45 else None
-    # A first drive tells where the vehicle will be; the second has the props there, so that earlier frames show them too.
-    scout = Drive(seed, dataclasses.replace(_CLIP_RIG, cameras=()), context, manoeuvre=manoeuvre)
-    scout.advance(SETTLE)
-    props = draw_props(rng, standing=scout.speed < 0.1)
-    drive = Drive(seed, _RIG, context, SIZE, manoeuvre=manoeuvre, props=[prop.placed(scout.pose) for prop in props])
-    clip = []
-    drive.advance(SETTLE - CLIP_PERIOD * (CLIP_FRAMES - 1))
+    manoeuvre = str(rng.choice(list(_MANOEUVRES), p=list(_MANOEUVRES.values())))
+    drive = Drive(seed, _RIG, context, SIZE, manoeuvre=manoeuvre)
+    clip, clip_length = [], CLIP_PERIOD * (CLIP_FRAMES - 1)
+    drive.advance(SETTLE - clip_length)
+    # About where the vehicle will be at the moment, so that all frames of the clip show the same things.
+    props = draw_props(rng, standing=drive.speed < 0.1)
+    there = drive.pose_ahead(drive.speed * clip_length) if drive.speed > 0.1 else drive.pose
+    drive.add_props([prop.placed(there) for prop in props])
     for _ in range(CLIP_FRAMES - 1):
         clip.append(drive.views(drive.ray_scene())[0].image)
         drive.advance(CLIP_PERIOD)
@@ -142,7 +141,7 @@ def signal_truth(
         side, up = view.exact * across, position[2] + view.exact * down[:, None]
     blocking = upright & (up > 0.25) & (up < 2.5)
     nearest = np.where(blocking, view.exact, np.inf)
-    middle = view.facing[int(0.42 * height) : int(0.58 * height), int(0.42 * width) : int(0.58 * width)].reshape(-1, 3)
+    middle = view.facing[int(0.44 * height) : int(0.62 * height), int(0.42 * width) : int(0.58 * width)].reshape(-1, 3)
     mean = middle.mean(0)
     ramp = next((prop for prop in props if prop.kind == "ramp"), None)
     return SignalTruth(

@@ -236,7 +236,7 @@ def _video_closer(truth: SignalTruth) -> str | None:
 
 
 def _points_near(side: str) -> Answerer:
-    return lambda truth: _within(truth.around[side], 10.0)
+    return lambda truth: _within(truth.around[side], 7.0)
 
 
 def _points_nearest(truth: SignalTruth) -> str | None:
@@ -262,42 +262,42 @@ KINDS = {
     "siren_where": _kind("audio", _where("siren")),
     "siren_side": _kind("audio", _siren_side),
     "siren_closer": _kind("audio", _siren_closer),
-    "horn": _kind("audio", _sounds("horn")),
+    "horn": _kind("audio", _sounds("horn"), no=0.6),
     "horn_where": _kind("audio", _where("horn")),
-    "beeper": _kind("audio", _sounds("reversing beeper")),
+    "beeper": _kind("audio", _sounds("reversing beeper"), no=0.5),
     "beeper_where": _kind("audio", _where("reversing beeper")),
-    "rain_heard": _kind("audio", _rain_heard),
-    "wind_heard": _kind("audio", _wind_heard),
-    "loudest": _kind("audio", _loudest),
-    "behind_near": _kind("array", _near("behind")),
-    "behind_distance": _kind("array", lambda truth: _band(truth.clearance["behind"], BANDS)),
-    "ahead_near": _kind("array", _near("ahead")),
-    "left_near": _kind("array", _near("left")),
-    "right_near": _kind("array", _near("right")),
+    "rain_heard": _kind("audio", _rain_heard, no=0.25),
+    "wind_heard": _kind("audio", _wind_heard, no=0.6),
+    "loudest": _kind("audio", _loudest, a_siren=0.6),
+    "behind_near": _kind("array", _near("behind"), no=0.2),
+    "behind_distance": _kind("array", lambda truth: _band(truth.clearance["behind"], BANDS), more_than_4_metres=0.15),
+    "ahead_near": _kind("array", _near("ahead"), no=0.15),
+    "left_near": _kind("array", _near("left"), no=0.25),
+    "right_near": _kind("array", _near("right"), no=0.25),
     "nearest_side": _kind("array", _nearest_side),
-    "depth_distance": _kind("depth", lambda truth: _band(truth.depth, AHEAD_BANDS)),
-    "depth_near": _kind("depth", lambda truth: _within(truth.depth, 10.0)),
+    "depth_distance": _kind("depth", lambda truth: _band(truth.depth, AHEAD_BANDS), more_than_20_metres=0.45),
+    "depth_near": _kind("depth", lambda truth: _within(truth.depth, 10.0), no=0.5),
     "depth_side": _kind("depth", _depth_side),
     "slope": _kind("depth normals", _slope),
     "facing": _kind("normals", _facing),
     "upright_share": _kind("normals", _upright_share),
-    "image_daylight": _kind("image", lambda truth: truth.scene.weather.daylight),
+    "image_daylight": _kind("image", lambda truth: truth.scene.weather.daylight, day=0.35),
     "image_vehicle": _kind("image", _shows(VEHICLES, 150)),
-    "image_person": _kind("image", _shows(("pedestrian",), 50)),
+    "image_person": _kind("image", _shows(("pedestrian",), 30), no=0.08),
     "image_colour": _kind("image", _image_colour),
     "image_biggest": _kind("image", _image_biggest),
-    "video_moving": _kind("video", lambda truth: _yes(moving(truth.scene.ego))),
-    "video_turn": _kind("video", lambda truth: turn(truth.scene.ego)),
+    "video_moving": _kind("video", lambda truth: _yes(moving(truth.scene.ego)), yes=0.5),
+    "video_turn": _kind("video", lambda truth: turn(truth.scene.ego), going_straight=0.2),
     "video_closer": _kind("video", _video_closer),
     "points_left": _kind("points", _points_near("left")),
-    "points_right": _kind("points", _points_near("right")),
-    "points_behind": _kind("points", _points_near("behind")),
+    "points_right": _kind("points", _points_near("right"), yes=0.5),
+    "points_behind": _kind("points", _points_near("behind"), no=0.5),
     "points_ahead": _kind("points", _points_near("ahead")),
-    "points_nearest": _kind("points", _points_nearest),
-    "imu_moving": _kind("imu", lambda truth: _yes(moving(truth.scene.ego))),
-    "imu_turn": _kind("imu", lambda truth: turn(truth.scene.ego)),
-    "imu_braking": _kind("imu", lambda truth: _yes(speed_change(truth.scene.ego, -1.0))),
-    "imu_accelerating": _kind("imu", lambda truth: _yes(speed_change(truth.scene.ego, 1.0))),
+    "points_nearest": _kind("points", _points_nearest, right=0.4),
+    "imu_moving": _kind("imu", lambda truth: _yes(moving(truth.scene.ego)), yes=0.5),
+    "imu_turn": _kind("imu", lambda truth: turn(truth.scene.ego), going_straight=0.2),
+    "imu_braking": _kind("imu", lambda truth: _yes(speed_change(truth.scene.ego, -1.0)), no=0.5),
+    "imu_accelerating": _kind("imu", lambda truth: _yes(speed_change(truth.scene.ego, 1.0)), no=0.15),
 }
 """Every kind of question, by its name in config/signal_questions.yaml."""
 
@@ -363,8 +363,9 @@ def captions(truth: SignalTruth) -> dict[str, str]:
 
 def _audio_caption(truth: SignalTruth) -> str:
     parts = []
-    for _, source in truth.heard()[:3]:
-        words = f"{_ARTICLE[source.kind]} from {direction(math.cos(source.bearing), math.sin(source.bearing))}"
+    clearest = {source.kind: source for _, source in reversed(truth.heard())}
+    for source in [*clearest.values()][::-1][:3]:
+        words = f"{_ARTICLE[source.kind]} from the {direction(math.cos(source.bearing), math.sin(source.bearing))}"
         if abs(source.closing_speed) > 2.0:
             words += ", coming closer" if source.closing_speed > 0 else ", going away"
         parts.append(words)

@@ -99,19 +99,22 @@ def _pressure(level: float) -> float:
 
 def _received(source: SoundSource, layout: Sequence[Microphone], table: np.ndarray) -> np.ndarray:
     """What each microphone receives, [microphones, SAMPLES]; `table` is the emitted wave with an RMS of 1."""
-    since = np.arange(-SAMPLES + 1, 1) / RATE
+    # The geometry changes slowly, so it is computed for one sample in 240 and interpolated.
+    samples = np.arange(SAMPLES)
+    knots = np.linspace(0, SAMPLES - 1, 141)
+    since = (knots - SAMPLES + 1) / RATE
     heard = np.empty((len(layout), SAMPLES))
     for number, microphone in enumerate(layout):
         x = source.position[0] - microphone.x + source.velocity[0] * since
         y = source.position[1] - microphone.y + source.velocity[1] * since
         distance = np.sqrt(x * x + y * y + (source.position[2] - microphone.z) ** 2 + 0.25)
-        place = (since - distance / _SPEED_OF_SOUND) * RATE + (_TABLE - 1)
+        place = np.interp(samples, knots, (since - distance / _SPEED_OF_SOUND) * RATE + (_TABLE - 1))
         np.clip(place, 0.0, _TABLE - 2.0, out=place)
         index = place.astype(np.int64)
         wave = table[index]
         wave += (place - index) * (table[index + 1] - wave)
         forward = (x * math.cos(microphone.bearing) + y * math.sin(microphone.bearing)) / distance
-        heard[number] = wave * ((_BACK + (1 - _BACK) * 0.5 * (1 + forward)) / distance)
+        heard[number] = wave * np.interp(samples, knots, (_BACK + (1 - _BACK) * 0.5 * (1 + forward)) / distance)
     return heard * _pressure(source.level)
 
 
@@ -174,10 +177,12 @@ def _engine(variant: float, speed: float, heavy: bool, rng: np.random.Generator)
     time = np.arange(_TABLE) / RATE
     phase = np.mod(firing * time + 0.02 * np.sin(2 * math.pi * 1.3 * time), 1.0)
     wave = period[(phase * 512).astype(np.int64)]
-    tyres = _noise(_tyre_shape(), 1.0, 1, rng)[0]
-    tyres = np.concatenate([tyres, tyres[: _TABLE - SAMPLES]])
     share = min(speed / 12.0, 1.0)
-    return wave / (wave.std() + 1e-9) * (1.0 - 0.6 * share) + tyres * (0.15 + share)
+    wave *= (1.0 - 0.6 * share) / (wave.std() + 1e-9)
+    if speed > 0.0:
+        tyres = _noise(_tyre_shape(), share, 1, rng)[0]
+        wave += np.concatenate([tyres, tyres[: _TABLE - SAMPLES]])
+    return wave
 
 
 def _noise(shape: np.ndarray, rms: float, count: int, rng: np.random.Generator) -> np.ndarray:

@@ -46,30 +46,30 @@ class Prop:
             profile = [(0.0, 0.0), (RAMP_LENGTH, 0.0), (RAMP_LENGTH, RAMP_LENGTH * math.tan(self.slope))]
             return extrude(profile, RAMP_WIDTH, **_ASPHALT)
         if self.kind == "wall":
-            return box((0.3, 5.0, 2.2), (0.15, 0.0, 1.1), **_CONCRETE)
+            return box((0.3, 6.0, 3.5), (0.15, 0.0, 1.75), **_CONCRETE)
         return cylinder(0.15, 1.0, (0.0, 0.0, 0.5), "z", 8, **_CONCRETE)
 
 
 def draw_props(rng: np.random.Generator, standing: bool) -> tuple[Prop, ...]:
     """What stands around the ego vehicle at one moment. Only around a standing vehicle there are things within a few metres."""
     props = []
-    ahead = rng.choice(["nothing", "ramp", "wall"], p=[0.4, 0.3, 0.3])
+    ahead = rng.choice(["nothing", "ramp", "wall"], p=[0.25, 0.35, 0.4])
     if ahead == "ramp":
         props.append(
             Prop("ramp", FRONT + rng.uniform(1.5, 8.0), rng.uniform(-0.5, 0.5), 0.0, math.radians(rng.uniform(5.0, 12.0)))
         )
     elif ahead == "wall":
         turned = math.radians(rng.choice([0.0, 0.0, -1.0, 1.0]) * rng.uniform(35.0, 60.0))
-        near = 0.5 if standing else 6.0
-        props.append(Prop("wall", FRONT + near + rng.uniform(0.0, 12.0), rng.uniform(-0.5, 0.5), turned))
+        near = 0.5 if standing else 4.0
+        props.append(Prop("wall", FRONT + near + min(rng.exponential(5.0), 16.0), rng.uniform(-0.5, 0.5), turned))
     if not standing:
         return tuple(props)
-    behind = rng.choice(["nothing", "wall", "bollard"], p=[0.3, 0.5, 0.2])
+    behind = rng.choice(["nothing", "wall", "bollard"], p=[0.2, 0.6, 0.2])
     if behind != "nothing":
         turned = math.pi + (math.radians(rng.uniform(-15.0, 15.0)) if behind == "wall" else 0.0)
         props.append(Prop(str(behind), REAR - rng.uniform(0.4, 5.5), rng.uniform(-0.5, 0.5), turned))
     for side in (1, -1):
-        if rng.random() < 0.45:
+        if rng.random() < 0.6:
             kind = str(rng.choice(["wall", "bollard"]))
             props.append(Prop(kind, rng.uniform(0.8, 2.0), side * (SIDE + rng.uniform(0.4, 4.0)), side * math.pi / 2))
     return tuple(props)

@@ -58,13 +58,19 @@ class SoundSource:
         return -(x * self.velocity[0] + y * self.velocity[1]) / max(self.range, 0.1)
 
 
+QUIETEST = 38.0
+"""Quieter sounds are drowned by the vehicle's own [dB]."""
 MIDDLE = 1.4
 """x of the middle of the ego vehicle, and of its microphones [m]."""
 
 
 def sound_sources(seed: int, truth: SceneTruth) -> tuple[SoundSource, ...]:
-    """Everything within 60 m that makes a sound at the moment of `truth`, a moment of the drive with this seed."""
-    return tuple(source for item in truth.objects for source in _of(seed, item, truth))
+    """The sources within 60 m that reach the ego vehicle with QUIETEST or more.
+
+    `truth` is that of a moment of the drive with this seed.
+    """
+    sources = (source for item in truth.objects for source in _of(seed, item, truth))
+    return tuple(source for source in sources if source.level - 20 * math.log10(max(source.range, 1.0)) > QUIETEST)
 
 
 def _of(seed: int, item: SceneObject, truth: SceneTruth) -> list[SoundSource]:
@@ -75,12 +81,12 @@ def _of(seed: int, item: SceneObject, truth: SceneTruth) -> list[SoundSource]:
     if running or (item.status == "with rider" and item.category == "motorcycle"):
         kinds.append("engine")
     if running and item.category in ("car", "truck"):
-        kinds += ["siren"] * bool(role < 0.14)
-    if running and 0.14 <= role < 0.4:
+        kinds += ["siren"] * bool(role < 0.28)
+    if running and 0.28 <= role < 0.6:
         period = int(truth.stamp // int(HONK_PERIOD * NANOSECONDS))
         kinds += ["horn"] * bool(np.random.default_rng([seed, _STREAM, item.identifier, period & 0xFFFFFFFF]).random() < 0.5)
     # A parked vehicle with its beeper on is about to reverse.
-    if item.status in ("parked", "stopped") and item.category in (*_HEAVY, "car") and honking < 0.3:
+    if item.status in ("parked", "stopped") and item.category in (*_HEAVY, "car") and honking < 0.14:
         kinds.append("reversing beeper")
     if item.category == "pedestrian" and item.status == "moving":
         kinds.append("footsteps")
