@@ -11,6 +11,7 @@ from threading import Lock
 import numpy as np
 
 from .config import LlmConfig
+from .context.health_check import reading_note
 from .context.modality_selection import NOT_SELECTED, Choice
 from .context.per_question import PerQuestionPolicy
 from .context.question_classifier import SELF, QuestionClass, classify_question
@@ -158,6 +159,7 @@ class Assistant:
         """The answer of the model to `standalone`, which `question` stands for in its conversation."""
         with self._lock:
             newest, plan = dict(self._newest), self._plan
+            notes = {source: reading_note(health.signals) for source, health in self._health.items()}
         moment = self._moment(newest)
         choice = self._decide(standalone, newest, plan, moment)
         if choice and (stale := self._stale_modalities(choice, newest, moment)):
@@ -184,7 +186,10 @@ class Assistant:
             answer = cannot_tell(sorted({tokens.modality for tokens in used}))
         if on_text and not streamed:
             on_text(answer)
-        evidence = tuple(Evidence(t.modality, t.source, t.stamp, (moment - t.stamp) / NANOSECONDS) for t in used)
+        evidence = tuple(
+            Evidence(t.modality, t.source, t.stamp, (moment - t.stamp) / NANOSECONDS, notes.get((t.modality, t.source), ""))
+            for t in used
+        )
         return Answer(
             stamp=max((tokens.stamp for tokens in used), default=0),
             question_id=question_id,
@@ -288,6 +293,8 @@ def check_question(question: str) -> None:
     """Raise BadInput for a question that is empty or too long."""
     if not question.strip():
         raise BadInput("the question is empty")
+    if control := next((c for c in question if not c.isprintable() and not c.isspace()), None):
+        raise BadInput(f"the question has the control character {control!r}")
     if len(question) > LONGEST_QUESTION:
         raise BadInput(f"the question is {len(question)} characters long, at most {LONGEST_QUESTION} are allowed")
 

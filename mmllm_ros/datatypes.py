@@ -140,7 +140,8 @@ class Signal:
     """A reading for the universal encoder (encoders/universal/signals.py gives the form of `data` for each kind of signal).
 
     `modality` is the name that the encoder knows it by. `bearing` and `fov` [rad] say where the sensor looks: the bearing of its
-    middle and its horizontal field of view, a full turn where it covers all directions.
+    middle and its horizontal field of view, a full turn where it covers all directions. `kind` is that of the signal, empty
+    where the modality has the name of its kind.
     """
 
     modality: str
@@ -149,6 +150,7 @@ class Signal:
     data: np.ndarray
     bearing: float = 0.0
     fov: float = 2 * math.pi
+    kind: str = ""
 
 
 Frame = CameraFrame | LidarScan | ImuWindow | ObjectList | Signal

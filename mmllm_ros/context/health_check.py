@@ -45,6 +45,22 @@ def is_silent(stale_after: float, silence: float | None) -> bool:
     return silence is not None and silence > max(stale_after, MAX_SILENCE)
 
 
+def reading_note(signals: Mapping[str, float]) -> str:
+    """What limits the readings of a healthy sensor, or how they are corrected; empty where there is nothing to say."""
+    if "tilt_known" not in signals:
+        return ""
+    notes = [] if signals["tilt_known"] else ["mount tilt not known yet"]
+    turned = (("nose_down", "nose down", "nose up"), ("left_down", "left side down", "left side up"))
+    notes += [
+        f"mounted {abs(signals[name]):.1f} degrees {down if signals[name] > 0 else up}, corrected"
+        for name, down, up in turned
+        if signals[name]
+    ]
+    if signals["missing"]:
+        notes.append(f"{signals['missing']:.0f} of the six axes not reported")
+    return "; ".join(notes)
+
+
 def _outside(name: str, low: float = -np.inf, high: float = np.inf):
     return lambda signals: name in signals and not low <= signals[name] <= high
 
@@ -66,5 +82,11 @@ _FAULTS = (
     (_outside("clipped", high=0.2), "clipped, a fifth of the samples or more are at the end of the range"),
     (_in_units_of_g, "specific force is about 1 at rest, does the driver publish g instead of m/s^2?"),
     (_outside("up", low=0.7), "gravity is not along the up axis, do imu.axes in the rig fit how the unit is mounted?"),
+    (_outside("loudness", low=-75.0), "silent, is the microphone muted, unplugged or on another input?"),
+    (_outside("silent_microphones", high=0.5), "one microphone or more is silent while others hear sound"),
+    (_outside("clipping", high=0.02), "clipping, 2 % of the samples or more are at the end of the range: lower the gain"),
+    (_outside("hum", high=0.8), "hum of the mains drowns everything else: check ground and cable of the microphone"),
+    (_outside("missing_share", high=0.9), "nine in ten pixels have no depth"),
+    (_outside("dead_channels", high=0.5), "one channel or more of the array does not change"),
     (_outside("gravity", low=4.9, high=19.6), "specific force is far from gravity, is gravity_removed right in the rig?"),
 )

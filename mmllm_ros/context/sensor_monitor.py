@@ -1,16 +1,19 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""The front end of one sensor: its newest frame paired with an older one, and its health.
+"""The front end of one sensor: its newest frame paired with an older one, the mounting of an IMU, and its health.
 
 Used by the encoder nodes, by offline replay and by the evaluation on simulated drives.
 """
 
 from __future__ import annotations
 
-from ..datatypes import NANOSECONDS, Frame, Health
+from dataclasses import replace
+
+from ..datatypes import NANOSECONDS, Frame, Health, ImuWindow
 from ..io.frame_history import FrameHistory
 from .health_check import check_health, is_silent
 from .health_signals import measure
+from .imu_mounting import ImuMountingEstimator
 from .rate_monitor import RateMonitor
 
 
@@ -27,6 +30,7 @@ class SensorMonitor:
         self.newest: Frame | None = None
         self._history = FrameHistory()
         self._rate = RateMonitor()
+        self._mounting = ImuMountingEstimator()
         self._measured: Frame | None = None
         self._signals: dict[str, float] = {}
 
@@ -35,7 +39,12 @@ class SensorMonitor:
         self._rate.add(stamp, messages)
 
     def add(self, frame: Frame) -> tuple[Frame, Frame | None]:
-        """Take a new frame. Returns it with the frame about FRAME_GAP older, None where there is none."""
+        """Take a new frame. Returns it with the frame about FRAME_GAP older, None where there is none.
+
+        A window of an IMU gets the mounting that is estimated from all samples so far.
+        """
+        if isinstance(frame, ImuWindow):
+            frame = replace(frame, mounting=self._mounting.update(frame))
         self.newest = frame
         return self._history.pair(frame)
 

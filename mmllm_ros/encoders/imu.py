@@ -4,11 +4,13 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..datatypes import GRAVITY, NANOSECONDS, BadInput, ImuWindow
+from ..datatypes import GRAVITY, NANOSECONDS, BadInput, ImuMounting, ImuWindow
 from ..rig import Rig
 from .base import Encoder
 from .blocks import TransformerBlock
@@ -16,7 +18,33 @@ from .blocks import TransformerBlock
 WINDOW = NANOSECONDS
 """The encoder uses the last second [ns]."""
 
+REST = np.array([0.0, 0.0, GRAVITY, 0.0, 0.0, 0.0])
+"""A sample of a level IMU at rest."""
+
 SCALE = (2.0, 2.0, 2.0, 0.3, 0.3, 0.3)
+
+
+def reported(samples: np.ndarray) -> np.ndarray:
+    """Samples float32 [n, 6] with NaN replaced: by the mean of its axis, or by what it reads at rest."""
+    missing = np.isnan(samples)
+    if not missing.any():
+        return samples
+    count = (~missing).sum(axis=0)
+    means = np.where(missing, 0.0, samples).sum(axis=0) / np.maximum(count, 1)
+    return np.where(missing, np.where(count > 0, means, REST), samples)
+
+
+def level(samples: np.ndarray, mounting: ImuMounting | None) -> np.ndarray:
+    """Samples [n, 6] as a level and unbiased IMU would read them; the same array where the mounting has no error."""
+    if mounting is None or mounting == ImuMounting(known=mounting.known):
+        return samples
+    x, y, z = mounting.up
+    c, s = math.cos(mounting.yaw), math.sin(mounting.yaw)
+    # The smallest rotation that takes `up` to the vertical, then the yaw.
+    upright = np.array([[1 - x * x / (1 + z), -x * y / (1 + z), -x], [-x * y / (1 + z), 1 - y * y / (1 + z), -y], [x, y, z]])
+    turn = (np.array([[c, -s, 0.0], [s, c, 0.0], [0.0, 0.0, 1.0]]) @ upright).T
+    force = samples[:, :3] - mounting.force * np.array(mounting.up)
+    return np.concatenate([force @ turn, (samples[:, 3:] - np.array(mounting.rates)) @ turn], axis=1)
 
 
 class ImuEncoder(Encoder):
@@ -59,7 +87,7 @@ class ImuEncoder(Encoder):
         inside = (age >= 0) & (age < 1)
         if np.count_nonzero(inside) < 2:
             raise BadInput(f"IMU window of {frame.source}: {np.count_nonzero(inside)} samples in the last second, 2 are needed")
-        age, samples = age[inside], frame.samples[inside]
+        age, samples = age[inside], level(reported(frame.samples), frame.mounting)[inside]
         moments = np.linspace(1, 0, 2 * self.samples + 1)[1::2]
         means = np.stack([np.interp(-moments, -age, axis) for axis in samples.T])
         # Vibration is above the rate of the grid: its strength is kept as the deviation from the means.

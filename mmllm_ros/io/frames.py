@@ -74,8 +74,9 @@ def to_lidar(points: np.ndarray, mount: LidarMount) -> np.ndarray:
 def imu_sample(message: Any, mount: ImuMount) -> np.ndarray:
     """From an Imu: float32 [6], specific force and angular velocity as in ImuWindow; orientation is not needed.
 
-    REP-145: a covariance that starts with -1 marks its field as not reported; all zeros mark an unknown covariance.
-    Raises BadInput where a field is not reported or not finite.
+    REP-145: a covariance that starts with -1 marks its field as not reported; all zeros mark an unknown covariance. A single axis
+    is not reported where its value is NaN, or the diagonal element of its covariance is -1; it becomes NaN. Raises BadInput where
+    a field, the forward force or the yaw rate is not reported, and for a value beyond MAX_READING.
     """
     reported = {"specific force": message.linear_acceleration_covariance, "angular velocity": message.angular_velocity_covariance}
     for name, covariance in reported.items():
@@ -83,15 +84,27 @@ def imu_sample(message: Any, mount: ImuMount) -> np.ndarray:
             raise BadInput(f"imu {message.header.frame_id!r} does not report its {name} (covariance -1, REP-145)")
     force, rate = message.linear_acceleration, message.angular_velocity
     sample = np.array([[force.x, force.y, force.z, rate.x, rate.y, rate.z]])
-    if not (np.abs(sample) < MAX_READING).all():  # NaN compares false
-        raise BadInput(f"imu sample {sample[0].tolist()} is not finite, or beyond the range of any sensor")
-    return from_imu(sample, mount)[0]
+    variances = np.array([reported[name][index] for name in reported for index in (0, 4, 8)])
+    sample[0, variances == -1.0] = np.nan
+    if (np.abs(sample) >= MAX_READING).any():  # NaN compares false
+        raise BadInput(f"imu sample {sample[0].tolist()} is beyond the range of any sensor")
+    turned = from_imu(sample, mount)[0]
+    for axis, name in ((0, "forward specific force"), (5, "yaw rate")):
+        if np.isnan(turned[axis]):
+            raise BadInput(f"imu {message.header.frame_id!r} does not report its {name}, without which it cannot be used")
+    return turned
 
 
 def from_imu(samples: np.ndarray, mount: ImuMount) -> np.ndarray:
-    """Samples [n, 6] in sensor axes -> float32 [n, 6] in REP-103 axes with +g on z at rest."""
+    """Samples [n, 6] in sensor axes -> float32 [n, 6] in REP-103 axes with +g on z at rest. NaN stays NaN, in its axis."""
     turn = rotation(mount.axes).T
+    missing = np.isnan(samples)
+    if missing.any():
+        samples = np.where(missing, 0.0, samples)
     turned = np.concatenate([samples[:, :3] @ turn, samples[:, 3:] @ turn], axis=1)
+    if missing.any():
+        along = np.abs(turn)
+        turned[np.concatenate([missing[:, :3] @ along, missing[:, 3:] @ along], axis=1) > 0] = np.nan
     if mount.gravity_removed:
         turned[:, 2] += GRAVITY
     return turned.astype(np.float32)

@@ -24,7 +24,13 @@ def record(answer: Answer, truth: str | None = None) -> dict[str, Any]:
         "confidence": round(answer.confidence, 4),
         "latency": round(answer.latency, 4),
         "evidence": [
-            {"modality": item.modality, "source": item.source, "stamp": item.stamp, "age": round(item.age, 3)}
+            {
+                "modality": item.modality,
+                "source": item.source,
+                "stamp": item.stamp,
+                "age": round(item.age, 3),
+                **({"note": item.note} if item.note else {}),
+            }
             for item in answer.evidence
         ],
         "unplugged": [{"modality": modality, "reason": reason} for modality, reason in answer.unplugged.items()],

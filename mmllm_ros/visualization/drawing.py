@@ -51,7 +51,11 @@ def evidence_text(answer: Answer) -> str:
 
 def _group_text(group: list[Evidence]) -> list[str]:
     if len(group) <= FEW:
-        return [f"{item.modality}{'' if item.source == item.modality else ' ' + item.source} {item.age:.2f} s" for item in group]
+        return [
+            f"{item.modality}{'' if item.source == item.modality else ' ' + item.source} {item.age:.2f} s"
+            + (f" ({item.note})" if item.note else "")
+            for item in group
+        ]
     ages = [item.age for item in group]
     return [f"{len(group)} {group[0].modality}s {min(ages):.2f} to {max(ages):.2f} s"]
 

@@ -12,6 +12,9 @@ from ...msg import Answer as AnswerMessage
 from ...msg import ModalityPlan, SensorHealth, SensorTokens
 from .sensor_messages import stamp_from
 
+MAX_ENTRIES = 256
+"""A message with a longer list of names is rejected."""
+
 MAX_NUMBERS = 4_000_000
 """A tokens message with more numbers is rejected."""
 
@@ -77,7 +80,9 @@ def answer_from_message(message: AnswerMessage) -> Answer:
         question=message.question,
         answer=message.answer,
         confidence=message.confidence,
-        evidence=tuple(Evidence(item.modality, item.source, frames.stamp_of(item), item.age) for item in message.evidence),
+        evidence=tuple(
+            Evidence(item.modality, item.source, frames.stamp_of(item), item.age, item.note) for item in message.evidence
+        ),
         unplugged=dict(zip(message.unplugged, message.reasons, strict=True)),
         latency=message.latency,
         model=message.model,
@@ -87,5 +92,7 @@ def answer_from_message(message: AnswerMessage) -> Answer:
 
 def _same_length(what: str, *lists) -> None:
     lengths = [len(items) for items in lists]
+    if max(lengths) > MAX_ENTRIES:
+        raise BadInput(f"{what} has a list of {max(lengths)} entries, at most {MAX_ENTRIES} are allowed")
     if len(set(lengths)) > 1:
         raise BadInput(f"{what} has lists of {', '.join(map(str, lengths))} entries that belong together")

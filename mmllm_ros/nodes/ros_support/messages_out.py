@@ -90,6 +90,7 @@ def answer_to_message(answer: Answer, sensor_frames: Mapping[tuple[str, str], st
                 modality=item.modality,
                 source=item.source,
                 age=item.age,
+                note=item.note,
             )
             for item in answer.evidence
         ],
