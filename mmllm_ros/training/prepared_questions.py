@@ -35,7 +35,7 @@ SHARES = {
 """How often each type is asked in training: counts and colours, which are learned late, more often than in a test."""
 EVERYDAY_WORDINGS = 2
 """Everyday wordings of one program, beside its template wording."""
-REFUSED = 0.07
+REFUSED = 0.1
 """Share of questions that are out of scope."""
 LOOKS = 2
 """How many sets of objects a question may refer to, and be answered from."""
