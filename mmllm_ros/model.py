@@ -24,14 +24,15 @@ from .latent import checkpoint
 from .latent.answer_trie import AnswerTrie
 from .latent.attention_adapter import LatentCache, attending_from
 from .latent.base_models import resolve_base
-from .latent.checkpoint import HUB_NAME
 from .latent.connector import Connector, merge
 from .latent.decoder_blocks import decoder_blocks
 from .latent.generation import Cancelled, continue_text
 from .latent.manifest import LLM_FOLDER, Manifest, read_json
+from .latent.pack_connectors import load_pack_connectors
 from .latent.prompt import Prompt
 from .latent.shared_lora import SharedLora
 from .latent.split_forward import can_split, full_pass, lower_states, upper
+from .resources import HUB_NAME, PACKS
 
 KEPT_TEXTS = 256
 """Number of texts whose lower-block states are cached; the least recently used is removed first."""
@@ -94,6 +95,11 @@ class Model:
         return tuple(sorted(self.connectors))
 
     @property
+    def llm_revision(self) -> str:
+        """The weights of the LLM that the connectors are for."""
+        return self._llm_revision
+
+    @property
     def linked_blocks(self) -> int:
         """The largest N of the connectors: how many of the last blocks they link."""
         return max((len(connector.heads) for connector in self.connectors.values()), default=0)
@@ -122,6 +128,10 @@ class Model:
             raise BadInput(f"{folder / 'config.json'} cannot be used: {one_line(error)}") from error
         model._folder, model.revision = folder, checkpoint.model_revision(folder)
         model.modality_agnostic = checkpoint.load_modality_agnostic(folder, llm, revision)
+        for modality, (connector, pack) in load_pack_connectors(folder / PACKS, llm, revision).items():
+            # A connector in connectors.safetensors is that of the pack after an adaptation on the robot.
+            if modality not in model.connectors:
+                model.connectors[modality], model.encoder_revisions[modality] = connector, pack
         return model
 
     def variant(self, connectors: Mapping[str, Connector], encoder_revisions: Mapping[str, str]) -> Model:

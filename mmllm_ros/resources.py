@@ -18,6 +18,8 @@ PRETRAINED_BASE = "smollm2-135m-instruct"
 """The base LLM of PRETRAINED."""
 HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 """A model on the Hugging Face hub."""
+PACKS = "packs"
+"""The folder of the modality packs in a model folder."""
 DEFAULT = "MMLLM_MODEL"
 """The environment variable that names another default model."""
 

@@ -32,7 +32,7 @@ from mmllm_ros.training.loop import Schedule, fast, fit
 METHODS = ("in_adapters", "adapters", "full", "shared")
 BASE = "image"
 RANK = 8
-BATCH = 48
+BATCH = 32
 RATE = 2e-3
 CONNECTOR = {"trunk": 192, "rank": 16}
 REPLAY = 0.1

@@ -102,7 +102,7 @@ def train_reader(reader: Reader, tensors: Tensor, asked: Sequence[Asked], steps:
         chosen = rng.choice(samples, min(32, len(samples)), replace=False).tolist()
         return reader.loss(tensors[chosen], [by_sample[sample] for sample in chosen])
 
-    fit(name, reader, loss, Schedule(steps, 1e-3, warmup=min(20, steps)), folder, 0)
+    fit(name, reader, loss, Schedule(steps, 1e-3, warmup=min(20, steps), matrix_rate=3e-3), folder, 0)
 
 
 def pretrained_backbone(shards: Sequence[Path], steps: int, folder: Path) -> Backbone:

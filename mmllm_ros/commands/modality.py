@@ -47,8 +47,7 @@ def list_packs(model: ModelName = "", json_file: Json = None) -> None:
     """List the modalities of a model: those of its universal encoder, and its packs with the older packs that they use."""
     from ..encoders.universal.packs import manifests_in
     from ..io.weights import revision_of
-    from ..latent.pack_connectors import PACKS
-    from ..resources import model_folder
+    from ..resources import PACKS, model_folder
 
     folder = model_folder(model) / PACKS
     rows = []
@@ -72,9 +71,9 @@ def add_pack(pack: Annotated[Path, typer.Argument(help="folder of the pack", fil
     """Add a pack to a model, after checking that it is for this model's encoder, LLM and packs."""
     from ..encoders.universal.packs import Pack, PackManifest
     from ..io.atomic_write import atomic_folder
-    from ..latent.pack_connectors import CONNECTOR, PACKS, load_pack_connector
+    from ..latent.pack_connectors import CONNECTOR, load_pack_connector
     from ..model import Model
-    from ..resources import model_folder
+    from ..resources import PACKS, model_folder
 
     folder = model_folder(model)
     name = PackManifest.read(pack).modality
@@ -97,8 +96,7 @@ def add_pack(pack: Annotated[Path, typer.Argument(help="folder of the pack", fil
 def remove_pack(name: Name, model: ModelName = "") -> None:
     """Remove a pack from a model; refused while another pack uses it."""
     from ..encoders.universal.packs import manifests_in, require_removable
-    from ..latent.pack_connectors import PACKS
-    from ..resources import model_folder
+    from ..resources import PACKS, model_folder
 
     folder = model_folder(model)
     require_removable(name, manifests_in(folder / PACKS))
@@ -125,9 +123,8 @@ def train_modality(
 
     from ..encoders.universal.packs import NAME, Pack
     from ..encoders.universal.signals import Layout
-    from ..latent.pack_connectors import PACKS
     from ..model import Model
-    from ..resources import model_folder
+    from ..resources import PACKS, model_folder
     from ..training.continual.labelled_signals import read_labelled_signals
     from ..training.continual.pack_training import train_pack, write_pack
     from ..training.loop import Schedule
@@ -146,9 +143,9 @@ def train_modality(
         if used not in packs.loaded:
             raise BadInput(f"there is no pack {used!r} to use, only {sorted(packs.loaded)}")
         older[used] = packs.loaded[used]
-    labelled = read_labelled_signals(samples, name, layout)
     torch.manual_seed(options.seed)
     pack = Pack(packs.encoder, name, layout, older, options.rank, options.like or None)
+    labelled = read_labelled_signals(samples, name, layout)
     connector = new_connector(loaded, name, packs.encoder.token_width)
     schedule = Schedule(steps, options.learning_rate, warmup=min(20, steps // 4))
     figures = train_pack(loaded, packs, pack, connector, labelled, schedule, options.batch, work, options.seed)
@@ -160,16 +157,11 @@ def train_modality(
 
 
 def _packs(folder: Path) -> Packs:
-    """The universal encoder of a model folder with its packs. Raises BadInput where it has none."""
-    from ..encoders import load_encoder
     from ..encoders.universal.packs import Packs
-    from ..latent.pack_connectors import PACKS
     from ..rig import load_rig
 
-    place = folder / "encoders" / "universal"
-    if not place.is_dir():
-        raise BadInput(f"model {folder} has no universal encoder, which packs need: there is no folder {place}")
-    return Packs.read(folder / PACKS, load_encoder(place, load_rig("front"), "cpu"))
+    # The universal encoder reads no rig: a signal names its own bearing and field of view.
+    return Packs.of_model(folder, load_rig("front"), "cpu")
 
 
 def _require_new(name: str, packs: Packs) -> None:

@@ -15,8 +15,6 @@ from .checkpoint import make_connector
 from .connector import Connector
 from .manifest import read_json, require_shape
 
-PACKS = "packs"
-"""The folder of the packs in a model folder."""
 CONNECTOR = "connector"
 
 

@@ -21,8 +21,8 @@ from mmllm_ros.encoders.universal.packs import Pack, Packs
 from mmllm_ros.encoders.universal.signals import Layout
 from mmllm_ros.latent.connector import Connector
 from mmllm_ros.latent.manifest import Manifest
-from mmllm_ros.latent.pack_connectors import PACKS
 from mmllm_ros.model import Model
+from mmllm_ros.resources import PACKS
 from mmllm_ros.rig import load_rig
 from mmllm_ros.training.continual.labelled_signals import write_labelled_signals
 
@@ -75,7 +75,7 @@ def folder(shipped: Path, tmp_path: Path) -> Path:
 
 
 def packs_of(folder: Path) -> Packs:
-    return Packs.read(folder / PACKS, load_encoder(folder / "encoders" / "universal", load_rig("front"), "cpu"))
+    return Packs.of_model(folder, load_rig("front"), "cpu")
 
 
 def train(folder: Path, name: str, *more: str, steps: int = 1) -> int:
@@ -185,6 +185,7 @@ def test_bad_input_gives_one_line_that_names_it(folder, capsys):
         (["scan", *SCAN, "--uses", "sonar"], "no pack 'sonar' to use"),
         (["scan", *SCAN, "--settings", str(folder / "like.yaml")], "does not know modality 'sonar'"),
         (["scan", "--kind", "imu", "--size", "32"], "shape [1, 180]"),
+        (["scan", "--kind", "array", "--size", "60000,60000"], "has 3600000000 numbers, more than 1048576"),
     ):
         assert line in refused(capsys, "modality", "train", *arguments, *common)
     write_scans(folder / "scans", 12)

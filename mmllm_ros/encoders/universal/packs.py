@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -23,6 +24,9 @@ from torch import Tensor, nn
 
 from ...datatypes import BadInput, Signal, Tokens, one_line
 from ...io.weights import load_weights, revision_of, save_weights
+from ...resources import PACKS
+from ...rig import Rig
+from .. import load_encoder
 from .adapters import ModalityAdapters
 from .encoder import UniversalEncoder
 from .projection import ModalityMaps
@@ -33,6 +37,8 @@ FORMAT = "mmllm_ros pack 1"
 NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 MOST_PACKS = 64
 LARGEST_RANK = 256
+LARGEST_SIGNAL = 1 << 20
+"""Numbers of a signal of the layout of a pack: the size of its tokenizer grows with them."""
 LARGEST_FILE = 1 << 28
 """Bytes: a larger file of weights is not read."""
 
@@ -54,7 +60,9 @@ class PackManifest:
             raise BadInput(f"rank is {self.rank!r}, not a whole number from 1 to {LARGEST_RANK}")
         if not isinstance(self.layout, dict):
             raise BadInput(f"layout is {self.layout!r}, not an object")
-        Layout.of(self.layout)
+        numbers = math.prod(Layout.of(self.layout).size)
+        if numbers > LARGEST_SIGNAL:
+            raise BadInput(f"a signal of size {self.layout['size']} has {numbers} numbers, more than {LARGEST_SIGNAL}")
         texts = isinstance(self.older, dict) and all(isinstance(value, str) for value in self.older.values())
         if not (texts and len(self.older) <= MOST_PACKS and isinstance(self.encoder_revision, str)):
             raise BadInput(
@@ -161,13 +169,21 @@ class Packs:
     """A universal encoder with packs, which can be added and removed at any time; the tokens of other modalities stay the same,
     bit for bit.
 
-        packs = Packs.read(Path("models/universal/packs"), encoder)
+        packs = Packs.of_model(Path("models/universal"), rig)
         tokens = packs.encode([Signal("scan", stamp, "front", ranges)])
     """
 
     def __init__(self, encoder: UniversalEncoder) -> None:
         self.encoder = encoder
         self.loaded: dict[str, Pack] = {}
+
+    @classmethod
+    def of_model(cls, folder: Path, rig: Rig, device: str = "auto") -> Packs:
+        """The universal encoder of model folder `folder`, with the packs in it. Raises BadInput where it has no such encoder."""
+        place = folder / "encoders" / UniversalEncoder.modality
+        if not place.is_dir():
+            raise BadInput(f"model {folder} has no universal encoder, which packs need: there is no folder {place}")
+        return cls.read(folder / PACKS, load_encoder(place, rig, device))
 
     @classmethod
     def read(cls, folder: Path, encoder: UniversalEncoder) -> Packs:
@@ -184,6 +200,7 @@ class Packs:
 
     def add(self, pack: Pack) -> None:
         """Add `pack` to the encoder. Raises BadInput where the encoder has its modality already."""
+        pack.to(self.encoder.range.weight.device)
         self.encoder.add(pack.modality, pack.layout, maps=pack.maps)
         if pack.layout.kind != "image":
             self.encoder.tokenizers[pack.modality] = pack.tokenizer
