@@ -19,6 +19,15 @@ def train(
     device: Device = "auto",
 ) -> None:
     """Render, train the encoders, the LLM and the connectors, calibrate, and write a model folder."""
+    from ..training.universal.settings import is_universal
+
+    if is_universal(config):
+        from ..training.universal.settings import read_settings as read_universal
+        from ..training.universal.train import train as train_universal
+
+        model = train_universal(read_universal(config), work, folder)
+        out.print(f"{folder}: {model.name} {model.revision}")
+        return
     from ..training.settings import read_settings
     from ..training.train import train as train_model
 

@@ -31,9 +31,11 @@ LAYOUTS = {
     "points": Layout("points", (48, 32)),
     "audio": Layout("audio", (4, 64, 128)),
     "imu": Layout("imu", (128,)),
-    "array": Layout("array", (8, 64)),
+    "array": Layout("array", (8, 128)),
 }
 """The modalities of the shipped encoder: each is named like its kind."""
+RANGELESS = ("audio", "imu")
+"""Kinds of signals whose tokens have no range."""
 
 
 class UniversalEncoder(Encoder):
@@ -43,7 +45,7 @@ class UniversalEncoder(Encoder):
         audio, depth = encoder.encode([Signal("audio", stamp, "roof", sound), Signal("depth", stamp, "front", ranges)])
 
     The backbone is there once, however many sensors are encoded. Token p of a signal looks to the p-th of P equal sectors of the
-    signal's field of view, from left to right.
+    signal's field of view, from left to right; its range is that of the nearest thing there, 0 = unknown for sound and IMU.
 
     Args:
         rig: not used; a signal has its own bearing and field of view.
@@ -141,6 +143,8 @@ class UniversalEncoder(Encoder):
         bearing = view[:, :1] + view[:, 1:] * across
         bearing = torch.atan2(bearing.sin(), bearing.cos())
         distance = (self.range(values).squeeze(-1).sigmoid() * math.log1p(FARTHEST)).expm1()
+        if self.layout(modality).kind in RANGELESS:
+            distance = torch.zeros_like(distance)
         return values, torch.stack([bearing, torch.zeros_like(bearing), distance.float()], dim=-1)
 
     def forward(self, batch: dict[str, Tensor], modality: str, adapt: Adapt | None = None) -> tuple[Tensor, Tensor]:
