@@ -27,7 +27,7 @@ BY_RIG = "(by the rig)"
 # (nodes, name, type, QoS, what). A name in parentheses is not fixed in the sources: the rig or the recording gives it.
 SUBSCRIBED = (
     (("camera_encoder", "visualizer", "drive"), BY_RIG, "sensor_msgs/Image or CompressedImage", LATEST,
-     "a topic per camera; one that ends in `/compressed` is CompressedImage"),
+     "a topic per camera, with or without `/compressed`; the graph tells its type"),
     (("lidar_encoder", "visualizer", "drive"), BY_RIG, "sensor_msgs/PointCloud2", LATEST, "any fields with x, y, z"),
     (("imu_encoder",), BY_RIG, "sensor_msgs/Imu", "best effort, depth 100", "any rate; every sample is used"),
     (("context_monitor", "llm", "visualizer"), "mmllm/health", "mmllm_ros/SensorHealth", RELIABLE, "of every sensor"),
@@ -36,6 +36,7 @@ SUBSCRIBED = (
     (("llm",), "mmllm/questions", "std_msgs/String", RELIABLE, "ask without a client"),
     (("visualizer",), "mmllm/answers", "mmllm_ros/Answer", RELIABLE, "the latest are drawn"),
     (("context_monitor",), "mmllm/answers", "mmllm_ros/Answer", RELIABLE, "the types of recent questions"),
+    (("replay",), "/diagnostics", "diagnostic_msgs/DiagnosticArray", RELIABLE, "whether the nodes are ready, with `wait`"),
 )  # fmt: skip
 PUBLISHED = (
     (ENCODERS, "mmllm/tokens", "mmllm_ros/SensorTokens", "reliable, 1 per source", "while active; header of the sensor message"),

@@ -1,6 +1,6 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Which processes launch/drive.launch.py starts, and with which parameters, from its arguments. Needs no ROS."""
+"""Which processes the launch file starts, and with which parameters, from its arguments. Needs no ROS."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from .rig import load_rig
 from .startup_check import check_startup
 
 NODES = ("camera_encoder", "lidar_encoder", "imu_encoder", "context_monitor", "llm", "visualizer")
@@ -38,16 +39,20 @@ def processes(arguments: Mapping[str, str]) -> list[Process]:
     sim_time = {"true": True, "false": False, "auto": source != "robot"}[arguments["use_sim_time"]]
     common = {name: arguments[name] for name in ("rig", "model", "device", "bag")}
     started = [SOURCES[source]] if source in SOURCES else []
-    names = [*started, *NODES, "drive"]
+    rig = load_rig(arguments["rig"])
+    optional = {"object_encoder": rig.objects, "universal_encoder": rig.signals}
+    nodes = [*started, *NODES, *(name for name, sensors in optional.items() if sensors)]
+    encoders = [f"{mount.modality}_encoder" for mount in rig.signals]
     if arguments["composed"] == "true":
-        levels = log_levels(arguments["namespace"], names, arguments["log_level"])
+        levels = log_levels(arguments["namespace"], [*nodes, *encoders, "drive"], arguments["log_level"])
         drive = {"source": source, "duration": 0.0, "interval": 0.0, "loop": loop, "clock": sim_time, "use_sim_time": sim_time}
         return [Process("drive", common | drive, levels, ends=True)]
     # The source publishes /clock; the other nodes use it.
     feed = {"clock": sim_time, "loop": loop, "wait": READY_TIMEOUT, "use_sim_time": False}
-    settings = {name: feed if name in started else {"use_sim_time": sim_time} for name in (*started, *NODES)}
+    settings = {name: feed if name in started else {"use_sim_time": sim_time} for name in nodes}
+    logged = {name: encoders if name == "universal_encoder" else [name] for name in nodes}
     return [
-        Process(name, common | extra, log_levels(arguments["namespace"], [name], arguments["log_level"]), name in started)
+        Process(name, common | extra, log_levels(arguments["namespace"], logged[name], arguments["log_level"]), name in started)
         for name, extra in settings.items()
     ]
 

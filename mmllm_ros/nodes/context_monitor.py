@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import dataclasses
-import re
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -30,9 +29,11 @@ from .monitoring.overrides import Overrides
 from .ros_support import qos
 from .ros_support.clock_jumps import on_jump_back
 from .ros_support.diagnostics import Diagnostics, Level, Status
+from .ros_support.known_sources import KnownSources
 from .ros_support.messages import health_from_message, plan_to_message
 from .ros_support.parameters import declare
 from .ros_support.process import spin
+from .ros_support.rejections import Rejections, without_values
 
 MIN_PERIOD = 0.5
 """Shortest time between two messages on mmllm/plan with the same plugged modalities [s]."""
@@ -58,6 +59,7 @@ class ContextMonitor(Node):
         self._machine_load, self._load_shedding = MachineLoad(), LoadShedding()
         self._load = self._machine_load.read()
         self._reports: dict[tuple[str, str], HealthReport] = {}
+        self._sources, self._rejections = KnownSources(), Rejections()
         self._overrides = Overrides(self, lambda: [*known, *(modality for modality, _ in self._reports)], self._step)
         self._published: Plan | None = None
         self._published_at = -MIN_PERIOD
@@ -76,9 +78,11 @@ class ContextMonitor(Node):
 
     def _on_health(self, message: SensorHealth) -> None:
         try:
+            self._sources.check(message.modality, message.source)
             health = health_from_message(message)
         except BadInput as error:
-            self.get_logger().warning(f"rejected: {error}", throttle_duration_sec=5.0)
+            self._rejections.add(error)
+            self.get_logger().warning(f"health rejected: {error}", throttle_duration_sec=5.0)
             return
         self._reports[health.modality, health.source] = HealthReport(health, time.monotonic_ns())
 
@@ -121,7 +125,7 @@ class ContextMonitor(Node):
         if plan := self._published:
             complete = all(plan.plugged[m] or m in plan.available for m in self._lifecycles.modalities)
             level = Level.ERROR if not any(plan.plugged.values()) else Level.OK if complete else Level.WARN
-            values = {"context": plan.context, **self._planner.context.levels, **plan.reasons}
+            values = {"context": plan.context, **self._planner.context.levels, **plan.reasons, **self._rejections.values()}
             yield Status("plan", level, _summary(plan), values)
         level = self._load_shedding.level
         message = f"load shedding level {level}: {self._load_shedding.reason}" if level else "none"
@@ -138,7 +142,7 @@ def _summary(plan: Plan) -> str:
 
 def _decided(plan: Plan) -> tuple:
     """All of a plan except its stamp, its costs, and the figures in its reasons."""
-    reasons = {modality: re.sub(r"\d+(\.\d+)?", "#", reason) for modality, reason in plan.reasons.items()}
+    reasons = {modality: without_values(reason) for modality, reason in plan.reasons.items()}
     return plan.plugged, reasons, plan.context, plan.linked_blocks, plan.available, plan.encode_rate_share
 
 

@@ -28,9 +28,11 @@ from .answering.question_servers import QuestionServers
 from .ros_support import qos
 from .ros_support.clock_jumps import on_jump_back
 from .ros_support.diagnostics import Diagnostics, Level, Status
+from .ros_support.known_sources import KnownSources
 from .ros_support.messages import answer_to_message, health_from_message, plan_from_message, tokens_from_message
 from .ros_support.parameters import declare
 from .ros_support.process import spin
+from .ros_support.rejections import Rejections
 
 
 class Llm(Node):
@@ -40,6 +42,7 @@ class Llm(Node):
         super().__init__("llm", **node_arguments)
         self.config = declare(self, LlmConfig, self._on_config)
         self._plan: Plan | None = None
+        self._rejections, self._sources = Rejections(), KnownSources()
         self._rejected_tokens: dict[tuple[str, str], str] = {}
         self._frame_ids: dict[tuple[str, str], str] = {}
         self._answers = self.create_publisher(AnswerMessage, "mmllm/answers", qos.RELIABLE)
@@ -96,9 +99,10 @@ class Llm(Node):
 
     def _on_health(self, message: SensorHealth) -> None:
         try:
+            self._sources.check(message.modality, message.source)
             health = health_from_message(message)
         except BadInput as error:
-            self.get_logger().warning(f"health rejected: {error}", throttle_duration_sec=5.0)
+            self._reject("health", error)
             return
         if assistant := self.worker.assistant:
             assistant.set_health(health)
@@ -111,13 +115,17 @@ class Llm(Node):
         if (assistant := self.worker.assistant) is None:
             return
         source = (message.modality, message.source)
+        known = False
         try:
+            self._sources.check(*source)
+            known = True
             tokens = tokens_from_message(message)
             self.adaptation.put(tokens)
             assistant.put(tokens)
         except BadInput as error:
-            self._rejected_tokens[source] = str(error)
-            self.get_logger().warning(f"tokens rejected: {error}", throttle_duration_sec=5.0)
+            self._reject("tokens", error)
+            if known:  # else it is one of any number
+                self._rejected_tokens[source] = str(error)
         else:
             self._rejected_tokens.pop(source, None)
             self._frame_ids[source] = message.header.frame_id
@@ -126,10 +134,14 @@ class Llm(Node):
         try:
             self._plan = plan_from_message(message)
         except BadInput as error:
-            self.get_logger().warning(f"plan rejected: {error}", throttle_duration_sec=5.0)
+            self._reject("plan", error)
             return
         if assistant := self.worker.assistant:
             assistant.set_plan(self._plan)
+
+    def _reject(self, what: str, error: BadInput) -> None:
+        self._rejections.add(f"{what} rejected: {error}")
+        self.get_logger().warning(self._rejections.last, throttle_duration_sec=5.0)
 
     def _on_jump(self) -> None:
         if assistant := self.worker.assistant:
@@ -147,13 +159,13 @@ class Llm(Node):
             "model": assistant.model.name if assistant else "",
             "revision": assistant.model.revision if assistant else "",
             "answers": questions.answered,
-            "rejected": questions.rejected,
+            "rejected questions": questions.rejected,
             "latency p50 [s]": questions.latency(50),
             "latency p95 [s]": questions.latency(95),
             "waiting": worker.waiting,
             "resident memory [MiB]": psutil.Process().memory_info().rss / 2**20,
         }
-        yield Status("model", level, message, values)
+        yield Status("model", level, message, values | self._rejections.values())
 
 
 def main(args: Sequence[str] | None = None) -> int:

@@ -16,7 +16,7 @@ from sensor_msgs.msg import Image, PointCloud2
 from visualization_msgs.msg import MarkerArray
 
 from ..config import VisualizerConfig
-from ..datatypes import NANOSECONDS, Answer, BadInput, Plan
+from ..datatypes import NANOSECONDS, Answer, BadInput, Health, Plan
 from ..msg import Answer as AnswerMessage
 from ..msg import ModalityPlan, SensorHealth
 from ..rig import load_rig
@@ -25,6 +25,7 @@ from ..visualization.point_colours import colour_points, points_in_base
 from ..visualization.sensor_state import HealthHistory, State, state_of
 from .ros_support import qos
 from .ros_support.clock_jumps import on_jump_back
+from .ros_support.known_sources import KnownSources
 from .ros_support.messages import answer_from_message, health_from_message, plan_from_message
 from .ros_support.parameters import declare
 from .ros_support.process import spin
@@ -47,6 +48,7 @@ class Visualizer(Node):
         self.config = declare(self, VisualizerConfig, self._on_config)
         self._rig = load_rig(self.config.rig)
         self._history = HealthHistory()
+        self._sources = KnownSources()
         self._answers: deque[Answer] = deque(maxlen=ANSWERS)
         self._plan: Plan | None = None
         self._views: SensorViews | None = None
@@ -68,8 +70,12 @@ class Visualizer(Node):
             self._answers.appendleft(answer)
 
     def _on_health(self, message: SensorHealth) -> None:
-        if health := self._accepted(health_from_message, message):
+        if health := self._accepted(self._known_health, message):
             self._history.add(health, self._plan)
+
+    def _known_health(self, message: SensorHealth) -> Health:
+        self._sources.check(message.modality, message.source)
+        return health_from_message(message)
 
     def _on_plan(self, message: ModalityPlan) -> None:
         self._plan = self._accepted(plan_from_message, message) or self._plan

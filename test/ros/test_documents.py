@@ -60,6 +60,8 @@ LEFT_OUT = {
     **dict.fromkeys(
         (line for line in COMMANDS if "qwen" in line), "needs a model hub; test/unit/test_larger_models.py has tiny ones"
     ),
+    **dict.fromkeys((line for line in COMMANDS if "--source robot" in line), "no sensors here, see test/ros/test_drive.py"),
+    "mmllm mcp --http --port 8765": "it serves until Ctrl-C; test/ros/test_mcp.py asks it",
     "mmllm evaluate-frames FRAMES --labels": "test/unit/test_evaluate_frames.py runs it on a small folder",
     "mmllm evaluate-frames FRAMES --detector nanodet": "needs the detector that `mmllm fetch nanodet` installs",
 }

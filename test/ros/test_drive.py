@@ -4,15 +4,21 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import threading
 
 import cv2
 import pytest
+from builtin_interfaces.msg import Time
+from rosgraph_msgs.msg import Clock
+from sensor_msgs.msg import Imu
+from sensors import imu
 
 from mmllm_ros.config import DriveConfig
-from mmllm_ros.datatypes import Answer
+from mmllm_ros.datatypes import NANOSECONDS, Answer
 from mmllm_ros.io.rosbag import Recorder
+from mmllm_ros.nodes.clients import drive_client
 from mmllm_ros.nodes.clients.drive_client import DriveClient
 from mmllm_ros.nodes.drive import run
 from mmllm_ros.rig import load_rig
@@ -60,9 +66,43 @@ def test_a_simulated_drive_answers_with_evidence_and_writes_its_log(tmp_path, ti
     assert threading.active_count() <= threads + 1, "a node left a thread behind"
 
 
-def test_a_drive_ends_by_itself_even_when_nothing_was_answered(tmp_path, tiny_model):
-    assert drive(tmp_path, tiny_model, source="robot", duration=1.0) == 0
+def test_a_drive_without_an_answer_ends_by_itself_with_status_1_and_the_reason(tmp_path, tiny_model, capsys):
+    assert drive(tmp_path, tiny_model, source="robot", duration=6.0) == 1
     assert answers(tmp_path) == []
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last.startswith("no question was answered in 6 s: ")
+
+
+def test_a_drive_on_a_robot_with_simulated_time_uses_its_clock(ros, tmp_path, tiny_model, monkeypatch):
+    clock = ros.tester.create_publisher(Clock, "/clock", 1)
+    imus = ros.tester.create_publisher(Imu, "imu/data", 5)
+    ticks = itertools.count()
+
+    def tick() -> None:
+        seconds = 100.0 + 0.02 * next(ticks)
+        stamp = Time(sec=int(seconds), nanosec=int(seconds % 1 * 1e9))
+        clock.publish(Clock(clock=stamp))
+        message = imu()
+        message.header.stamp = stamp
+        imus.publish(message)
+
+    ros.tester.create_timer(0.02, tick)
+    monkeypatch.setattr(drive_client, "READY_TIMEOUT", 1.0)  # of three sensors only the IMU is there
+    seen = []
+    on_outcome = DriveClient._on_outcome
+
+    def count(self, answer, truth):
+        on_outcome(self, answer, truth)
+        seen.extend([answer] if isinstance(answer, Answer) and answer.evidence else [])
+        if seen:
+            self.end()
+
+    monkeypatch.setattr(DriveClient, "_on_outcome", count)
+    config = DriveConfig(
+        model=str(tiny_model), device="cpu", out=str(tmp_path / "out"), interval=0.5, source="robot", duration=600.0
+    )
+    assert run(config, use_sim_time=True) == 0
+    assert 100 * NANOSECONDS < seen[0].stamp < 10_000 * NANOSECONDS
 
 
 @pytest.mark.slow

@@ -14,12 +14,14 @@ import pytest
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from harness import process
+from hostile_messages import HostileMessages
 from mmllm_ros.msg import Answer, ModalityPlan
 from mmllm_ros.srv import Ask, SetModality
 from rclpy.parameter import Parameter
 from rosbags.typesys import Stores, get_typestore
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import Image, Imu, PointCloud2, PointField
+from visualization_msgs.msg import MarkerArray
 
 from mmllm_ros.datatypes import NANOSECONDS
 from mmllm_ros.io.rosbag import Recording
@@ -29,6 +31,7 @@ from mmllm_ros.nodes.imu_encoder import ImuEncoderNode
 from mmllm_ros.nodes.lidar_encoder import LidarEncoderNode
 from mmllm_ros.nodes.llm import Llm
 from mmllm_ros.nodes.ros_support import qos
+from mmllm_ros.nodes.visualizer import Visualizer
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 ENCODERS = {"camera": CameraEncoderNode, "lidar": LidarEncoderNode, "imu": ImuEncoderNode}
@@ -129,6 +132,10 @@ class Robot:
     def level(self, name: str) -> int | None:
         found = [status.level for array in self._diagnostics[-12:] for status in array.status if status.name == name]
         return found[-1] if found else None
+
+    def values(self, name: str) -> dict[str, str]:
+        found = [status for array in self._diagnostics[-12:] for status in array.status if status.name == name]
+        return {item.key: item.value for item in found[-1].values} if found else {}
 
     def until(self, condition: Callable):
         return self._ros.until(condition)
@@ -251,6 +258,28 @@ def test_after_a_clock_jumps_back_answers_rest_on_readings_of_the_new_time(ros, 
     answer = robot.until(lambda: (a := robot.rests_on("camera", "lidar", "imu")) and a.header.stamp.sec < 700 and a)
     assert all(abs(item.age) <= 6.0 for item in answer.evidence)
     assert answer.header.stamp.sec * NANOSECONDS < before
+
+
+def test_hostile_messages_of_every_type_are_rejected_by_reason_and_good_ones_are_answered(ros, tiny_model):
+    robot = Robot(ros, tiny_model)
+    ros.add(Visualizer(parameter_overrides=[Parameter("rate", value=10.0)]))
+    drawn = ros.collect(Image, "mmllm/overlay"), ros.collect(MarkerArray, "mmllm/markers")
+    robot.until(lambda: robot.rests_on("camera", "lidar", "imu"))
+    hostile = HostileMessages(seed=0)
+    publishers = {topic: ros.tester.create_publisher(kind, topic, 10) for topic, (kind, _) in hostile.topics.items()}
+    for number in range(400):
+        topic = sorted(publishers)[number % len(publishers)]
+        publishers[topic].publish(hostile.topics[topic][1]())
+        time.sleep(0.005)
+    for status in ("camera_encoder: front", "lidar_encoder: lidar", "imu_encoder: imu", "llm: model", "context_monitor: plan"):
+        robot.until(lambda: any(key.startswith("rejected: ") for key in robot.values(status)))  # noqa: B023
+    # Anyone may publish a plan, and the last one holds: a change makes the monitor publish its own again.
+    client = ros.client(SetModality, "mmllm/set_modality")
+    for mode in (SetModality.Request.PLUGGED, SetModality.Request.AUTOMATIC):
+        assert ros.ask(client, SetModality.Request(modality="camera", mode=mode)).success
+    robot.until(lambda: robot.rests_on("camera", "lidar", "imu"))
+    counts = [len(messages) for messages in drawn]
+    robot.until(lambda: all(len(messages) > count for messages, count in zip(drawn, counts, strict=True)))
 
 
 def test_no_answer_is_lost_while_modalities_are_switched_at_random(ros, tiny_model):

@@ -12,6 +12,7 @@ from unittest import mock
 import numpy as np
 import pytest
 from builtin_interfaces.msg import Time
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from harness import PATIENCE, process
 from rclpy.parameter import Parameter
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy, qos_profile_sensor_data
@@ -116,6 +117,27 @@ def test_the_clock_follows_the_bag_and_is_never_behind_the_messages(ros, bag):
     assert all(0 <= clock <= samples[-1][1] for _, clock in clocks)
     for sent, stamp in samples:
         assert all(clock <= stamp if at < sent else clock >= stamp for at, clock in clocks if at != sent)
+
+
+def test_a_recording_that_waits_is_played_when_the_model_and_every_encoder_are_ready(ros, bag):
+    samples = ros.collect(Imu, "imu/data", EVERYTHING)
+    diagnostics = ros.tester.create_publisher(DiagnosticArray, "/diagnostics", 10)
+    replay(ros, bag, ["/imu/data"], wait=3600.0)
+
+    def report(encoder: bytes) -> None:
+        levels = {
+            "llm: model": DiagnosticStatus.OK,
+            "context_monitor: imu encoder": encoder,
+            "other/llm: model": DiagnosticStatus.OK,
+        }
+        statuses = [DiagnosticStatus(name=name, level=level) for name, level in levels.items()]
+        diagnostics.publish(DiagnosticArray(status=statuses))
+
+    for _ in range(10):
+        report(DiagnosticStatus.WARN)
+        time.sleep(0.1)
+    assert not samples
+    ros.until(lambda: report(DiagnosticStatus.OK) or samples)
 
 
 def test_a_loop_jumps_the_clock_back_and_plays_everything_again(ros, bag):

@@ -21,6 +21,7 @@ from ...rig import CameraMount, ImuMount, LidarMount
 from ..ros_support.diagnostics import Level, Status, SubscriptionEvents
 from ..ros_support.latest_message import OVERRIDABLE, LatestMessageSubscription, sensor_data
 from ..ros_support.messages import frame_from_message, imu_from_message
+from ..ros_support.rejections import Rejections
 from ..ros_support.sensor_topics import KINDS, SensorTopic
 
 CLOCK_DELAY = 2 * NANOSECONDS
@@ -40,11 +41,10 @@ class SensorSource(ABC):
         self.pair: tuple[Frame, Frame | None] | None = None
         """The newest frame and the one FRAME_GAP older; None before the first frame and once the pair is encoded."""
         self.monitor = SensorMonitor(modality, name)
-        self.rejected = 0
+        self.rejections = Rejections()
         self.running = False
         self.topic = SensorTopic(node, kinds or KINDS[modality], topic, self.subscribe)
         self._node = node
-        self._last_rejection = ""
         self._arrived = self._repeated_at = 0.0
         self.repeated = 0
         self._health: Health | None = None
@@ -64,8 +64,7 @@ class SensorSource(ABC):
     def begin(self) -> None:
         """Start to take messages, with all counters at zero."""
         self.clear()
-        self.rejected = 0
-        self._last_rejection = ""
+        self.rejections = Rejections()
         self.running = True
 
     def end(self) -> None:
@@ -80,18 +79,17 @@ class SensorSource(ABC):
 
     def reject(self, error: BadInput) -> None:
         """Count a bad message, and log the reason at most every 5 s."""
-        self.rejected += 1
-        self._last_rejection = str(error)
+        self.rejections.add(error)
         self._node.get_logger().warning(f"{self.topic.subscribed_name}: rejected: {error}", throttle_duration_sec=5.0)
 
     def health(self, stale_after: float, cost: float = 0.0) -> Health:
         """The health now, see SensorMonitor.health."""
         silence = time.monotonic() - self._arrived
-        health = self.monitor.health(self._now(), stale_after, silence, cost, self.rejected)
+        health = self.monitor.health(self._now(), stale_after, silence, cost, self.rejections.total)
         if not health.healthy and time.monotonic() - self._repeated_at <= stale_after < silence:
             health = dataclasses.replace(health, reason="stamps do not advance, each message repeats the one before")
         elif not health.healthy and (not health.signals or min(health.age, silence) > stale_after):
-            reason = self._last_rejection or self.topic.problem or health.reason
+            reason = self.rejections.last or self.topic.problem or health.reason
             health = dataclasses.replace(health, reason=reason)
         self._health = health
         return health
@@ -108,9 +106,7 @@ class SensorSource(ABC):
         health = self._health
         lost = self.topic.subscription.events.lost if self.topic.subscription else 0
         values = {"topic": self.topic.subscribed_name, "publishers": self.topic.publishers, **self.counts()}
-        values |= {"lost": lost, "rejected": self.rejected}
-        if self._last_rejection:
-            values["last rejection"] = self._last_rejection
+        values |= {"lost": lost, **self.rejections.values()}
         if health is None:
             return Status(self.name, Level.WARN, "not measured yet", values, self.frame_id)
         values |= {"rate [Hz]": health.rate, "age [s]": health.age, "jitter [s]": health.jitter, **health.signals}
@@ -119,7 +115,7 @@ class SensorSource(ABC):
 
     def _accept(self, frame_id: str) -> None:
         self.frame_id = frame_id
-        self._last_rejection = ""
+        self.rejections.last = ""
 
     def _add(self, frame: Frame) -> None:
         self.pair = self.monitor.add(frame)
