@@ -20,21 +20,26 @@ from .commands.doctor import doctor
 from .commands.drive import drive
 from .commands.evaluate import evaluate, evaluate_recording
 from .commands.evaluate_frames import evaluate_frames
+from .commands.evaluate_imu import evaluate_imu
 from .commands.fetch import fetch
+from .commands.mcp import mcp
+from .commands.modality import modality
 from .commands.plan import plan
 from .commands.replay import replay
 from .commands.report import report
+from .commands.rig import rig
 from .commands.simulate import simulate
 from .commands.train import train
 from .datatypes import BadInput
 
 app = typer.Typer(add_completion=False, rich_markup_mode="markdown", help="Robots that answer questions about what they sense.")
 COMMANDS = (
-    drive, ask, replay, report, doctor, fetch, simulate, evaluate, evaluate_recording, evaluate_frames, train, adapt,
-    adapt_scenario, plan, compare_plans, context, depths,
+    drive, ask, mcp, replay, report, doctor, rig, fetch, simulate, evaluate, evaluate_recording, evaluate_frames, evaluate_imu,
+    train, adapt, adapt_scenario, plan, compare_plans, context, depths,
 )  # fmt: skip
 for command in COMMANDS:
     app.command(command.__name__.replace("_", "-"))(command)
+app.add_typer(modality, name="modality")
 
 
 @app.callback(invoke_without_command=True)

@@ -113,6 +113,30 @@ class ObjectsMount:
     classes: tuple[tuple[str, str], ...] = ()
 
 
+SIGNAL_KINDS = ("image", "video", "points", "depth", "normals", "audio", "imu", "array")
+"""What the universal encoder reads (encoders/universal/signals.py)."""
+
+
+@dataclass(frozen=True, slots=True)
+class SignalMount:
+    """A sensor of the universal encoder: `kind` is one of SIGNAL_KINDS, `modality` the name by which the model knows it.
+
+    `bearing` [rad] is the middle of what it covers, `fov` [rad] how much, a full turn for all around; `axes` those of points and
+    of an imu. `rate` [Hz], `channels` and `encoding` are those of audio (io/sound.py); an array has `channels` rows.
+    """
+
+    name: str
+    kind: str
+    modality: str
+    topic: str
+    bearing: float = 0.0
+    fov: float = 2 * math.pi
+    axes: tuple[str, str, str] = ("+x", "+y", "+z")
+    rate: int = 16_000
+    channels: int = 4
+    encoding: str = "S16LE"
+
+
 Mount = CameraMount | LidarMount | ImuMount | ObjectsMount
 
 
@@ -125,16 +149,17 @@ class Rig:
     lidar: LidarMount | None = LidarMount()
     imu: ImuMount | None = ImuMount()
     objects: ObjectsMount | None = None
+    signals: tuple[SignalMount, ...] = ()
 
     @property
     def mounts(self) -> list[Mount]:
-        """The mounts of all sensors."""
+        """The mounts of all sensors but the `signals` of the universal encoder."""
         return [*self.cameras, *(mount for mount in (self.lidar, self.imu, self.objects) if mount)]
 
     @property
     def modalities(self) -> tuple[str, ...]:
         """The modalities of its sensors, each once."""
-        return tuple(dict.fromkeys(mount.modality for mount in self.mounts))
+        return tuple(dict.fromkeys(mount.modality for mount in (*self.mounts, *self.signals)))
 
     def camera(self, name: str) -> CameraMount:
         """The mount called `name`. Raises BadInput."""
@@ -149,6 +174,11 @@ def rotation(axes: tuple[str, str, str]) -> np.ndarray:
     if tuple(axes) not in _RIGHT_HANDED:
         raise BadInput(f"axes {list(axes)} are not three right-handed signed axes such as ['+y', '-x', '+z']")
     return np.array([_AXES[axis] for axis in axes], dtype=np.float32)
+
+
+def right_handed_axes() -> list[tuple[str, str, str]]:
+    """All 24 axes that `rotation` takes."""
+    return sorted(_RIGHT_HANDED)
 
 
 def shipped_rigs() -> list[str]:
@@ -178,7 +208,7 @@ def load_rig(name_or_file: str | Path) -> Rig:
 
 
 def _parse(content: object, name: str) -> Rig:
-    parts = _settings(content, ("cameras", "lidar", "imu", "objects"), "a rig")
+    parts = _settings(content, ("cameras", "lidar", "imu", "objects", "signals"), "a rig")
     for sensor in parts:
         if parts[sensor] is None:
             raise BadInput(f"{sensor} is blank: give its settings ({{}} = all defaults), or leave the line out if there is none")
@@ -186,12 +216,14 @@ def _parse(content: object, name: str) -> Rig:
     if not isinstance(cameras, dict):
         raise BadInput(f"cameras is {_SHOWN.repr(cameras)}, not a mapping of names to mounts")
     mounts = tuple(_camera(camera, mount) for camera, mount in cameras.items())
+    taken = {"camera", *(kind for kind in ("lidar", "imu", "objects") if kind in parts)}
     return Rig(
         name,
         mounts,
         _lidar(parts["lidar"]) if "lidar" in parts else None,
         _imu(parts["imu"]) if "imu" in parts else None,
         _objects(parts["objects"], [mount.name for mount in mounts]) if "objects" in parts else None,
+        _signals(parts.get("signals", {}), taken),
     )
 
 
@@ -277,6 +309,48 @@ def _objects(content: object, cameras: list[str]) -> ObjectsMount:
         axes=_axes(mount),
         camera=camera,
         classes=tuple((str(name), ours) for name, ours in classes.items()),
+    )
+
+
+def _signals(content: object, taken: set[str]) -> tuple[SignalMount, ...]:
+    """`taken` are the modalities of the other sensors: each modality has one encoder."""
+    if not isinstance(content, dict):
+        raise BadInput(f"signals is {_SHOWN.repr(content)}, not a mapping of names to sensors")
+    found = tuple(_signal(name, mount) for name, mount in content.items())
+    for mount in found:
+        if mount.modality in taken:
+            raise BadInput(f"signals.{mount.name} is of modality {mount.modality}, which another sensor of the rig has already")
+        if {other.kind for other in found if other.modality == mount.modality} != {mount.kind}:
+            raise BadInput(f"signals.{mount.name}: a modality has one kind, {mount.modality} has several")
+    return found
+
+
+def _signal(name: object, content: object) -> SignalMount:
+    if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]{0,63}", name):
+        raise BadInput(f"signal name {_SHOWN.repr(name)} is not a ROS name: a letter, then letters, digits and _")
+    where = f"signals.{name}"
+    known = ("kind", "modality", "topic", "bearing", "fov", "axes", "rate", "channels", "encoding")
+    mount = _settings(content, known, where)
+    kind = mount.get("kind")
+    if kind not in SIGNAL_KINDS:
+        raise BadInput(f"{where}.kind is {_SHOWN.repr(kind)}, not one of {list(SIGNAL_KINDS)}")
+    modality, encoding = mount.get("modality", kind), mount.get("encoding", "S16LE")
+    if not isinstance(modality, str) or not re.fullmatch(r"[a-z][a-z0-9_]{0,63}", modality):
+        raise BadInput(f"{where}.modality is {_SHOWN.repr(modality)}, not a plain lower-case name")
+    if not isinstance(encoding, str):
+        raise BadInput(f"{where}.encoding is {_SHOWN.repr(encoding)}, not the name of a sample format such as S16LE")
+    seen = kind in ("image", "video", "depth", "normals")
+    return SignalMount(
+        name,
+        kind,
+        modality,
+        topic=_topic(mount, name, where),
+        bearing=math.radians(_number(mount, "bearing", 0.0, -360.0, 360.0, where)),
+        fov=math.radians(_number(mount, "fov", 70.0 if seen else 360.0, 1.0, 170.0 if seen else 360.0, where)),
+        axes=_axes(mount),
+        rate=int(_number(mount, "rate", 16_000, 1000, 192_000, where)),
+        channels=int(_number(mount, "channels", 8 if kind == "array" else 4, 1, 1024, where)),
+        encoding=encoding,
     )
 
 

@@ -21,6 +21,7 @@ from ...io.camera_info import calibration_from_info, info_topic, is_rectified
 from ...io.distorted_camera import mounted_camera
 from ...io.object_messages import Report, read_report
 from ...io.pinhole import Pinhole
+from ...io.rig_description import quaternion_matrix
 from ...rig import ObjectsMount, Rig
 from ..ros_support.latest_message import LatestMessageSubscription
 from ..ros_support.messages import frame_from_message
@@ -143,15 +144,3 @@ class FrameLookup:
             what = f"objects are in frame {frame!r}, which TF does not connect to {BASE_FRAME}"
             raise BadInput(f"{what} ({one_line(error)}): {cure}") from error
         return quaternion_matrix(found.rotation), np.array([found.translation.x, found.translation.y, found.translation.z])
-
-
-def quaternion_matrix(turn: Any) -> np.ndarray:
-    """The rotation matrix [3, 3] of a quaternion message."""
-    x, y, z, w = (value / np.linalg.norm([turn.x, turn.y, turn.z, turn.w]) for value in (turn.x, turn.y, turn.z, turn.w))
-    return np.array(
-        [
-            [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],
-            [2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)],
-            [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)],
-        ]
-    )
