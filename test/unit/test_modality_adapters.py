@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from mmllm_ros.encoders.universal.adapters import ModalityAdapters
+from mmllm_ros.encoders.universal.projection import UniversalProjection
 
 LAYERS = {"experts.0.0.query": (12, 12), "experts.0.0.output": (12, 20)}
 
@@ -65,3 +66,16 @@ def test_only_a_generator_makes_the_gate_noisy_and_the_same_seed_the_same_noise(
     assert torch.equal(noisy[0], noisy[1])
     assert not torch.equal(noisy[0], noisy[2])
     assert torch.equal(depth("experts.0.0.query", x), depth("experts.0.0.query", x))
+
+
+def test_at_the_published_width_the_adapters_of_a_fifth_modality_are_less_than_two_percent_of_the_projection() -> None:
+    # OneLLM's projection: width 1024, three experts of eight blocks. A fifth modality has four older ones.
+    with torch.device("meta"):
+        projection = UniversalProjection(1024, tokens=30, experts=3, blocks=8, heads=16)
+        layers = dict.fromkeys(projection.layer_names(), (1024, 1024))
+        older = {name: ModalityAdapters(layers) for name in ("video", "audio", "depth", "points")}
+        adapters = ModalityAdapters(layers, older=older)
+    trained, whole = (sum(value.numel() for value in part.parameters()) for part in (adapters, projection.experts))
+    # 96 layers, each: 2 x 1024 x 8 and a scale, four 8 x 8, a gate of 1024 x 5 and 5 levels of noise.
+    assert trained == 96 * (2 * 1024 * 8 + 1 + 4 * 64 + 1024 * 5 + 5)
+    assert trained / whole < 0.02
