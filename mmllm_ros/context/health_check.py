@@ -81,6 +81,7 @@ _FAULTS = (
     (_outside("stuck", high=2.5), "stuck, three or more of the six axes do not change"),
     (_outside("clipped", high=0.2), "clipped, a fifth of the samples or more are at the end of the range"),
     (_in_units_of_g, "specific force is about 1 at rest, does the driver publish g instead of m/s^2?"),
+    (_outside("gravity", low=4.9, high=19.6), "specific force is far from gravity, is gravity_removed right in the rig?"),
     (_outside("up", low=0.7), "gravity is not along the up axis, do imu.axes in the rig fit how the unit is mounted?"),
     (_outside("loudness", low=-75.0), "silent, is the microphone muted, unplugged or on another input?"),
     (_outside("silent_microphones", high=0.5), "one microphone or more is silent while others hear sound"),
@@ -88,5 +89,4 @@ _FAULTS = (
     (_outside("hum", high=0.8), "hum of the mains drowns everything else: check ground and cable of the microphone"),
     (_outside("missing_share", high=0.9), "nine in ten pixels have no depth"),
     (_outside("dead_channels", high=0.5), "one channel or more of the array does not change"),
-    (_outside("gravity", low=4.9, high=19.6), "specific force is far from gravity, is gravity_removed right in the rig?"),
 )

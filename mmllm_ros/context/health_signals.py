@@ -9,7 +9,8 @@ import math
 import cv2
 import numpy as np
 
-from ..datatypes import GRAVITY, CameraFrame, Frame, ImuMounting, ImuWindow, LidarScan, ObjectList
+from ..datatypes import GRAVITY, CameraFrame, Frame, ImuMounting, ImuWindow, LidarScan, ObjectList, Signal
+from .signal_health import array_signals, audio_signals, depth_signals, normal_signals
 
 SIGNALS: dict[str, tuple[str, str]] = {
     # camera
@@ -54,6 +55,15 @@ SIGNALS: dict[str, tuple[str, str]] = {
     "objects": ("count", "objects that the perception stack reports and whose class has a meaning here"),
     "score": ("0 to 1", "mean score of those objects; 0 where there are none"),
     "unmapped": ("count", "reported objects whose class has no meaning here: map it in objects.classes of the rig"),
+    # audio, depth, normals, array
+    "loudness": ("dB", "level of the loudest microphone, 0 = full scale; -120 without any sound"),
+    "silent_microphones": ("count", "microphones more than 40 dB below the loudest one; all of them without any sound"),
+    "clipping": ("share", "samples at the end of the range"),
+    "hum": ("share", "of the power of the loudest microphone, in narrow lines at multiples of 50 or 60 Hz"),
+    "missing_share": ("share", "pixels without a depth, or without a normal; the sky has none"),
+    "nearest": ("m", "depth that 1 % of the pixels with a depth do not exceed"),
+    "dead_channels": ("count", "channels of an array whose samples are all equal"),
+    "spread": ("as sent", "standard deviation of an array over all channels"),
 }
 """Every signal: unit and meaning. Rate, age, jitter and rejected messages are fields of the health message."""
 
@@ -77,7 +87,23 @@ def measure(newest: Frame, before: Frame | None = None) -> dict[str, float]:
         return lidar_signals(newest.points, before.points if before else None)
     if isinstance(newest, ObjectList):
         return object_signals(newest)
+    if isinstance(newest, Signal):
+        return _universal_signals(newest, before)
     return imu_signals(newest)
+
+
+def _universal_signals(newest: Signal, before: Signal | None) -> dict[str, float]:
+    """The signals of what the universal encoder reads, by its kind."""
+    kind, data, previous = newest.kind or newest.modality, newest.data, before.data if before else None
+    if kind in ("image", "video"):
+        last, earlier = (None if part is None else (part[-1] if part.ndim == 4 else part) for part in (data, previous))
+        return camera_signals(last.transpose(1, 2, 0), None if earlier is None else earlier.transpose(1, 2, 0))
+    if kind == "points":
+        return lidar_signals(data, previous)
+    if kind == "imu":
+        return imu_signals(ImuWindow(newest.stamp, newest.source, np.zeros(len(data), np.int64), data))
+    measured = {"audio": audio_signals, "depth": depth_signals, "normals": normal_signals}.get(kind, array_signals)
+    return measured(data, previous)
 
 
 def camera_signals(image: np.ndarray, previous: np.ndarray | None = None) -> dict[str, float]:

@@ -16,7 +16,9 @@ PASSES = 3
 
 def encoding_cost(encoder: Encoder, source: str) -> float:
     """The shortest time [s] of a few passes on a synthetic frame of `source`, 0 for a modality without one."""
-    frame = _synthetic_frame(encoder.modality, source)
+    # A part of the universal encoder makes its own frame; its class is not imported here, because it imports transformers.
+    example = getattr(encoder, "example", None)
+    frame = example(source) if example else _synthetic_frame(encoder.modality, source)
     if frame is None:
         return 0.0
     spent = []

@@ -60,7 +60,13 @@ def make_nodes(**client_arguments: Any) -> list[Node]:
         elif config.source == "bag":
             add(Replay, {"use_sim_time": False, "wait": READY_TIMEOUT}, on_end=client.end)
         clock = client.get_parameter("use_sim_time").value or (config.source != "robot" and config.clock)
-        for kind in (*(encoder for encoder in ENCODERS if encoder.sensors(rig)), ContextMonitor, Llm, Visualizer):
+        encoders = [encoder for encoder in ENCODERS if encoder.sensors(rig)]
+        if rig.signals:
+            # Imported here, because it imports transformers' vision models, which the other encoders do not need.
+            from .universal_encoder import signal_encoders
+
+            encoders += signal_encoders(rig)
+        for kind in (*encoders, ContextMonitor, Llm, Visualizer):
             add(kind, {"use_sim_time": clock})
         if config.rerun:
             client.on_answer = add(RerunRecorder, {"use_sim_time": clock}, path=config.rerun, rig=rig).add_truth

@@ -10,7 +10,7 @@ import pytest
 
 from mmllm_ros.context.health_check import check_health
 from mmllm_ros.context.health_signals import SIGNALS, camera_signals, imu_signals, lidar_signals, measure
-from mmllm_ros.datatypes import NANOSECONDS, ImuWindow
+from mmllm_ros.datatypes import NANOSECONDS, ImuWindow, ObjectList, Signal
 from mmllm_ros.rig import load_rig
 from mmllm_ros.simulator.drive import Drive
 from mmllm_ros.simulator.sensors.faults import Fault
@@ -18,6 +18,13 @@ from mmllm_ros.simulator.truth import Weather
 
 rng = np.random.default_rng(0)
 STREET = cv2.GaussianBlur(rng.integers(0, 256, (376, 672, 3), dtype=np.uint8), (0, 0), 4) * 3  # wraps round: strong edges
+UNIVERSAL = {
+    "audio": rng.normal(0, 0.1, (2, 16_000)).astype(np.float32),
+    "depth": rng.uniform(1, 20, (1, 24, 32)).astype(np.float32),
+    "normals": np.ones((3, 24, 32), np.float32),
+    "array": rng.uniform(0, 1, (8, 32)).astype(np.float32),
+}
+"""A good signal of each kind that no other sensor has."""
 
 
 def imu_window(samples: np.ndarray) -> ImuWindow:
@@ -43,7 +50,10 @@ def reason_of(signals: dict[str, float], age: float = 0.1, silence: float | None
 
 
 def test_every_signal_is_in_the_table_and_every_entry_is_measured():
+    frames = [ObjectList(1, "objects", ()), *(Signal(kind, 1, kind, data) for kind, data in UNIVERSAL.items())]
     measured = {**camera_signals(STREET), **lidar_signals(sweep()), **imu_signals(imu_window(standing()))}
+    for frame in frames:
+        measured |= measure(frame)
     assert set(measured) == set(SIGNALS)
 
 
@@ -51,6 +61,23 @@ def test_good_sensors_are_healthy():
     assert reason_of(camera_signals(STREET, STREET[::-1])) == ""
     assert reason_of(lidar_signals(sweep(), sweep())) == ""
     assert reason_of(imu_signals(imu_window(standing()))) == ""
+
+
+def test_good_signals_of_the_universal_encoder_are_healthy_and_their_faults_are_named():
+    def reason(kind: str, data: np.ndarray, before: np.ndarray | None = None) -> str:
+        previous = None if before is None else Signal(kind, 0, kind, before)
+        return reason_of(measure(Signal(kind, 1, kind, data.astype(np.float32)), previous))
+
+    assert [reason(kind, data) for kind, data in UNIVERSAL.items()] == [""] * 4
+    sound, time = UNIVERSAL["audio"], np.arange(16_000) / 16_000
+    assert reason("audio", 0 * sound).startswith("silent")
+    assert "while others hear" in reason("audio", sound * [[1.0], [0.0]])
+    assert reason("audio", np.clip(20 * sound, -1, 1)).startswith("clipping")
+    assert reason("audio", 0.05 * sound + 0.1 * np.sin(2 * np.pi * 50 * time)).startswith("hum")
+    assert reason("audio", 0.05 * sound + 0.1 * np.sin(2 * np.pi * 440 * time)) == ""
+    assert reason("depth", UNIVERSAL["depth"] * (rng.random((1, 24, 32)) < 0.05)) == "nine in ten pixels have no depth"
+    assert "does not change" in reason("array", UNIVERSAL["array"] * (np.arange(8) != 2)[:, None])
+    assert reason("array", UNIVERSAL["array"], UNIVERSAL["array"]).startswith("frozen")
 
 
 def test_a_grey_picture_has_the_brightness_of_its_pixels():

@@ -12,7 +12,7 @@ FAULTS = {
     "audio": ("silence", "clipping", "hum", "dead channel"),
     "depth": ("holes",),
     "normals": ("holes",),
-    "array": ("silence", "noise"),
+    "array": ("silence",),
 }
 """The faults of each kind of signal. Cameras, lidar and IMU have theirs in faults.py."""
 
@@ -34,7 +34,5 @@ def with_fault(kind: str, values: np.ndarray, fault: str, rng: np.random.Generat
         spoiled = values.copy()
         spoiled[rng.integers(len(values))] = 0.0
         return spoiled
-    if fault == "noise":
-        return np.clip(values + np.abs(rng.normal(0.0, 0.35, values.shape)), 0.0, 1.0).astype(np.float32)
-    lost = rng.random(values.shape[:2]) < 0.8
-    return np.where(lost if values.ndim == 2 else lost[..., None], np.float32(0.0), values)
+    lost = rng.random(values.shape[-2:]) < 0.95
+    return np.where(lost, np.float32(0.0), values)
