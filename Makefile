@@ -10,7 +10,7 @@ build:  ## system libraries, .venv, the colcon build; all other targets need it
 	@.ci/setup
 
 drive: build  ## a simulated car drives for a minute and answers questions, see out/drive.png
-	@$(ENV) mmllm drive --duration 60
+	@$(ENV) ROS_AUTOMATIC_DISCOVERY_RANGE=$${ROS_AUTOMATIC_DISCOVERY_RANGE:-LOCALHOST} mmllm drive --duration 60
 
 TWO := -n 2 --dist loadfile  # two processes, a file stays in one; each has a ROS domain of its own
 test: build  ## unit tests, then the nodes over DDS, then the slow tests

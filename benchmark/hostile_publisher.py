@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import time
@@ -120,6 +121,8 @@ def main() -> None:
     parser.add_argument("--model", default=str(default_model()))
     parser.add_argument("--json", type=Path, default=Path("out/hostile_publisher.json"))
     arguments = parser.parse_args()
+    # A domain of its own: other robots and measurements must not be heard.
+    os.environ |= {"ROS_DOMAIN_ID": "92", "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"}
     rclpy.init(args=[])
     node = Surroundings(arguments.seed)
     settings = {"source": "robot", "duration": "0.0", "interval": "0.0", "model": arguments.model, "device": "cpu"}

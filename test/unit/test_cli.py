@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import subprocess
 import sys
 
@@ -57,6 +58,15 @@ def test_replay_offline_answers_with_evidence_of_all_recorded_modalities(bag, mo
         assert {item["modality"] for item in record["evidence"]} == {"camera", "lidar", "imu"}
         assert all(0.0 <= item["age"] <= 1.5 for item in record["evidence"])
         assert record["unplugged"] == [] and record["model"] == "tiny" and 0.0 <= record["confidence"] <= 1.0
+
+
+def test_answering_connects_to_nothing_on_a_network(bag, model, monkeypatch):
+    asked = []
+    for name in ("connect", "connect_ex", "sendto"):
+        monkeypatch.setattr(socket.socket, name, lambda *arguments: asked.append(arguments[1:]))
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *arguments, **options: asked.append(arguments))
+    assert main(["replay", str(bag), "--offline", "--ask", "Are there any cars?", "--model", str(model)]) == 0
+    assert not asked
 
 
 def test_replay_writes_answers_and_pictures_of_recorded_frames_for_the_report(bag, model, tmp_path):
