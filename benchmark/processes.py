@@ -32,9 +32,10 @@ from rich.console import Console
 from rich.table import Table
 
 from mmllm_ros.datatypes import NANOSECONDS, Answer
-from mmllm_ros.launch_setup import NODES
+from mmllm_ros.launch_setup import node_names
 from mmllm_ros.nodes.clients.ask_client import AskClient
 from mmllm_ros.resources import default_model
+from mmllm_ros.rig import load_rig
 
 QUESTIONS = ("Are there any cars?", "Am I moving?", "How many pedestrians are there?", "Are there any trucks?")
 START_TIMEOUT = 300.0
@@ -75,7 +76,11 @@ def robot(composed: bool, rig: str, model: str) -> Iterator[list[psutil.Process]
     """The processes of a robot in the simulator."""
     common = {"rig": rig, "model": model, "device": "cpu", "clock": "false"}
     drive = {**common, "source": "simulator", "duration": "0.0", "interval": "0.0"}
-    commands = {"drive": drive} if composed else {"simulator": {**common, "duration": "0.0"}, **dict.fromkeys(NODES, common)}
+    commands = (
+        {"drive": drive}
+        if composed
+        else {"simulator": {**common, "duration": "0.0"}, **dict.fromkeys(node_names(load_rig(rig)), common)}
+    )
     started = []
     for name, settings in commands.items():
         words = [word for key, value in settings.items() for word in ("-p", f"{key}:={value}")]

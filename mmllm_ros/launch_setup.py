@@ -8,10 +8,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from .rig import load_rig
+from .rig import Rig, load_rig
 from .startup_check import check_startup
 
-NODES = ("camera_encoder", "lidar_encoder", "imu_encoder", "context_monitor", "llm", "visualizer")
+NODES = ("context_monitor", "llm", "visualizer")
+"""Nodes of every robot; its encoders are those of its rig."""
+
 SOURCES = {"simulator": "simulator", "bag": "replay"}
 """The node that publishes the sensor topics, by the argument `source`; a robot has its own drivers."""
 
@@ -40,8 +42,7 @@ def processes(arguments: Mapping[str, str]) -> list[Process]:
     common = {name: arguments[name] for name in ("rig", "model", "device", "bag")}
     started = [SOURCES[source]] if source in SOURCES else []
     rig = load_rig(arguments["rig"])
-    optional = {"object_encoder": rig.objects, "universal_encoder": rig.signals}
-    nodes = [*started, *NODES, *(name for name, sensors in optional.items() if sensors)]
+    nodes = [*started, *node_names(rig)]
     encoders = [f"{mount.modality}_encoder" for mount in rig.signals]
     if arguments["composed"] == "true":
         levels = log_levels(arguments["namespace"], [*nodes, *encoders, "drive"], arguments["log_level"])
@@ -55,6 +56,18 @@ def processes(arguments: Mapping[str, str]) -> list[Process]:
         Process(name, common | extra, log_levels(arguments["namespace"], logged[name], arguments["log_level"]), name in started)
         for name, extra in settings.items()
     ]
+
+
+def node_names(rig: Rig) -> list[str]:
+    """The executables of a robot besides the source of its data."""
+    encoders = {
+        "camera_encoder": rig.cameras,
+        "lidar_encoder": rig.lidar,
+        "imu_encoder": rig.imu,
+        "object_encoder": rig.objects,
+        "universal_encoder": rig.signals,
+    }
+    return [*(name for name, sensors in encoders.items() if sensors), *NODES]
 
 
 def log_levels(namespace: str, names: list[str], level: str) -> tuple[str, ...]:

@@ -90,6 +90,12 @@ def test_a_recording_waits_for_the_nodes_and_loops_only_on_request(tmp_path):
     assert started(source="bag", bag=str(tmp_path), loop="true")["replay"].parameters["loop"] is True
 
 
+def test_the_encoders_are_those_of_the_rig(tmp_path):
+    file = tmp_path / "rig.yaml"
+    file.write_text("cameras:\n  front: {bearing: 0}\n")
+    assert [name for name in started(rig=str(file)) if name.endswith("encoder")] == ["camera_encoder"]
+
+
 def test_composed_is_one_process_that_asks_nothing_of_itself():
     composed = started(composed="true")
     assert set(composed) == {"drive"}
