@@ -14,14 +14,15 @@ from .config import LlmConfig
 from .context.health_check import reading_note
 from .context.modality_selection import NOT_SELECTED, Choice
 from .context.per_question import PerQuestionPolicy
-from .context.question_classifier import SELF, QuestionClass, classify_question
+from .context.question_classifier import OBJECTS, SELF, QuestionClass, classify_question
 from .datatypes import NANOSECONDS, Answer, BadInput, Evidence, Health, Plan, Tokens
 from .dialogue.conversation import Conversations
+from .dialogue.description import describe, described_place
 from .dialogue.self_report import RobotState, cannot_tell, report
 from .latent.attention_adapter import LatentCache
 from .latent.connector import merge
 from .latent.generation import Cancelled
-from .model import Model
+from .model import Model, Scored
 from .rig import Rig
 from .simulator.questions.everyday import CANNOT_TELL
 
@@ -176,9 +177,14 @@ class Assistant:
         latent_cache = self._latent_cache(used, choice.linked_blocks if choice else plan.linked_blocks if plan else 0)
         able = [modality for modality in wanted.modalities if modality in self.model.modalities]
         unable = bool(able) and not any(tokens.modality in able for tokens in used)
+        seeing = bool(self.model.answers) and any(tokens.modality in OBJECTS for tokens in used)
+        place = described_place(standalone) if seeing else None
         # The model's own text is streamed only where it is the answer.
-        streamed = on_text if not (unable or CANNOT_TELL in self.model.answers) else None
-        scored = self.model.answer(standalone, latent_cache, streamed, cancelled)
+        streamed = on_text if place is not None or not (unable or CANNOT_TELL in self.model.answers) else None
+        if place is not None:
+            scored = self._describe(place, latent_cache, used, on_text, cancelled)
+        else:
+            scored = self.model.answer(standalone, latent_cache, streamed, cancelled)
         answer = scored.answer
         if unable:
             answer = f"I cannot tell without the {' or the '.join(able)}"
@@ -202,6 +208,26 @@ class Assistant:
             model=self.model.name,
             revision=self.model.revision,
         )
+
+    def _describe(
+        self,
+        place: str,
+        latent_cache: LatentCache,
+        used: list[Tokens],
+        on_text: Callable[[str], None] | None,
+        cancelled: Callable[[], bool] | None,
+    ) -> Scored:
+        """Sentences about what is at `place`, composed of facts that the model scores (dialogue/description.py)."""
+
+        def check() -> None:
+            if cancelled and cancelled():
+                raise Cancelled
+
+        def score(questions: Sequence[str]) -> list[dict[str, float]]:
+            return [scored.distribution for scored in self.model.score_all(questions, latent_cache)]
+
+        found = describe(score, place, on_text, check, colours=any(tokens.modality == "camera" for tokens in used))
+        return Scored(found.text, found.confidence)
 
     def _moment(self, newest: dict[tuple[str, str], Tokens]) -> int:
         """The time of a question [ns]; before the first /clock that of the newest tokens."""

@@ -19,6 +19,7 @@ from .commands.depths import depths
 from .commands.doctor import doctor
 from .commands.drive import drive
 from .commands.evaluate import evaluate, evaluate_recording
+from .commands.evaluate_descriptions import evaluate_descriptions
 from .commands.evaluate_frames import evaluate_frames
 from .commands.evaluate_imu import evaluate_imu
 from .commands.fetch import fetch
@@ -35,7 +36,7 @@ from .datatypes import BadInput
 app = typer.Typer(add_completion=False, rich_markup_mode="markdown", help="Robots that answer questions about what they sense.")
 COMMANDS = (
     drive, ask, mcp, replay, report, doctor, rig, fetch, simulate, evaluate, evaluate_recording, evaluate_frames, evaluate_imu,
-    train, adapt, adapt_scenario, plan, compare_plans, context, depths,
+    evaluate_descriptions, train, adapt, adapt_scenario, plan, compare_plans, context, depths,
 )  # fmt: skip
 for command in COMMANDS:
     app.command(command.__name__.replace("_", "-"))(command)

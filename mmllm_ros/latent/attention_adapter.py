@@ -159,7 +159,12 @@ def attending(block: int, batch: int) -> Tensor | None:
 
 def attending_from(latent_cache: LatentCache, start: int, length: int) -> dict[int, Latent]:
     """The latents of `latent_cache` for `length` text positions of which those before `start` attend to none of them."""
-    early = (torch.arange(length) < start)[None, :, None]
+    return attending_at(latent_cache, torch.arange(length) >= start)
+
+
+def attending_at(latent_cache: LatentCache, late: Tensor) -> dict[int, Latent]:
+    """The latents of `latent_cache` for text positions of which only those in `late`, bool [S], attend to them."""
+    early = ~late[None, :, None]
     return {
         block: replace(latent, log_gate=latent.log_gate[:, None].masked_fill(early.to(latent.log_gate.device), -torch.inf))
         for block, latent in latent_cache.items()

@@ -263,6 +263,17 @@ def test_the_answer_is_streamed_and_can_be_cancelled(assistant):
         assistant.ask(QUESTION, cancelled=lambda: True)
 
 
+def test_a_description_is_composed_from_scored_facts_streamed_and_can_be_cancelled(assistant, model):
+    assert assistant.ask("What is behind me?").answer.startswith("I cannot tell without the camera or the lidar")
+    assistant.put(reading(model, "camera"))
+    pieces = []
+    answer = assistant.ask("Describe what is around me.", on_text=pieces.append)
+    assert answer.answer == "".join(pieces) and answer.answer.endswith(".") and answer.answer not in model.answers
+    assert [item.modality for item in answer.evidence] == ["camera"]
+    with pytest.raises(Cancelled):
+        assistant.ask("What is behind me?", cancelled=lambda: True)
+
+
 def test_put_during_ask_does_not_mix_frames(model, clock):
     assistant = Assistant(model, LlmConfig(), clock)
     frames = [reading(model, "lidar", seed=seed) for seed in range(4)]

@@ -18,6 +18,7 @@ from ...config import DriveConfig
 from ...context.plan_table import FILE, PlanTable
 from ...context.question_classifier import classify_question, viewed_directions
 from ...datatypes import Answer
+from ...dialogue.description import described_place
 from ...latent.manifest import LLM_FOLDER, Manifest
 from ...msg import ModalityPlan
 from ...resources import model_folder
@@ -141,6 +142,8 @@ class DriveClient(Node):
         if (truth := self.truth()) is None:
             return "", ""
         asked = ask(truth, self._rig, self._rng, 1, language=self._language)
+        # "What is behind me?" gets a description, which the answer of one word cannot be compared with.
+        asked = [question for question in asked if described_place(question.question) is None]
         return (asked[0].question, asked[0].answer) if asked else ("", "")
 
     def _on_outcome(self, answer: Answer | str, truth: str) -> None:
