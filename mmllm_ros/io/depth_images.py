@@ -16,7 +16,7 @@ NORMAL_ENCODING = "32FC3"
 FARTHEST = 1000.0
 """Longer ranges [m] are no reading."""
 EDGE = 0.08
-"""Two neighbours whose depths differ by a larger share of the depth do not lie on one surface."""
+"""Where the inverse depth bends by a larger share of itself from one pixel to the next, there is an edge."""
 
 
 def decode_depth(data, height: int, width: int, encoding: str, step: int, big_endian: bool = False) -> np.ndarray:
@@ -58,10 +58,13 @@ def normals_from_depth(depth: np.ndarray, fov: float) -> np.ndarray:
 
 
 def _difference(points: np.ndarray, axis: int) -> tuple[np.ndarray, np.ndarray]:
-    """Differences of the neighbours before and after along an image axis, and where both lie on one surface."""
+    """Differences of the neighbours before and after along an image axis, and where the three lie on one surface."""
     before, after = np.roll(points, 1, axis), np.roll(points, -1, axis)
-    near = np.minimum(np.minimum(before[0], after[0]), points[0])
-    known = (near > 0) & (np.abs(after[0] - before[0]) < 2 * EDGE * near)
+    known = np.minimum(np.minimum(before[0], after[0]), points[0]) > 0
+    with np.errstate(divide="ignore", invalid="ignore"):
+        # On a plane the inverse of the depth is linear in the pixel.
+        bend = np.abs(points[0] / before[0] + points[0] / after[0] - 2.0)
+    known &= bend < EDGE
     border = [slice(None), slice(None)]
     for end in (0, -1):
         border[axis - 1] = end
