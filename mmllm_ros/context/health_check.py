@@ -11,6 +11,8 @@ import numpy as np
 MAX_AHEAD = 0.5
 """A stamp further in the future [s] comes from a wrong clock."""
 
+CLOCK_QUESTION = "is its clock right?"
+
 MAX_SILENCE = 5.0
 """After so long without a message [s of steady time] a sensor is silent, also where /clock has stopped with it."""
 
@@ -28,12 +30,12 @@ def check_health(signals: Mapping[str, float], age: float, stale_after: float, s
         return False, "no data has arrived yet"
     if age > stale_after:
         if silence is not None and silence <= stale_after:
-            return False, f"stamps lie more than {stale_after:g} s in the past, is its clock right?"
+            return False, f"stamps lie more than {stale_after:g} s in the past, {CLOCK_QUESTION}"
         return False, f"no data for more than {stale_after:g} s"
     if is_silent(stale_after, silence):
         return False, f"no data for more than {max(stale_after, MAX_SILENCE):g} s, and the clock has stopped too"
     if age < -MAX_AHEAD:
-        return False, f"stamps lie more than {MAX_AHEAD:g} s in the future, is its clock right?"
+        return False, f"stamps lie more than {MAX_AHEAD:g} s in the future, {CLOCK_QUESTION}"
     for faulty, reason in _FAULTS:
         if faulty(signals):
             return False, reason

@@ -14,6 +14,7 @@ from typing import Any
 from rclpy.node import Node
 from sensor_msgs.msg import Imu
 
+from ...context.health_check import CLOCK_QUESTION
 from ...context.sensor_monitor import SensorMonitor
 from ...datatypes import NANOSECONDS, BadInput, Frame, Health
 from ...io.frames import ImuBuffer
@@ -91,8 +92,13 @@ class SensorSource(ABC):
         elif not health.healthy and (not health.signals or min(health.age, silence) > stale_after):
             reason = self.rejections.last or self.topic.problem or health.reason
             health = dataclasses.replace(health, reason=reason)
+        if not health.healthy and CLOCK_QUESTION in health.reason and self._clock_is_ignored():
+            health = dataclasses.replace(health, reason=f"{health.reason} /clock is published: start the nodes with use_sim_time")
         self._health = health
         return health
+
+    def _clock_is_ignored(self) -> bool:
+        return not self._node.get_clock().ros_time_is_active and self._node.count_publishers("/clock") > 0
 
     def _now(self) -> int:
         """The node's time [ns]. A /clock that is not there yet, or arrives late, is at least at the newest stamp."""

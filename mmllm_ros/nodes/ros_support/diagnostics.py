@@ -83,14 +83,15 @@ class SubscriptionEvents:
 
     def _on_incompatible(self, event: Any) -> None:
         policy = qos_policy_name_from_kind(event.last_policy_kind).lower()
-        offer = _FIXES.get(policy, "what the publisher offers")
+        offered, requested = _INCOMPATIBLE.get(policy, ("another one", "another one"))
         self.incompatible = (
-            f"a publisher of {self.topic} has an incompatible {policy}, no message arrives from it: "
-            f"set qos_overrides.{self.topic}.subscription.{policy} to {offer}"
+            f"a publisher of {self.topic} offers {policy} {offered}, requested is {requested}, so no message arrives from it: "
+            f"set qos_overrides.{self.topic}.subscription.{policy} to {offered}"
         )
 
 
-_FIXES = {"reliability": "best_effort", "durability": "volatile"}
+_INCOMPATIBLE = {"reliability": ("best_effort", "reliable"), "durability": ("volatile", "transient_local")}
+"""The offered and the requested value of a policy that do not match; there is one such pair for each."""
 
 
 def _text(value: Any) -> str:
