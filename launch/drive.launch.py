@@ -43,6 +43,8 @@ def node(process: Process) -> Node:
     """A node that is started again when it dies; its prefix ends it when the launch process is killed."""
 
     def on_exit(event: ProcessExited, context: LaunchContext) -> list:
+        if context.is_shutdown:
+            return []
         if event.returncode == BAD_INPUT:
             raise RuntimeError(f"{process.executable} cannot run, its last line says why")
         reason = f"{process.executable} has ended"
