@@ -4,7 +4,7 @@
 
 A process per node, the simulator included; as in the launch file, a process that died is started again after a second. A question
 is asked all the time. Printed for each node: the time from the kill to the next answer, and to the next one that rests on camera
-and lidar. The exit status is 1 where answers did not come back, an answer was published twice, or answers have different revisions.
+and lidar. The exit status is 1 where answers did not come back, one was published twice, or they have different revisions.
 
     python benchmark/kill_nodes.py --kills 50 --json out/kill_nodes.json
 """

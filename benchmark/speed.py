@@ -4,8 +4,8 @@
 
     python benchmark/speed.py --json out/speed.json
 
-Compared figures are ratios within this run: a second question on the same frame against the first, six views
-in one batch against one after the other, six cameras against one.
+Compared figures are ratios within this run: a second question on the same frame against the first, five standing questions on one
+frame against five frames, six views in one batch against one after the other, six cameras against one.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from rich.table import Table
 from mmllm_ros.assistant import Assistant
 from mmllm_ros.config import LlmConfig
 from mmllm_ros.context.health_signals import camera_signals, imu_signals, lidar_signals
-from mmllm_ros.datasets.simulated import simulated_examples
+from mmllm_ros.datasets.simulated import Example, simulated_examples
 from mmllm_ros.encoders import load_encoder
 from mmllm_ros.model import Model
 from mmllm_ros.resources import default_model
@@ -32,6 +32,7 @@ from mmllm_ros.rig import Rig, load_rig
 from mmllm_ros.simulator.drive import Drive
 
 REPEATS = 40
+STANDING = ("Are there any cars?", "Am I moving?", "Are there any trucks?", "How many pedestrians are there?", "Am I turning?")
 
 
 def percentiles(seconds: list[float]) -> dict[str, float]:
@@ -60,6 +61,25 @@ def answers(folder: Path, rig: Rig) -> dict:
             seconds.append(timed(lambda text=question.question: assistant.ask(text)))
     ratio = float(np.median(second) / np.median(first))
     return {"first": percentiles(first[1:]), "same frame": percentiles(second[1:]), "same frame / first": ratio}
+
+
+def standing(folder: Path, rig: Rig) -> dict:
+    """A round of five standing questions on one frame, against the same questions one by one, each on a frame of its own."""
+    encoders = {name: load_encoder(folder / "encoders" / name, rig) for name in ("camera", "lidar", "imu")}
+    moments = simulated_examples(encoders, rig, "val", REPEATS, 0, each=1)
+    now = moments[0].tokens[0].stamp
+    assistant = Assistant(Model.load(folder), LlmConfig(max_age=60.0), lambda: now)
+
+    def seconds(moment: Example, questions: tuple[str, ...]) -> float:
+        for tokens in moment.tokens:
+            assistant.put(tokens)
+        return timed(lambda: [assistant.ask(question) for question in questions])
+
+    seconds(moments[0], STANDING)  # caches the texts
+    rounds = [seconds(moment, STANDING) for moment in moments[1:]]
+    single = [seconds(moment, STANDING[i % len(STANDING) :][:1]) for i, moment in enumerate(moments[1:] + moments[:1])]
+    ratio = float(np.median(rounds) / (len(STANDING) * np.mean(single)))
+    return {"round": percentiles(rounds), "one by one": percentiles(single), "round / one by one": ratio}
 
 
 def encoders(folder: Path, rig: Rig) -> dict:
@@ -112,11 +132,18 @@ def main() -> None:
     view = Table("rig", "what", "p50 [ms]", "p95 [ms]", "tokens/s", "ratio", title=f"{report['threads']} threads")
     for name in ("front", "nuscenes"):
         rig = load_rig(name)
-        report[name] = {"answers": answers(arguments.model, rig), "encoders": encoders(arguments.model, rig)}
+        report[name] = {
+            "answers": answers(arguments.model, rig),
+            "standing questions": standing(arguments.model, rig),
+            "encoders": encoders(arguments.model, rig),
+        }
         latency = report[name]["answers"]
         view.add_row(name, "answer, new frame", f"{latency['first']['p50_ms']:.1f}", f"{latency['first']['p95_ms']:.1f}", "", "")
         again, ratio = latency["same frame"], f"{latency['same frame / first']:.2f} of the first"
         view.add_row(name, "answer, same frame", f"{again['p50_ms']:.1f}", f"{again['p95_ms']:.1f}", "", ratio)
+        row = report[name]["standing questions"]
+        again, ratio = row["round"], f"{row['round / one by one']:.2f} of one by one"
+        view.add_row(name, "five standing questions", f"{again['p50_ms']:.1f}", f"{again['p95_ms']:.1f}", "", ratio)
         for modality, row in report[name]["encoders"].items():
             ratio = f"{row['batched / one by one']:.2f} of one by one" if row["frames"] > 1 else ""
             figures = (f"{row['p50_ms']:.1f}", f"{row['p95_ms']:.1f}", f"{row['tokens/s']:.0f}", ratio)

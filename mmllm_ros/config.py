@@ -115,6 +115,8 @@ class LlmConfig(ModelConfig):
     own_answers: float = parameter(
         0.0, "own answers of at least this confidence are stored as labelled samples, 0 = none", minimum=0.0, maximum=1.0
     )
+    watch: str = parameter("", "standing questions, separated by |, asked again and again; answers are on mmllm/answers")
+    watch_rate: float = parameter(2.0, "how often each standing question is asked [Hz]", minimum=0.01, maximum=20.0)
     require_evidence: bool = parameter(False, "refuse to answer while nothing is plugged")
     linked_blocks: int = parameter(0, "how many of the last LLM blocks are linked, 0 = as the plan says", minimum=0, maximum=512)
 

@@ -25,6 +25,7 @@ from .answering.adaptation_servers import AdaptationServers
 from .answering.answering_worker import AnsweringWorker
 from .answering.encode_client import EncodeClient
 from .answering.question_servers import QuestionServers
+from .answering.standing_questions import StandingQuestions
 from .ros_support import qos
 from .ros_support.clock_jumps import on_jump_back
 from .ros_support.diagnostics import Diagnostics, Level, Status
@@ -52,6 +53,7 @@ class Llm(Node):
         failed = self.create_guard_condition(self._on_failure)
         self.worker = AnsweringWorker(self._load, self.config.queue, failed.trigger)
         self._questions = QuestionServers(self)
+        self._standing = StandingQuestions(self, self._questions)
         self.create_subscription(SensorTokens, "mmllm/tokens", self._on_tokens, qos.RELIABLE)
         self.create_subscription(ModalityPlan, "mmllm/plan", self._on_plan, qos.LATCHED)
         self.create_subscription(SensorHealth, "mmllm/health", self._on_health, qos.RELIABLE)
@@ -94,6 +96,7 @@ class Llm(Node):
 
     def _on_config(self, config: LlmConfig) -> None:
         self.config = config
+        self._standing.follow_config()
         if assistant := self.worker.assistant:
             assistant.config = config
 

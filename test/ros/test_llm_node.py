@@ -163,6 +163,22 @@ def test_a_question_on_the_topic_is_answered_on_the_answers_topic(ros, tiny_mode
     assert answers[0].question == QUESTION
 
 
+def test_standing_questions_are_asked_again_and_again_beside_those_of_others(ros, tiny_model):
+    node = ready(ros, tiny_model, watch="are there any cars ? | am i moving ?", watch_rate=10.0)
+    answers = ros.collect(Answer, "mmllm/answers")
+    ros.until(lambda: len(answers) >= 6)
+    assert [answer.question for answer in answers[:2]] in (
+        ["are there any cars ?", "am i moving ?"], ["am i moving ?", "are there any cars ?"]
+    )  # fmt: skip
+    assert ask(ros, "are there any trucks ?").success
+    assert node.set_parameters([Parameter("watch", value="")])[0].successful
+    ros.until(lambda: node.worker.waiting == 0 and not node._standing._busy)
+    count = len(answers)
+    assert ask(ros).success and ask(ros).success
+    ros.until(lambda: len(answers) >= count + 2)
+    assert [answer.question for answer in answers[-2:]] == [QUESTION, QUESTION]
+
+
 def test_parameters_stay_responsive_while_a_question_is_answered(ros, tiny_model, slow):
     ready(ros, tiny_model)
     client = ros.client(Ask, "mmllm/ask")

@@ -59,11 +59,11 @@ class QuestionServers:
         return float(np.percentile(self._latencies, percent)) if self._latencies else 0.0
 
     async def _on_question(self, message: String) -> None:
-        await self._answer(PendingQuestion(message.data, self._number("topic")))
+        await self.answer(PendingQuestion(message.data, self.number("topic")))
 
     async def _on_ask(self, request: Ask.Request, response: Ask.Response) -> Ask.Response:
-        pending = PendingQuestion(request.question, self._number("ask"), conversation=request.conversation)
-        return self._fill(response, await self._answer(pending, request.timeout))
+        pending = PendingQuestion(request.question, self.number("ask"), conversation=request.conversation)
+        return self._fill(response, await self.answer(pending, request.timeout))
 
     async def _on_goal(self, goal: ServerGoalHandle) -> AskQuestion.Result:
         text = ""
@@ -73,12 +73,12 @@ class QuestionServers:
             text += piece
             goal.publish_feedback(AskQuestion.Feedback(text=text))
 
-        pending = PendingQuestion(goal.request.question, self._number("action"), on_text, goal.request.conversation)
+        pending = PendingQuestion(goal.request.question, self.number("action"), on_text, goal.request.conversation)
         key = bytes(goal.goal_id.uuid)
         self._goals[key] = pending
         if goal.is_cancel_requested:
             pending.finish("cancelled")
-        outcome = await self._answer(pending, goal.request.timeout)
+        outcome = await self.answer(pending, goal.request.timeout)
         del self._goals[key]
         if goal.is_cancel_requested:
             goal.canceled()
@@ -93,7 +93,7 @@ class QuestionServers:
             pending.finish("cancelled")
         return CancelResponse.ACCEPT
 
-    async def _answer(self, pending: PendingQuestion, timeout: float = 0.0) -> Answer | str:
+    async def answer(self, pending: PendingQuestion, timeout: float = 0.0) -> Answer | str:
         """The answer, or an error message of one line. `timeout` [s], 0 = the node's parameter."""
         node, timer = self._node, None
         # Setting a future does not wake an rclpy executor, and a sleeping executor does not look at it.
@@ -125,5 +125,6 @@ class QuestionServers:
             reply.message = outcome
         return reply
 
-    def _number(self, interface: str) -> str:
+    def number(self, interface: str) -> str:
+        """An id for the next question that comes by `interface`."""
         return f"{interface}-{next(self._numbers)}"

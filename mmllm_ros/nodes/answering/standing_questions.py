@@ -1,0 +1,50 @@
+# Copyright 2026 The mmllm_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Standing questions: the llm node asks the questions of its parameter `watch` at a rate; answers are on mmllm/answers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rclpy.callback_groups import ReentrantCallbackGroup
+from rclpy.clock import Clock, ClockType
+
+from ...datatypes import NANOSECONDS
+from .answering_worker import PendingQuestion
+
+if TYPE_CHECKING:
+    from ..llm import Llm
+    from .question_servers import QuestionServers
+
+SEPARATOR = "|"
+
+
+class StandingQuestions:
+    """Asks all questions one behind the other, `watch_rate` times a second; a round that is not over delays the next one.
+
+    Questions of others come between them, in the order of arrival. Each text's lower blocks are computed once, and the keys and
+    values of a frame once for the whole round.
+    """
+
+    def __init__(self, node: Llm, servers: QuestionServers) -> None:
+        self._node = node
+        self._servers = servers
+        self._busy = False
+        steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self._timer = node.create_timer(
+            1.0 / node.config.watch_rate, self._ask, callback_group=ReentrantCallbackGroup(), clock=steady
+        )
+
+    def follow_config(self) -> None:
+        """Use the parameters of the node's present configuration."""
+        self._timer.timer_period_ns = int(NANOSECONDS / self._node.config.watch_rate)
+
+    async def _ask(self) -> None:
+        if self._busy or self._node.worker.assistant is None:
+            return
+        self._busy = True
+        try:
+            for question in filter(None, map(str.strip, self._node.config.watch.split(SEPARATOR))):
+                await self._servers.answer(PendingQuestion(question, self._servers.number("watch")))
+        finally:
+            self._busy = False
