@@ -99,6 +99,9 @@ def test_a_saved_encoder_has_the_same_tokens_up_to_16_bits(encoder: UniversalEnc
     encoder.save(tmp_path)
     loaded = load_encoder(tmp_path, RIG, "cpu")
     assert loaded.revision == encoder.revision
+    # A second encoder of the same folder has its own projection, but no backbone of its own.
+    second = load_encoder(tmp_path, RIG, "cpu")
+    assert second.backbone is loaded.backbone and second.projection is not loaded.projection
     for one, other in zip(loaded.encode(list(signals().values())), encoder.encode(list(signals().values())), strict=True):
         assert np.allclose(one.values, other.values, atol=0.02)
     (tmp_path / "backbone" / "config.json").write_text((tmp_path / "backbone" / "config.json").read_text() + " ")

@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from weakref import WeakValueDictionary
 
 import torch
 from torch import Tensor, nn
@@ -23,6 +24,9 @@ IMAGE_SIZE, PATCH = (96, 160), 16
 HALF = (0.5, 0.5, 0.5)
 FOLDER = "backbone"
 """Where a saved encoder has its backbone."""
+
+_LOADED: WeakValueDictionary[tuple[str, str], Backbone] = WeakValueDictionary()
+"""Backbones in use, by folder and revision, so that all encoders of a process share one."""
 
 
 class _TokensOrPixels(nn.Module):
@@ -71,7 +75,19 @@ class Backbone(nn.Module):
 
     @classmethod
     def load(cls, name: str | Path) -> Backbone:
-        """A vision transformer by hub name or folder. Raises BadInput."""
+        """A vision transformer by hub name or folder; one that is in use already is not loaded again. Raises BadInput."""
+        folder = Path(name)
+        try:
+            key = (str(folder.resolve()), revision_of(folder)) if folder.is_dir() else (str(name), "")
+        except OSError as error:
+            raise BadInput(f"vision transformer {name} cannot be loaded: {one_line(error)}") from error
+        backbone = _LOADED.get(key)
+        if backbone is None:
+            backbone = _LOADED[key] = cls._read(name, key[1])
+        return backbone
+
+    @classmethod
+    def _read(cls, name: str | Path, revision: str) -> Backbone:
         transformers_logging.disable_progress_bar()
         try:
             # A ViT that was saved without its pooler would get a random one, with a warning.
@@ -82,12 +98,11 @@ class Backbone(nn.Module):
         vision = getattr(vision, "vision_model", vision)
         if not hasattr(vision, "embeddings") or not hasattr(vision.config, "image_size"):
             raise BadInput(f"{name} is {type(vision).__name__}, not a vision transformer with patch embeddings")
-        folder = Path(name)
-        revision = revision_of(folder) if folder.is_dir() else str(getattr(vision.config, "_commit_hash", ""))[:12]
         try:
             processing, _ = ImageProcessingMixin.get_image_processor_dict(name)
         except OSError:
             processing = {}
+        revision = revision or str(getattr(vision.config, "_commit_hash", ""))[:12]
         return cls(vision, revision, processing.get("image_mean", HALF), processing.get("image_std", HALF))
 
     def save(self, folder: Path) -> None:
