@@ -19,6 +19,7 @@ from std_msgs.msg import Header
 
 from mmllm_ros.datatypes import Answer, BadInput, Evidence, Health, Plan, Tokens
 from mmllm_ros.nodes.ros_support import message_conversion
+from mmllm_ros.nodes.ros_support.known_sources import MOST_SOURCES, KnownSources
 from mmllm_ros.nodes.ros_support.messages import (
     answer_from_message,
     answer_to_message,
@@ -31,6 +32,7 @@ from mmllm_ros.nodes.ros_support.messages import (
     tokens_from_message,
     tokens_to_message,
 )
+from mmllm_ros.nodes.ros_support.rejections import MOST_REASONS, Rejections
 from mmllm_ros.rig import CameraMount, ImuMount, LidarMount
 
 STAMP = 1_700_000_000_123_456_789
@@ -292,3 +294,28 @@ def test_a_library_that_is_not_installed_is_not_used_and_we_convert(monkeypatch)
     message_conversion._bridge.cache_clear()
     np.testing.assert_array_equal(frame_from_message(image(PICTURE, "rgb8"), "front", FRONT).image, PICTURE)
     assert message_conversion._unusable == {"cv_bridge"}
+
+
+def test_sources_and_reasons_are_bounded_whoever_publishes():
+    sources, rejections = KnownSources(), Rejections()
+    for number in range(1000):
+        try:
+            sources.check("sonar", f"front {number}")
+        except BadInput as error:
+            rejections.add(error)
+    sources.check("sonar", "front 0")
+    assert rejections.total == 1000 - MOST_SOURCES
+    assert rejections.values() == {
+        "rejected": 936, "last rejection": "sonar 'front 999' is one source too many, 64 are known",
+        "rejected: sonar # is one source too many, # are known": 936,
+    }  # fmt: skip
+    for number in range(1000):
+        rejections.add(f"{'x' * number} is wrong")
+    counts = [value for key, value in rejections.values().items() if key.startswith("rejected: ")]
+    assert len(counts) == MOST_REASONS + 1 and sum(counts) == 1936
+
+
+@pytest.mark.parametrize(("modality", "source"), [("Camera", "front"), ("camera", ""), ("camera", "a\nb"), ("camera", "x" * 65)])
+def test_a_source_without_a_plain_name_is_refused(modality, source):
+    with pytest.raises(BadInput, match="not a plain name"):
+        KnownSources().check(modality, source)
