@@ -19,10 +19,10 @@ from ..simulator.questions.programs import DISTANCES, MAX_COUNT
 from ..simulator.questions.proposals import QUESTION_COLOURS
 from ..simulator.questions.scene_graph import DIRECTIONS, SIDES, STATUSES_OF
 from ..simulator.truth import CATEGORIES, VEHICLES
-from .description_text import PLACES, Fact, sentence
+from .description_text import NOTHING, PLACES, Fact, sentence
 from .mentions import whole_place
 
-SURE = 0.7
+SURE = 0.95
 """Least probability of a fact that is stated, chosen on validation scenes (evaluation/description_accuracy.py)."""
 POSSIBLE = 0.2
 """A direction or a category that is less likely to have an object is not asked about further."""
@@ -110,8 +110,8 @@ def describe(
         empty = min(answers.get("no", 0.0) for answers in seen.values())
         words = PLACES.get(place, f"on my {place}" if place else "around me")
         known = empty >= sure and not place
-        parts = ["There is nothing around me."] if known else [f"I cannot tell what is {words}: I am not sure of anything there."]
-        facts = [Fact(where, "thing", 0) for where in directions] if known else []
+        parts = [NOTHING] if known else [f"I cannot tell what is {words}: I am not sure of anything there."]
+        facts = [Fact("", "thing", 0)] if known else []
         sureness = [empty if known else 0.0]
         if on_text:
             on_text(parts[0])

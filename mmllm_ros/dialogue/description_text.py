@@ -13,6 +13,7 @@ from ..simulator.questions.proposals import QUESTION_COLOURS
 from ..simulator.questions.scene_graph import DIRECTIONS
 from ..simulator.truth import CATEGORIES
 
+NOTHING = "There is nothing around me."
 PLACES = {
     "front": "ahead of me",
     "front left": "to my front left",
@@ -38,7 +39,7 @@ _AWAY = {
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """`number` objects of a category in a direction from the robot; 0 of category "thing" = nothing is there.
+    """`number` objects of a category in a direction from the robot, "" = in any; 0 of category "thing" = nothing is there.
 
     Where not `exact`, there are at least so many. `status`, `colour` and `distance` (of the nearest of them) are answers of the
     answer set, empty where nothing is claimed.
@@ -70,6 +71,8 @@ def facts_in(text: str) -> list[Fact]:
     """The facts that sentences of `sentence` state, in order; other sentences state none."""
     found = []
     for clause in re.split(r"[.;]\s*", text):
+        if f"{clause}." == NOTHING:
+            found.append(Fact("", "thing", 0))
         opening = _CLAUSE.fullmatch(clause)
         if opening is None:
             continue

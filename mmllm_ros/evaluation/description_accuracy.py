@@ -88,7 +88,7 @@ def _texts(model: Model, tokens: Sequence[Tokens], sure: Sequence[float]) -> lis
 
 def claims(fact: Fact, graph: SceneGraph) -> dict[str, bool]:
     """Whether each claim of a fact is true: its number, and its status, distance and colour where they are stated."""
-    there = graph.toward(ME, fact.where)
+    there = graph.toward(ME, fact.where) if fact.where else graph.everything
     chosen = members(there if fact.category == "thing" else there & graph.select("any", fact.category))
     exact = fact.exact and fact.number < MAX_COUNT
     found = {"number": len(chosen) == fact.number if exact else len(chosen) >= fact.number}

@@ -94,7 +94,8 @@ def test_only_sure_answers_become_parts_of_a_sentence():
 
 def test_an_empty_place_is_described_as_empty():
     assert describe(answers({}), "front left", sure=0.9).text == "To my front left there is nothing."
-    assert describe(answers({}), "", sure=0.9).text == "There is nothing around me."
+    empty = describe(answers({}), "", sure=0.9)
+    assert empty.text == "There is nothing around me." and facts_in(empty.text) == list(empty.facts) == [Fact("", "thing", 0)]
 
 
 def test_claims_and_recall_are_judged_by_the_truth():
