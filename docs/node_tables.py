@@ -18,7 +18,7 @@ from mmllm_ros import config
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "nodes.md"
 
-ENCODERS = ("camera_encoder", "lidar_encoder", "imu_encoder")
+ENCODERS = ("camera_encoder", "lidar_encoder", "imu_encoder", "object_encoder", "universal_encoder")
 WITH_DIAGNOSTICS = (*ENCODERS, "context_monitor", "llm")
 LATEST, RELIABLE, LATCHED = "best effort, depth 1", "reliable, depth 10", "reliable, depth 1, transient local"
 PICTURES = "reliable, depth 1"
@@ -30,6 +30,13 @@ SUBSCRIBED = (
      "a topic per camera, with or without `/compressed`; the graph tells its type"),
     (("lidar_encoder", "visualizer", "drive"), BY_RIG, "sensor_msgs/PointCloud2", LATEST, "any fields with x, y, z"),
     (("imu_encoder",), BY_RIG, "sensor_msgs/Imu", "best effort, depth 100", "any rate; every sample is used"),
+    (("object_encoder",), BY_RIG, "vision_msgs/Detection3DArray or Detection2DArray, visualization_msgs/MarkerArray", LATEST,
+     "what another perception stack reports; vision_msgs where it is installed"),
+    (("object_encoder",), BY_RIG, "sensor_msgs/CameraInfo, sensor_msgs/PointCloud2", LATEST,
+     "lens and ranges of boxes in an image; camera_encoder takes ranges from the lidar, too, where the rig names a detector"),
+    (("object_encoder",), "(/tf, /tf_static)", "tf2_msgs/TFMessage", "as tf2_ros", "frames that the rig does not name, with tf2_ros"),
+    (("universal_encoder",), BY_RIG, "Image, CompressedImage, PointCloud2, Imu, std_msgs/UInt8MultiArray, Float32MultiArray",
+     "best effort", "the `signals` of the rig; sound also as audio_common_msgs/AudioData where that is installed"),
     (("context_monitor", "llm", "visualizer"), "mmllm/health", "mmllm_ros/SensorHealth", RELIABLE, "of every sensor"),
     (("llm",), "mmllm/tokens", "mmllm_ros/SensorTokens", RELIABLE, "the latest of each source is kept"),
     ((*ENCODERS, "llm", "visualizer", "drive"), "mmllm/plan", "mmllm_ros/ModalityPlan", LATCHED, "which modalities are plugged"),

@@ -13,6 +13,7 @@ from .context.sensor_monitor import SensorMonitor
 from .datatypes import NANOSECONDS, BadInput, CameraFrame, Frame, LidarScan
 from .encoders import load_encoder
 from .io.rosbag import Recording
+from .io.wav_recording import WavRecording
 from .model import Model
 from .resources import model_folder
 from .rig import load_rig
@@ -23,7 +24,7 @@ QUESTION_PERIOD = NANOSECONDS // 2
 
 
 def answer_recording(
-    recording: Recording, questions: Sequence[str], config: LlmConfig, on_answer: Callable[[AnswerSnapshot], None]
+    recording: Recording | WavRecording, questions: Sequence[str], config: LlmConfig, on_answer: Callable[[AnswerSnapshot], None]
 ) -> None:
     """Ask the questions in turn, each when all recorded modalities have fresh readings. A short recording is repeated.
 
@@ -48,7 +49,7 @@ def answer_recording(
 class _Session:
     """A recording played through encoders and assistant; the clock of the assistant is the latest stamp so far."""
 
-    def __init__(self, recording: Recording, config: LlmConfig) -> None:
+    def __init__(self, recording: Recording | WavRecording, config: LlmConfig) -> None:
         folder = model_folder(config.model)
         self._recording = recording
         self._rig = load_rig(config.rig)
@@ -57,11 +58,19 @@ class _Session:
         self._encoded: dict[tuple[str, str], int] = {}
         self._monitors: dict[tuple[str, str], SensorMonitor] = {}
         recorded = {mount.modality for mount in recording.sensors(self._rig).values()}
+        signals = {mount.modality for _, mount in recording.signals(self._rig)}
         model = Model.load(folder, config.device)
         self.assistant = Assistant(model, config, lambda: self._now, rig=self._rig)
         self._encoders = {
             name: load_encoder(folder / "encoders" / name, self._rig, config.device) for name in recorded & set(model.modalities)
         }
+        if known := sorted(signals & set(model.modalities)):
+            # Imported here, because it imports transformers' vision models, which the other encoders do not need.
+            from .encoders.universal.packs import Packs
+            from .encoders.universal.shared import ModalityEncoder
+
+            packs = Packs.of_model(folder, self._rig, config.device)
+            self._encoders |= {name: ModalityEncoder(name, packs) for name in known}
 
     def play(self) -> Iterator[int]:
         """Play the recording from its start. Yields the time [ns] whenever the assistant has new tokens."""

@@ -17,6 +17,7 @@ from .settings_file import read_settings, settings_option
 
 if TYPE_CHECKING:
     from ..io.rosbag import Recording
+    from ..io.wav_recording import WavRecording
     from ..visualization.drawing import AnswerSnapshot
 
 SETTINGS = ("rate", "loop", "start", "topics")
@@ -24,7 +25,7 @@ SETTINGS = ("rate", "loop", "start", "topics")
 
 
 def replay(
-    bag: Annotated[str, typer.Argument(help="rosbag2 folder (mcap or sqlite3), or one mcap file")],
+    bag: Annotated[str, typer.Argument(help="rosbag2 folder (mcap or sqlite3), one mcap file, or with --offline a WAV file")],
     ask: Annotated[list[str] | None, typer.Option("--ask", help="a question; may be given several times")] = None,
     json_file: Json = None,
     folder: Annotated[Path | None, typer.Option("--out", help="folder for `mmllm report`: answers and pictures")] = None,
@@ -44,6 +45,7 @@ def replay(
     if not questions:
         if offline or json_file or folder:
             raise BadInput("--offline, --json and --out need questions: give at least one --ask")
+        _require_bag(bag)
         raise typer.Exit(_play(playback, rig, rerun))
     recording, rig = _recording_and_rig(bag, rig)
     records: list[dict[str, Any]] = []
@@ -64,14 +66,24 @@ def replay(
     raise typer.Exit(status)
 
 
-def _recording_and_rig(bag: str, rig: str) -> tuple[Recording, str]:
+def _recording(bag: str) -> Recording | WavRecording:
     from ..io.rosbag import Recording
+    from ..io.wav_recording import WavRecording
 
-    recording = Recording(bag)
+    return WavRecording(bag) if bag.lower().endswith(".wav") else Recording(bag)
+
+
+def _recording_and_rig(bag: str, rig: str) -> tuple[Recording | WavRecording, str]:
+    recording = _recording(bag)
     if not rig:
         rig = recording.fitting_rig()
         out.print(f"[dim]rig {rig}, chosen by the recorded topics; --rig selects another[/dim]")
     return recording, rig
+
+
+def _require_bag(bag: str) -> None:
+    if bag.lower().endswith(".wav"):
+        raise BadInput(f"{bag} is a WAV file, which has no topics to play: ask about it with --offline and --ask")
 
 
 def _play(playback: ReplayConfig, rig: str, rerun: Path | None) -> int:
@@ -98,10 +110,10 @@ def _answer(
     for question in questions:
         check_question(question)
     if not offline:
+        _require_bag(playback.bag)
         from ..nodes.clients.bag_session import run
 
         return run(playback, llm, questions, on_answer, str(rerun or ""))
-    from ..io.rosbag import Recording
     from ..offline_replay import answer_recording
     from ..rig import load_rig
     from ..visualization.rerun_file import RerunFile
@@ -113,7 +125,7 @@ def _answer(
         if file:
             file.add_snapshot(snapshot)
 
-    answer_recording(Recording(playback.bag), questions, llm, on_answer_with_rerun)
+    answer_recording(_recording(playback.bag), questions, llm, on_answer_with_rerun)
     if file:
         file.close()
     return 0

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import logging
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,10 +19,13 @@ from rosbags.rosbag2.errors import WriterError
 from rosbags.typesys import Stores, get_typestore
 
 from ..datatypes import NANOSECONDS, BadInput, Frame, one_line
-from ..rig import CameraMount, ImuMount, LidarMount, Mount, Rig, load_rig, shipped_rigs
+from ..rig import CameraMount, ImuMount, LidarMount, Mount, Rig, SignalMount, load_rig, shipped_rigs
 from .frames import ImuBuffer, camera_frame, imu_sample, lidar_scan, same_topic, stamp_of
 from .serialization import Serialized, Serializer
+from .signals import MESSAGE_TYPES, STREAMS, SignalStream, signal_from_message
 
+SIGNAL_PERIOD = NANOSECONDS // 2
+"""Period [ns] at which a recording yields signals of a stream, such as sound; they overlap."""
 IMU_PERIOD = NANOSECONDS // 10
 """Period [ns] at which a recording yields ImuWindows; they overlap, as live ones do."""
 
@@ -67,36 +71,49 @@ class Recording:
         return (self.end - self.start) / NANOSECONDS
 
     def sensors(self, rig: Rig) -> dict[str, Mount]:
-        """The recorded topics of the rig's sensors, with their mounts. Raises BadInput when there is none."""
+        """The recorded topics of the rig's sensors, with their mounts; those of `signals` are not among them.
+
+        Raises BadInput when there is neither.
+        """
         found = {topic: mount for mount in rig.mounts if (topic := self._topic_of(mount)) is not None}
-        if not found:
-            wanted = ", ".join(mount.topic for mount in rig.mounts) or "nothing"
+        if not found and not self.signals(rig):
+            wanted = ", ".join(mount.topic for mount in (*rig.mounts, *rig.signals)) or "nothing"
             there = ", ".join(f"{name} ({topic.type})" for name, topic in sorted(self.topics.items())) or "nothing"
             raise BadInput(f"recording {self.path} has no sensor topics: rig {rig.name} expects {wanted}; recorded are {there}")
         return found
 
+    def signals(self, rig: Rig) -> list[tuple[str, SignalMount]]:
+        """The recorded topics of the rig's signals for the universal encoder, with their mounts."""
+        return [(topic, mount) for mount in rig.signals if (topic := self._topic_of(mount)) is not None]
+
     def fitting_rig(self) -> str:
         """The shipped rig with the most topics, as written, in this recording; `front` where none has any."""
 
-        def difference(name: str) -> tuple[int, bool]:
-            exact = [_absolute(mount) in self._names_of(mount) for mount in load_rig(name).mounts]
-            return exact.count(False) - exact.count(True), name != "front"
+        def difference(name: str) -> tuple[bool, int, bool]:
+            rig = load_rig(name)
+            exact = [_absolute(mount) in self._names_of(mount) for mount in (*rig.mounts, *rig.signals)]
+            fewer = exact.count(False) - exact.count(True) if any(exact) else 0
+            return not any(exact), fewer, name != "front"
 
         return min(shipped_rigs(), key=difference)
 
     def frames(self, rig: Rig) -> Iterator[Frame]:
         """The frames of the rig's sensors in the order of arrival; an invalid message is skipped with a warning."""
-        mounts = self.sensors(rig)
-        convert = {topic: _Imu(mount) if isinstance(mount, ImuMount) else _single(mount) for topic, mount in mounts.items()}
+        convert: dict[str, list[Callable[[Any, int], Frame | None]]] = defaultdict(list)
+        for topic, mount in self.sensors(rig).items():
+            convert[topic].append(_Imu(mount) if isinstance(mount, ImuMount) else _single(mount))
+        for topic, mount in self.signals(rig):
+            convert[topic].append(_Signals(mount))
         store = get_typestore(Stores.ROS2_JAZZY)
-        for topic, kind, time, data in self.raw(mounts):
-            try:
-                frame = convert[topic](_deserialized(store, data, kind))
-            except BadInput as error:
-                logging.getLogger(__name__).warning("%s at %d ns skipped: %s", topic, time, error)
-                continue
-            if frame is not None:
-                yield frame
+        for topic, kind, time, data in self.raw(convert):
+            for to_frame in convert[topic]:
+                try:
+                    frame = to_frame(_deserialized(store, data, kind), time)
+                except BadInput as error:
+                    logging.getLogger(__name__).warning("%s at %d ns skipped: %s", topic, time, error)
+                    continue
+                if frame is not None:
+                    yield frame
 
     def chosen(self, topics: str) -> list[str]:
         """The names in a comma-separated list, with or without their leading slash; all where it is empty. Raises BadInput."""
@@ -119,16 +136,16 @@ class Recording:
                 for connection, time, data in reader.messages(wanted, start=since):
                     yield connection.topic, connection.msgtype, time, bytes(data)
 
-    def _topic_of(self, mount: Mount) -> str | None:
+    def _topic_of(self, mount: Mount | SignalMount) -> str | None:
         names = self._names_of(mount)
         return _absolute(mount) if _absolute(mount) in names else min(names, key=len, default=None)
 
-    def _names_of(self, mount: Mount) -> list[str]:
+    def _names_of(self, mount: Mount | SignalMount) -> list[str]:
         """Recorded topics that carry this sensor, raw or compressed."""
         return [
             name
             for name, topic in self.topics.items()
-            if same_topic(name, mount.topic) and topic.type in _READS[type(mount)] and topic.count
+            if same_topic(name, mount.topic) and topic.type in _types_of(mount) and topic.count
         ]
 
     @contextmanager
@@ -240,11 +257,34 @@ def _deserialized(store: Any, data: bytes, kind: str) -> Any:
         raise BadInput(f"no valid {kind}: {one_line(error)}") from error
 
 
-def _single(mount: CameraMount | LidarMount) -> Callable[[Any], Frame]:
+def _types_of(mount: Mount | SignalMount) -> tuple[str, ...]:
+    """The message types that carry a sensor."""
+    return MESSAGE_TYPES[mount.kind] if isinstance(mount, SignalMount) else _READS[type(mount)]
+
+
+def _single(mount: CameraMount | LidarMount) -> Callable[[Any, int], Frame]:
     """Message -> frame, for sensors with one frame per message."""
     if isinstance(mount, CameraMount):
-        return lambda message: camera_frame(message, mount.name)
-    return lambda message: lidar_scan(message, "lidar", mount)
+        return lambda message, _: camera_frame(message, mount.name)
+    return lambda message, _: lidar_scan(message, "lidar", mount)
+
+
+class _Signals:
+    """Message -> signal of the universal encoder; of a stream one every SIGNAL_PERIOD, None otherwise."""
+
+    def __init__(self, mount: SignalMount) -> None:
+        self._mount = mount
+        self._stream = SignalStream(mount) if mount.kind in STREAMS else None
+        self._slot = -1
+
+    def __call__(self, message: Any, time: int) -> Frame | None:
+        if self._stream is None:
+            return signal_from_message(message, self._mount, time)
+        stamp = self._stream.push(message, time)
+        if stamp is None or stamp // SIGNAL_PERIOD == self._slot:
+            return None
+        self._slot = stamp // SIGNAL_PERIOD
+        return self._stream.signal()
 
 
 class _Imu:
@@ -255,7 +295,7 @@ class _Imu:
         self._buffer = ImuBuffer("imu")
         self._slot = -1
 
-    def __call__(self, message: Any) -> Frame | None:
+    def __call__(self, message: Any, _: int) -> Frame | None:
         stamp = stamp_of(message)
         if not self._buffer.push(stamp, imu_sample(message, self._mount)):
             return None

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray
 from mmllm_ros.msg import ModalityPlan, SensorHealth, SensorTokens
@@ -18,12 +17,10 @@ from rclpy.parameter import Parameter
 from sensor_msgs.msg import Image
 from sensors import status_of, values
 from std_msgs.msg import Float32MultiArray, UInt8MultiArray
+from tiny_universal_model import make_tiny_universal_model
 
 from mmllm_ros.datatypes import NANOSECONDS
-from mmllm_ros.encoders.universal.encoder import UniversalEncoder
 from mmllm_ros.io.sound import encode_pcm
-from mmllm_ros.latent.connector import Connector
-from mmllm_ros.model import Model
 from mmllm_ros.nodes.context_monitor import ContextMonitor
 from mmllm_ros.nodes.llm import Llm
 from mmllm_ros.nodes.ros_support import qos
@@ -38,7 +35,6 @@ signals:
   bumper: {kind: array, topic: bumper/echoes, channels: 8}
 """
 MODALITIES = {"audio", "depth", "normals", "array"}
-SMALL = {"hidden_size": 24, "num_hidden_layers": 1, "num_attention_heads": 3, "intermediate_size": 24}
 rng = np.random.default_rng(0)
 
 
@@ -47,14 +43,7 @@ def universal(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> tup
     """A model with random connectors for the signals of a rig, and the rig's file."""
     folder = tmp_path_factory.mktemp("universal")
     (folder / "robot.yaml").write_text(RIG)
-    rig = load_rig(folder / "robot.yaml")
-    torch.manual_seed(0)
-    encoder = UniversalEncoder(rig, projection={"tokens": 4, "experts": 1, "blocks": 1}, backbone_shape=SMALL)
-    encoder.save(folder / "model" / "encoders" / "universal")
-    tiny = Model.load(tiny_model, "cpu")
-    shape = {"linked_blocks": 3, "trunk": 64, "rank": 8}
-    connectors = {name: Connector(name, encoder.token_width, tiny.llm, **shape) for name in sorted(MODALITIES)}
-    tiny.variant(connectors, dict.fromkeys(connectors, encoder.revision)).save(folder / "model")
+    make_tiny_universal_model(folder / "model", tiny_model, MODALITIES)
     return folder / "model", folder / "robot.yaml"
 
 

@@ -32,7 +32,8 @@ SHELL = [line.split(" #")[0].strip() for kind, block in BLOCKS if kind == "sh" f
 PROSE = re.sub(r"^```.*?^```$", "", TEXT, flags=re.MULTILINE | re.DOTALL)
 COMMANDS = [*SHELL, *(" ".join(span.split()) for span in re.findall(r"`([^`]+)`", PROSE))]
 EXECUTABLES = (
-    "camera_encoder", "lidar_encoder", "imu_encoder", "context_monitor", "llm", "simulator", "replay", "visualizer", "drive"
+    "camera_encoder", "lidar_encoder", "imu_encoder", "universal_encoder", "context_monitor", "llm", "simulator", "replay",
+    "visualizer", "drive"
 )  # fmt: skip
 
 

@@ -6,15 +6,24 @@ from __future__ import annotations
 
 import math
 import wave
+from collections import Counter
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from rosbags.rosbag2 import StoragePlugin, Writer
+from rosbags.typesys import Stores, get_typestore
+from tiny_model import make_tiny_model
+from tiny_universal_model import make_tiny_universal_model
 
+from mmllm_ros.config import LlmConfig
 from mmllm_ros.datatypes import NANOSECONDS, BadInput
 from mmllm_ros.io.depth_images import decode_depth, decode_normals, normals_from_depth
+from mmllm_ros.io.rosbag import Recording
 from mmllm_ros.io.signals import CLIP_PERIOD, SignalStream, signal_from_message
 from mmllm_ros.io.sound import RATE, WINDOW, SoundBuffer, decode_pcm, encode_pcm, read_wav, resampled
+from mmllm_ros.io.wav_recording import WavRecording
+from mmllm_ros.offline_replay import answer_recording
 from mmllm_ros.rig import SignalMount, load_rig
 
 rng = np.random.default_rng(0)
@@ -130,6 +139,45 @@ def test_a_clip_has_frames_at_equal_steps_and_repeats_the_oldest_at_the_start():
             assert stream.signal().data[:, 0, 0, 0].tolist() == [0, 0, 0, 4]
     assert CLIP_PERIOD == 400_000_000
     assert stream.signal().data[:, 0, 0, 0].tolist() == [0, 4, 8, 12]
+
+
+def test_a_recording_gives_the_signals_of_its_topics_and_two_kinds_from_one_topic(tmp_path):
+    store = get_typestore(Stores.ROS2_JAZZY)
+    kinds = {"/audio": "std_msgs/msg/UInt8MultiArray", "/camera/front/depth": "sensor_msgs/msg/Image"}
+    message = {name: store.types[kind] for name, kind in kinds.items()}
+    layout = store.types["std_msgs/msg/MultiArrayLayout"](dim=[], data_offset=0)
+    with Writer(tmp_path / "bag", version=9, storage_plugin=StoragePlugin.MCAP) as writer:
+        topics = {name: writer.add_connection(name, kind, typestore=store) for name, kind in kinds.items()}
+        for tenth in range(1, 21):
+            time = NANOSECONDS + tenth * NANOSECONDS // 10
+            data = np.frombuffer(encode_pcm(rng.uniform(-0.5, 0.5, (4, 1600))), np.uint8)
+            sound = message["/audio"](layout=layout, data=data)
+            writer.write(topics["/audio"], time, store.serialize_cdr(sound, kinds["/audio"]))
+            stamp = store.types["builtin_interfaces/msg/Time"](*divmod(time, NANOSECONDS))
+            header = store.types["std_msgs/msg/Header"](stamp=stamp, frame_id="depth")
+            pixels = np.full(12, 2000, "<u2").view(np.uint8)
+            image = message["/camera/front/depth"](header, 3, 4, "16UC1", 0, 8, pixels)
+            writer.write(topics["/camera/front/depth"], time, store.serialize_cdr(image, kinds["/camera/front/depth"]))
+    recording = Recording(tmp_path / "bag")
+    assert recording.fitting_rig() == "signals"
+    found = list(recording.frames(load_rig("signals")))
+    counts = Counter(signal.modality for signal in found)
+    assert counts == {"depth": 20, "normals": 20, "audio": 4}  # sound every half second, from a quarter of a second on
+    assert found[-1].stamp == 3 * NANOSECONDS and {signal.data.shape[0] for signal in found} == {1, 3, 4}
+
+
+def test_a_wav_file_answers_questions_with_its_sound_as_evidence(tmp_path):
+    with wave.open(str(tmp_path / "street.wav"), "wb") as file:
+        file.setparams((1, 2, 8000, 0, "NONE", ""))
+        file.writeframes(encode_pcm(rng.uniform(-0.5, 0.5, (1, 12_000))))
+    tiny = make_tiny_model(tmp_path / "tiny")
+    model = make_tiny_universal_model(tmp_path / "model", tiny, ["audio"])
+    answers = []
+    config = LlmConfig(rig="signals", model=str(model), device="cpu")
+    answer_recording(WavRecording(tmp_path / "street.wav"), ["is there a siren ?"], config, answers.append)
+    assert [item.modality for item in answers[0].answer.evidence] == ["audio"]
+    with pytest.raises(BadInput, match="rig front has no signal of kind audio"):
+        next(WavRecording(tmp_path / "street.wav").frames(load_rig("front")))
 
 
 @pytest.mark.parametrize(
