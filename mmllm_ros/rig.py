@@ -142,7 +142,11 @@ Mount = CameraMount | LidarMount | ImuMount | ObjectsMount
 
 @dataclass(frozen=True, slots=True)
 class Rig:
-    """The sensors of one robot. An absent sensor is None, or missing from `cameras`."""
+    """The sensors of one robot. An absent sensor is None, or missing from `cameras`.
+
+    `detector` names the object detector that encodes the camera images, "nanodet" or an encoder folder; empty = the model's own
+    camera encoder.
+    """
 
     name: str
     cameras: tuple[CameraMount, ...]
@@ -150,6 +154,7 @@ class Rig:
     imu: ImuMount | None = ImuMount()
     objects: ObjectsMount | None = None
     signals: tuple[SignalMount, ...] = ()
+    detector: str = ""
 
     @property
     def mounts(self) -> list[Mount]:
@@ -208,7 +213,7 @@ def load_rig(name_or_file: str | Path) -> Rig:
 
 
 def _parse(content: object, name: str) -> Rig:
-    parts = _settings(content, ("cameras", "lidar", "imu", "objects", "signals"), "a rig")
+    parts = _settings(content, ("cameras", "lidar", "imu", "objects", "signals", "detector"), "a rig")
     for sensor in parts:
         if parts[sensor] is None:
             raise BadInput(f"{sensor} is blank: give its settings ({{}} = all defaults), or leave the line out if there is none")
@@ -216,6 +221,9 @@ def _parse(content: object, name: str) -> Rig:
     if not isinstance(cameras, dict):
         raise BadInput(f"cameras is {_SHOWN.repr(cameras)}, not a mapping of names to mounts")
     mounts = tuple(_camera(camera, mount) for camera, mount in cameras.items())
+    detector = parts.get("detector", "")
+    if not isinstance(detector, str) or len(detector) > 1000:
+        raise BadInput(f"detector is {_SHOWN.repr(detector)}, not nanodet or the folder of an encoder of kind detector")
     taken = {"camera", *(kind for kind in ("lidar", "imu", "objects") if kind in parts)}
     return Rig(
         name,
@@ -224,6 +232,7 @@ def _parse(content: object, name: str) -> Rig:
         _imu(parts["imu"]) if "imu" in parts else None,
         _objects(parts["objects"], [mount.name for mount in mounts]) if "objects" in parts else None,
         _signals(parts.get("signals", {}), taken),
+        detector,
     )
 
 

@@ -18,7 +18,7 @@ import psutil
 
 from ..datatypes import BadInput
 from ..resources import shared_folder
-from ..rig import load_rig
+from ..rig import Rig, load_rig
 from .doctor_findings import FAULT, NOTE, OK, Finding
 from .doctor_graph import live_findings
 
@@ -43,6 +43,8 @@ def examine(rig_name: str, model: str, listen: float, namespace: str = "") -> It
             yield Finding("rig", FAULT, str(error), "name a shipped rig or a YAML file with --rig")
             return
         yield Finding("rig", OK, f"{rig.name}: {', '.join(mount.topic for mount in rig.mounts)}")
+        if rig.cameras:
+            yield _detector(rig)
         if probe:
             yield from live_findings(probe.look(rig, listen), listen)
 
@@ -51,6 +53,23 @@ def _probe(namespace: str) -> AbstractContextManager:
     from ..nodes.clients.graph_probe import GraphProbe
 
     return GraphProbe(namespace)
+
+
+def _detector(rig: Rig) -> Finding:
+    """What encodes the camera images: the model's own encoder knows simulated ones only."""
+    install = "`pip install -r requirements/detectors.txt` and `mmllm fetch nanodet`"
+    if not rig.detector:
+        found = "none: the model's own camera encoder has seen simulated images only, on real ones it is close to blind"
+        return Finding("object detector", NOTE, found, f"for real cameras: {install}, then `detector: nanodet` in the rig file")
+    from ..encoders.nanodet import detector_folder
+
+    try:
+        folder = detector_folder(rig.detector)
+    except BadInput as error:
+        return Finding("object detector", FAULT, str(error), f"{install}, or another `detector:` in the rig file")
+    if any(folder.glob("*.onnx")) and find_spec("onnxruntime") is None:
+        return Finding("object detector", FAULT, f"{folder} needs onnxruntime", install)
+    return Finding("object detector", OK, f"{rig.detector}, {folder}")
 
 
 def _interpreter() -> Finding:

@@ -26,6 +26,10 @@ def evaluate_frames(
         str, typer.Option(help="camera encoder: nanodet, or the folder of an encoder of kind detector; the lidar gives ranges")
     ] = "",
     labels: Annotated[bool, typer.Option("--labels", help="the labelled boxes as modality objects, no sensor")] = False,
+    calibrate: Annotated[
+        bool,
+        typer.Option("--calibrate", help="also calibrate on every second frame of each source, and judge that on the others"),
+    ] = False,
     model: Annotated[
         str, typer.Option(help="model folder or hub name, empty = drive_tiny with --labels or --detector, else the default model")
     ] = "",
@@ -35,7 +39,8 @@ def evaluate_frames(
 ) -> None:
     """Measure accuracy on labelled real frames: per modality set and source of frames, beside blind baselines."""
     from ..encoders.objects import REVISION
-    from ..evaluation.real_evaluation import ask_frames, frame_tables
+    from ..evaluation.real_calibration import calibrate_frames, calibration_table
+    from ..evaluation.real_evaluation import asked_frames, encoded_frames, frame_tables
     from ..evaluation.real_evaluation import evaluate_frames as measure
     from ..model import Model
     from ..resources import EMBEDDED, model_folder
@@ -56,10 +61,15 @@ def evaluate_frames(
     else:
         encoders = _load_encoders(loaded, weights, rig, device)
         loaded = restricted(loaded, list(encoders))
-    examples = ask_frames(frames, encoders, labels)
+    # All frames are kept only where they are encoded more than once: a frame of six cameras takes 26 MB.
+    asked = list(asked_frames(frames)) if calibrate else asked_frames(frames)
+    examples = encoded_frames(asked, encoders, labels)
     report = measure(loaded, examples)
     for view in frame_tables(report):
         out.print(view)
+    if calibrate:
+        report["calibration"] = calibrate_frames(loaded, asked, encoders, labels)
+        out.print(calibration_table(report["calibration"]))
     write_report(report, examples, folder, json_file)
 
 
@@ -74,10 +84,6 @@ def _load_encoders(model: Model, weights: Path, rig: Rig, device: str) -> dict[s
 def _load_detector(name: str, rig: Rig, device: str) -> Encoder:
     """The detector in folder `name`, or the fetched NanoDet. Raises BadInput."""
     from ..encoders import load_encoder
-    from ..encoders.nanodet import nanodet_folder
+    from ..encoders.nanodet import detector_folder
 
-    place = nanodet_folder() if name == "nanodet" else Path(name)
-    if not place.is_dir():
-        cure = "fetch it with `mmllm fetch nanodet`" if name == "nanodet" else "name an encoder folder"
-        raise BadInput(f"detector folder {place} does not exist: {cure}")
-    return load_encoder(place, rig, device)
+    return load_encoder(detector_folder(name), rig, device)

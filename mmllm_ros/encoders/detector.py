@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -57,7 +57,8 @@ class DetectorCamera(Encoder):
         calibration: scale and shift of a score's log odds, after which it is the probability that the box is right.
         least: boxes with a lower calibrated score are left out.
 
-    `cameras` holds calibrations by source name that are better known than the rig's mounts.
+    `cameras` holds calibrations by source name that are better known than the rig's mounts. `sweep_at` gives the lidar points of
+    a stamp [ns], float32 [n, 3+] in the base frame, or None; they give ranges where `encode` gets no points.
     """
 
     modality = "camera"
@@ -78,6 +79,7 @@ class DetectorCamera(Encoder):
         config |= {"classes": list(classes), "meanings": dict(meanings or {}), "calibration": list(calibration), "least": least}
         super().__init__(rig, config)
         self.cameras: dict[str, Pinhole] = {}
+        self.sweep_at: Callable[[int], np.ndarray | None] = lambda stamp: None
         self.detector: Detector | None = None
         self._table: np.ndarray | None = None
 
@@ -118,7 +120,7 @@ class DetectorCamera(Encoder):
         for frame, _ in pairs:
             camera = self.camera(frame)
             mount = self.rig.camera(frame.source)
-            found = self.detect(frame.image, camera, points)
+            found = self.detect(frame.image, camera, self.sweep_at(frame.stamp) if points is None else points)
             view = (mount.bearing, mount.fov / 2)
             made.append(object_tokens(found, frame.stamp, frame.source, self.modality, self.revision, view))
         return made
@@ -133,7 +135,7 @@ class DetectorCamera(Encoder):
     def detect(self, image: np.ndarray, camera: Pinhole, points: np.ndarray | None = None) -> list[Detection]:
         """Objects in one image, surest first."""
         sweep = project_sweep(points, camera) if points is not None else None
-        boxes, ridden = self._without_riders(self.boxes(image))
+        boxes, ridden = self.boxes_without_riders(image)
         detections = []
         for corners, scores, rider in zip(boxes.corners, boxes.scores, ridden, strict=True):
             score = self.calibrated(scores.max())
@@ -166,8 +168,9 @@ class DetectorCamera(Encoder):
         score = min(max(score, 1e-4), 1 - 1e-4)
         return 1 / (1 + math.exp(-(scale * math.log(score / (1 - score)) + shift)))
 
-    def _without_riders(self, boxes: Boxes) -> tuple[Boxes, list[bool]]:
-        """The boxes without persons who ride, and which of the others are ridden."""
+    def boxes_without_riders(self, image: np.ndarray) -> tuple[Boxes, list[bool]]:
+        """The boxes of an image without persons who ride, and which of the others are ridden."""
+        boxes = self.boxes(image)
         kinds = [CATEGORIES[index] for index in boxes.scores.argmax(1)] if len(boxes) else []
         ridden, riders = [False] * len(boxes), set()
         for index, kind in enumerate(kinds):

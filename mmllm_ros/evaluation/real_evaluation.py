@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -64,19 +64,28 @@ def frame_tokens(frame: RealFrame, encoders: Mapping[str, Encoder], labels: bool
     return tuple(made)
 
 
-def ask_frames(
-    folder: str | Path, encoders: Mapping[str, Encoder], labels: bool = False, each: int = EACH, seed: int = 0
-) -> list[Example]:
-    """Questions about every frame of `folder` with its tokens; the source of a frame is its context. Raises BadInput."""
-    asked = []
-    for path in track(frame_files(folder), "read and encode real frames"):
+def asked_frames(folder: str | Path, each: int = EACH, seed: int = 0) -> Iterator[tuple[RealFrame, list[Question]]]:
+    """The frames of `folder` with questions about them, without those whose labels answer none. Raises BadInput."""
+    for path in track(frame_files(folder), "read real frames"):
         frame = read_frame(folder, path)
-        questions = ask_frame(frame, each, seed)
-        if questions:
-            pictures = frame_thumbnails([_small(item) for item in frame.frames])
-            tokens = frame_tokens(frame, encoders, labels)
-            asked.append(Example(frame.truth.token, frame.source, tokens, tuple(questions), pictures))
-    return asked
+        if questions := ask_frame(frame, each, seed):
+            yield frame, questions
+
+
+def encoded_frames(
+    asked: Iterable[tuple[RealFrame, Sequence[Question]]], encoders: Mapping[str, Encoder], labels: bool = False
+) -> list[Example]:
+    """Frames and their questions with tokens; the source of a frame is its context. Raises BadInput."""
+    return [
+        Example(
+            frame.truth.token,
+            frame.source,
+            frame_tokens(frame, encoders, labels),
+            tuple(questions),
+            frame_thumbnails([_small(item) for item in frame.frames]),
+        )
+        for frame, questions in asked
+    ]
 
 
 def _small(frame: CameraFrame | LidarScan) -> CameraFrame | LidarScan:

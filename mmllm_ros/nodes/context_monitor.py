@@ -53,8 +53,10 @@ class ContextMonitor(Node):
         self.config = declare(self, MonitorConfig, self._on_config)
         rig = load_rig(self.config.rig)
         path = model_folder(self.config.model) / FILE
+        # The table is of the model's own camera encoder.
+        table = PlanTable.read(path) if path.is_file() and not rig.detector else None
         known = dict.fromkeys((*MODALITIES, *rig.modalities))
-        self._planner = Planner(known, PlanTable.read(path) if path.is_file() else None, viewed_directions(rig))
+        self._planner = Planner(known, table, viewed_directions(rig))
         self._lifecycles = EncoderLifecycles(self, rig.modalities, self._on_operator)
         self._machine_load, self._load_shedding = MachineLoad(), LoadShedding()
         self._load = self._machine_load.read()

@@ -87,7 +87,7 @@ class Llm(Node):
 
     def _policy(self, model: Model) -> PerQuestionPolicy | None:
         path = model_folder(self.config.model) / FILE
-        if not path.is_file():
+        if not path.is_file() or self.rig.detector:  # the table is of the model's own camera encoder
             return None
         table = PlanTable.read(path)
         if (table.model, table.revision) != (model.name, model.revision.partition("+")[0]):

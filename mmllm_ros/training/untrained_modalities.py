@@ -9,8 +9,11 @@ from collections.abc import Mapping, Sequence
 from torch import nn
 
 from ..datatypes import BadInput
-from ..encoders.objects import TOKEN_WIDTH
+from ..encoders.nanodet import detector_folder
+from ..encoders.objects import REVISION, TOKEN_WIDTH
+from ..io.weights import revision_of
 from ..model import Model
+from ..rig import Rig
 from .warm_start import can_warm_start, warm_started
 
 
@@ -28,6 +31,17 @@ def with_detections(model: Model, revisions: Mapping[str, str]) -> Model:
     other = model.variant(connectors, revisions)
     other.revision = "+".join([model.revision, *revisions])
     return other
+
+
+def of_rig(model: Model, rig: Rig) -> Model:
+    """`model` with connectors for what the detector and the perception stack of a rig give; `model` itself without either.
+
+    Raises BadInput as `with_detections` does, and where the detector is not there.
+    """
+    revisions = {"camera": revision_of(detector_folder(rig.detector))} if rig.detector and rig.cameras else {}
+    if rig.objects and "objects" not in model.modalities:
+        revisions["objects"] = REVISION
+    return with_detections(model, revisions) if revisions else model
 
 
 def restricted(model: Model, modalities: Sequence[str]) -> Model:

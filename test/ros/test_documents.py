@@ -62,8 +62,9 @@ LEFT_OUT = {
     ),
     **dict.fromkeys((line for line in COMMANDS if "--source robot" in line), "no sensors here, see test/ros/test_drive.py"),
     "mmllm mcp --http --port 8765": "it serves until Ctrl-C; test/ros/test_mcp.py asks it",
+    "mmllm rig --from-topics > my_robot.yaml": "no sensors here, see test/ros/test_rig_command.py",
     "mmllm evaluate-frames FRAMES --labels": "test/unit/test_evaluate_frames.py runs it on a small folder",
-    "mmllm evaluate-frames FRAMES --detector nanodet": "needs the detector that `mmllm fetch nanodet` installs",
+    "mmllm evaluate-frames FRAMES --detector nanodet --calibrate": "needs the detector that `mmllm fetch nanodet` installs",
 }
 NEEDS_A_ROBOT = re.compile(r"mmllm ask|ros2 (service|topic|action)")
 IN_THE_CHECKOUT = re.compile(r"make |\. \./env\.sh|python (-m pytest|benchmark/)")

@@ -10,7 +10,9 @@ import math
 
 import numpy as np
 import pytest
+from real_frames_folder import box, write_frame
 
+from mmllm_ros.datasets.real_frames import box_in_image, read_frame
 from mmllm_ros.datatypes import BadInput, CameraFrame
 from mmllm_ros.encoders import load_encoder
 from mmllm_ros.encoders.box_colours import box_colours
@@ -21,6 +23,7 @@ from mmllm_ros.encoders.detector import DetectorCamera
 from mmllm_ros.encoders.detector_models import detr, nanodet, yolo
 from mmllm_ros.encoders.objects import CATEGORIES, TOKEN_WIDTH
 from mmllm_ros.encoders.proposals import COLOURS
+from mmllm_ros.evaluation.real_calibration import _judged_boxes
 from mmllm_ros.io.pinhole import Pinhole
 from mmllm_ros.rig import CameraMount, Rig
 
@@ -109,6 +112,29 @@ def test_the_colour_is_that_of_the_middle_of_the_box():
     shares = box_colours(image, np.array([0.0, 0, 100, 100]))
     assert COLOURS[shares.argmax()] == "red" and shares.sum() == pytest.approx(1.0)
     assert box_colours(image, np.array([0.0, 0, 6, 6])) is None
+
+
+def test_the_lidar_gives_ranges_where_a_sweep_is_near_in_time():
+    made = encoder(("car", 0.9, (235, 190, 265, 215)))  # by its size 15 m away
+    wall = np.stack([np.full(200, 30.0), np.linspace(-1, 1, 200), np.full(200, 1.4)], 1)
+    frame = CameraFrame(7, "front", np.zeros((400, 500, 3), np.uint8))
+    alone, _ = made.encode([(frame, None), (frame, None)])
+    made.sweep_at = {7: wall}.get
+    (ranged,) = made.encode([(frame, None)])
+    assert ranged.places[0, 2] == pytest.approx(30.0 + 2.2, abs=1.5) and alone.places[0, 2] < 27.0
+
+
+def test_a_box_is_right_where_it_overlaps_a_label_of_its_class(tmp_path):
+    write_frame(tmp_path, "street", "0", [box("car", 12.0, 0.0), box("pedestrian", 9.0, 3.0)])
+    frame = read_frame(tmp_path, tmp_path / "street" / "0.json")
+    (image,) = [item for item in frame.frames if isinstance(item, CameraFrame)]
+    camera = frame.cameras[image.source]
+    car, person = (box_in_image(item.position, item.size, item.yaw, camera) for item in frame.truth.objects)
+    found, kinds = encoder(), ("car", "truck", "car")  # where the car is, where the pedestrian is, and where nothing is
+    corners = np.array([car, person, np.array(person) + 60.0])
+    scores = np.array([[0.9 if name == kind else 0.0 for name in CATEGORIES] for kind in kinds])
+    found.boxes = lambda image: Boxes(corners, scores, np.zeros(3, bool))
+    assert [right for _, right in _judged_boxes(found, frame, image)] == [True, False, False]
 
 
 def test_a_person_on_a_bicycle_is_a_bicycle_with_a_rider():

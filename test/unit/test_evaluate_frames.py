@@ -16,8 +16,12 @@ def test_labelled_boxes_are_evaluated_as_objects_and_written_as_json(tmp_path, c
         boxes = [box("car", 12.0 + 2 * index, 2.0), box("pedestrian", 9.0, -2.0 - 0.1 * index)]
         write_frame(tmp_path / "frames", "street", str(index), boxes)
     report = tmp_path / "report.json"
-    assert main(["evaluate-frames", str(tmp_path / "frames"), "--labels", "--model", "drive_tiny", "--json", str(report)]) == 0
+    command = ["evaluate-frames", str(tmp_path / "frames"), "--labels", "--calibrate", "--model", "drive_tiny"]
+    assert main([*command, "--json", str(report)]) == 0
     content = json.loads(report.read_text())
+    held_out = content["calibration"]
+    assert held_out["frames"] == 5 and held_out["shipped"]["right"] == held_out["calibrated"]["right"]
+    assert len(held_out["fits"]) == 2 and all(0.2 < fit["temperature"] < 5.0 for fit in held_out["fits"])
     assert set(content["sets"]) == {"none", "objects"} and content["sets"]["objects"]["contexts"].keys() == {"street"}
     assert "real frames" in capsys.readouterr().out
 

@@ -10,12 +10,15 @@ from types import SimpleNamespace as Fields
 import numpy as np
 import pytest
 
-from mmllm_ros.datatypes import BadInput
-from mmllm_ros.encoders.objects import CATEGORIES, LEAST_TOKENS
+from mmllm_ros.datatypes import BadInput, Tokens
+from mmllm_ros.encoders.objects import CATEGORIES, LEAST_TOKENS, object_tokens
 from mmllm_ros.encoders.reported_objects import ClassNames, ReportedObjectsEncoder, mounted, object_list
 from mmllm_ros.io.object_messages import MARKER_SCORE, read_report
 from mmllm_ros.io.pinhole import Pinhole
+from mmllm_ros.model import Model
+from mmllm_ros.resources import EMBEDDED, model_folder
 from mmllm_ros.rig import CameraMount, ObjectsMount, Rig, load_rig
+from mmllm_ros.training.untrained_modalities import of_rig
 
 CAR, TRUCK = CATEGORIES.index("car"), CATEGORIES.index("truck")
 
@@ -125,6 +128,20 @@ def test_an_empty_list_is_a_reading_too_and_has_tokens():
     rig = Rig("stack", (), None, None, ObjectsMount())
     (tokens,) = ReportedObjectsEncoder(rig).encode([(located(detections_3d()), None)])
     assert tokens.modality == "objects" and (tokens.values[:LEAST_TOKENS, 1] < 0.01).all()
+
+
+def test_a_perception_stack_that_is_connected_leaves_other_answers_bit_identical(tmp_path):
+    model = Model.load(model_folder(EMBEDDED), "cpu")
+    joined = of_rig(model, Rig("stack", (), None, None, ObjectsMount()))
+    assert of_rig(model, load_rig("front")) is model and set(joined.modalities) - set(model.modalities) == {"objects"}
+    rng, width = np.random.default_rng(0), model.connectors["lidar"].shape["token_width"]
+    values, places = rng.normal(size=(9, width)).astype(np.float32), rng.uniform(1, 9, (9, 3)).astype(np.float32)
+    lidar = Tokens("lidar", "lidar", 1, values, places, model.encoder_revisions["lidar"])
+    for tokens in ([], [lidar]):
+        alone, beside = (one.score("Are there any cars?", one.latents(tokens)) for one in (model, joined))
+        assert alone.distribution == beside.distribution
+    seen = object_tokens(list(located(detections_3d((hypotheses(bus=1.0), point(9.0, 0.0)))).detections), 1)
+    assert joined.score("Are there any buss?", joined.latents([seen])).answer == "yes"
 
 
 def test_the_rig_file_names_topic_frame_and_classes(tmp_path):

@@ -19,11 +19,10 @@ from ...adaptation.latest_tokens import LatestTokens
 from ...adaptation.state import AdaptationState
 from ...assistant import check_question
 from ...datatypes import Answer, BadInput, Tokens, one_line
-from ...encoders.objects import REVISION
 from ...model import Model
 from ...resources import model_folder
 from ...srv import Teach
-from ...training.untrained_modalities import with_detections
+from ...training.untrained_modalities import of_rig
 from .training_process import TrainingProcess
 
 if TYPE_CHECKING:
@@ -68,8 +67,7 @@ class AdaptationServers:
                 raise
             self._node.get_logger().error(f"adapted weights cannot be loaded, {base} is used instead: {error}")
             self.model = Model.load(base, config.device)
-        if self._node.rig.objects and "objects" not in self.model.modalities:
-            self.model = with_detections(self.model, {"objects": REVISION})
+        self.model = of_rig(self.model, self._node.rig)
         return self.model
 
     def put(self, tokens: Tokens) -> None:

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from rclpy.node import Node
 from rclpy.time import Time
-from sensor_msgs.msg import CameraInfo, PointCloud2
+from sensor_msgs.msg import CameraInfo
 
-from ...datatypes import NANOSECONDS, BadInput, LidarScan, ObjectList, one_line
+from ...datatypes import BadInput, ObjectList, one_line
 from ...encoders.box_ranges import project_sweep
 from ...encoders.reported_objects import ClassNames, Transform, mounted, object_list
 from ...io.camera_info import calibration_from_info, info_topic, is_rectified
@@ -24,12 +24,10 @@ from ...io.pinhole import Pinhole
 from ...io.rig_description import quaternion_matrix
 from ...rig import ObjectsMount, Rig
 from ..ros_support.latest_message import LatestMessageSubscription
-from ..ros_support.messages import frame_from_message
+from .nearest_sweep import NearestSweep
 from .sensor_source import SensorSource
 
 BASE_FRAME = "base_link"
-SWEEP_GAP = NANOSECONDS // 4
-"""A lidar sweep gives ranges to boxes whose stamps differ by no more than this [ns]."""
 
 
 class ObjectSource(SensorSource):
@@ -94,12 +92,11 @@ class BoxRanges:
     """What gives ranges to boxes in an image: the camera's calibration from its CameraInfo, and the lidar's newest sweep."""
 
     def __init__(self, node: Node, rig: Rig) -> None:
-        self._rig, self._mount = rig, rig.camera(rig.objects.camera)
+        self._mount = rig.camera(rig.objects.camera)
         self._topic = info_topic(self._mount.topic)
         self._info = LatestMessageSubscription(node, CameraInfo, self._topic)
-        self._lidar = LatestMessageSubscription(node, PointCloud2, rig.lidar.topic) if rig.lidar else None
+        self._sweep = NearestSweep(node, rig) if rig.lidar else None
         self._camera: Pinhole | None = None
-        self._sweep: LidarScan | None = None
 
     def at(self, stamp: int) -> tuple[Pinhole, tuple[np.ndarray, np.ndarray] | None]:
         """The camera, and the sweep near `stamp` [ns] as `project_sweep` gives it. Raises BadInput without a CameraInfo."""
@@ -109,12 +106,8 @@ class BoxRanges:
             self._camera = mounted_camera(mount, *calibration.size)
         if self._camera is None:
             raise BadInput(f"boxes of camera {self._mount.name} have no bearing before its CameraInfo arrives on {self._topic}")
-        if self._lidar and (taken := self._lidar.take()):
-            self._sweep = frame_from_message(taken[0], "lidar", self._rig.lidar)
-        if self._sweep is None or abs(self._sweep.stamp - stamp) > SWEEP_GAP:
-            return self._camera, None
-        points = self._sweep.points[:, :3] + np.array(self._rig.lidar.position, dtype=np.float32)
-        return self._camera, project_sweep(points, self._camera)
+        points = self._sweep.at(stamp) if self._sweep else None
+        return self._camera, None if points is None else project_sweep(points, self._camera)
 
 
 class FrameLookup:
