@@ -133,13 +133,13 @@ def _rates(described: Sequence[Sequence[Fact]], scenes: Sequence[DescribedScene]
     }
 
 
-def _share(counts: Sequence[tuple[int, int]]) -> dict[str, float]:
-    """The share of the sums of (right, all) by scene, and its 95 % interval; NaN where there is nothing to count."""
+def _share(counts: Sequence[tuple[int, int]]) -> dict[str, float | None]:
+    """The share of the sums of (right, all) by scene, and its 95 % interval; None where there is nothing to count."""
     table = np.array(counts, float)
     drawn = table[np.random.default_rng(0).integers(len(table), size=(RESAMPLES, len(table)))].sum(axis=1)
     drawn = drawn[drawn[:, 1] > 0]
     if not len(drawn):
-        return {"share": float("nan"), "low": float("nan"), "high": float("nan"), "n": 0}
+        return {"share": None, "low": None, "high": None, "n": 0}
     shares = drawn[:, 0] / drawn[:, 1]
     right, count = table.sum(axis=0)
     low, high = np.quantile(shares, (0.025, 0.975))
@@ -165,7 +165,12 @@ def table(report: dict) -> Table:
         cells = [row["from"], f"{row['sure']:.2f}"]
         for name in ("precision", "recall"):
             rate = row[name]
-            cells += [f"{100 * rate['share']:.1f}", f"{100 * rate['low']:.1f}-{100 * rate['high']:.1f}", str(rate["n"])]
+            shown = ("-", "-") if rate["share"] is None else (f"{100 * rate['share']:.1f}", _percent(rate["low"], rate["high"]))
+            cells += [*shown, str(rate["n"])]
         kinds = ", ".join(f"{kind} {100 * part['share']:.0f} of {part['n']}" for kind, part in row["claims"].items())
         view.add_row(*cells, kinds, style="" if row["from"] == "sensors" else "dim")
     return view
+
+
+def _percent(low: float, high: float) -> str:
+    return f"{100 * low:.1f}-{100 * high:.1f}"
