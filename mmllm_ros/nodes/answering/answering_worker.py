@@ -74,10 +74,19 @@ class AnsweringWorker:
             raise BadInput(f"there is no model: {self.failure}")
         if self.assistant is None:
             raise BadInput("the model is still loading, ask again in a moment")
+        if self._queue.full():
+            self._drop_finished()
         try:
             self._queue.put_nowait(pending)
         except queue.Full:
             raise BadInput(f"{self._queue.maxsize} questions are waiting already, ask again later") from None
+
+    def _drop_finished(self) -> None:
+        """Make room: questions that were cancelled or have timed out wait for nothing."""
+        with self._queue.mutex:
+            waiting = [pending for pending in self._queue.queue if pending is None or not pending.finished()]
+            self._queue.queue.clear()
+            self._queue.queue.extend(waiting)
 
     def between(self, change: Callable[[], None]) -> None:
         """Run `change` in the worker's thread, after the current question and before the next one."""
