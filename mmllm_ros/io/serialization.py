@@ -12,15 +12,23 @@ import cv2
 import numpy as np
 from rosbags.typesys import Stores, get_typestore
 
-from ..datatypes import NANOSECONDS, CameraFrame, Frame, ImuWindow, LidarScan
+from ..datatypes import NANOSECONDS, CameraFrame, Frame, ImuWindow, LidarScan, Signal
 from ..rig import CameraMount, Rig, rotation
 from .camera_info import info_topic
 from .frames import to_imu, to_lidar
+from .sound import encode_pcm
 
 _UNKNOWN = np.zeros(9)
 _NOT_REPORTED = np.array([-1.0] + [0.0] * 8)  # REP-145: the orientation is not reported
 _OPTICAL = np.array([[0, 0, 1], [-1, 0, 0], [0, -1, 0]], dtype=float)  # x right, y down, z forward (REP-103)
 _POINT_FIELDS = ("x", "y", "z", "intensity")
+_SIGNAL_TYPES = {
+    "depth": "sensor_msgs/msg/Image",
+    "normals": "sensor_msgs/msg/Image",
+    "audio": "std_msgs/msg/UInt8MultiArray",
+    "array": "std_msgs/msg/Float32MultiArray",
+}
+"""The messages of signals that no camera, lidar or IMU sends; normals are computed from depth by who reads it."""
 
 
 class Serialized(NamedTuple):
@@ -50,7 +58,8 @@ class Serializer:
         infos = {info_topic(mount.topic): "sensor_msgs/msg/CameraInfo" for mount in self.rig.cameras}
         lidar = {self.rig.lidar.topic: "sensor_msgs/msg/PointCloud2"} if self.rig.lidar else {}
         imu = {self.rig.imu.topic: "sensor_msgs/msg/Imu"} if self.rig.imu else {}
-        return {**cameras, **infos, **lidar, **imu}
+        signals = {mount.topic: kind for mount in self.rig.signals if (kind := _SIGNAL_TYPES.get(mount.kind))}
+        return {**signals, **cameras, **infos, **lidar, **imu}
 
     def messages(self, frame: Frame) -> Iterator[Serialized]:
         """The messages of `frame`."""
@@ -58,6 +67,8 @@ class Serializer:
             yield from self._camera(frame)
         elif isinstance(frame, LidarScan):
             yield self._lidar(frame)
+        elif isinstance(frame, Signal):
+            yield self._signal(frame)
         else:
             yield from self._imu(frame)
 
@@ -133,6 +144,23 @@ class Serializer:
                 angular_velocity=self._vector(sample[3:]),
                 angular_velocity_covariance=_UNKNOWN,
             )
+
+    def _signal(self, signal: Signal) -> Serialized:
+        """Depth as 32FC1, sound as S16LE, an array as its numbers."""
+        topic = next(mount.topic for mount in self.rig.signals if mount.name == signal.source)
+        kind = _SIGNAL_TYPES[signal.kind]
+        if signal.kind in ("depth", "normals"):
+            _, height, width = signal.data.shape
+            data = np.ascontiguousarray(signal.data, "<f4").view(np.uint8).reshape(-1)
+            layout = {"height": height, "width": width, "encoding": "32FC1", "is_bigendian": 0, "step": 4 * width}
+            header = self._header(signal.stamp, f"{signal.source}_optical")
+            return self._serialized(topic, kind, signal.stamp, header=header, **layout, data=data)
+        if signal.kind == "audio":
+            data = np.frombuffer(encode_pcm(signal.data), np.uint8)
+        else:
+            data = np.ascontiguousarray(signal.data, np.float32).reshape(-1)
+        layout = self._make("std_msgs/msg/MultiArrayLayout", dim=[], data_offset=0)
+        return self._serialized(topic, kind, signal.stamp, layout=layout, data=data)
 
     def _make(self, kind: str, **fields: Any) -> Any:
         return self._store.types[kind](**fields)

@@ -14,11 +14,12 @@ from rclpy.publisher import Publisher
 from rclpy.qos import DurabilityPolicy, QoSProfile
 
 from ..config import SimulatorConfig
-from ..datatypes import NANOSECONDS
+from ..datatypes import NANOSECONDS, Signal
 from ..io.frames import shifted
 from ..io.serialization import Serializer
 from ..rig import load_rig
 from ..simulator.drive import Drive, Snapshot
+from ..simulator.signal_sensors import SignalSensors, with_cameras
 from ..simulator.truth import SceneTruth
 from .ros_support.parameters import declare
 from .ros_support.process import spin
@@ -37,7 +38,8 @@ class Simulator(SourceNode):
         super().__init__("simulator", on_end, **node_arguments)
         self.config = declare(self, SimulatorConfig)
         self.truth: SceneTruth | None = None
-        rig = load_rig(self.config.rig)
+        rig = with_cameras(load_rig(self.config.rig))
+        self._signals = SignalSensors(rig)
         self._drive = Drive(self.config.seed, rig, self.config.context)
         self._serializer = Serializer(rig)
         self._topic_publishers = {topic: self._create_publisher(topic, kind) for topic, kind in self._serializer.topics().items()}
@@ -52,7 +54,7 @@ class Simulator(SourceNode):
         """Simulate and publish."""
         # The next snapshot is simulated while the current one is published, so that IMU samples are sent on time.
         with ThreadPoolExecutor(1) as ahead:
-            snapshot = self._simulate(0.0)
+            snapshot, signals = self._simulate(0.0)
             started = snapshot.truth.stamp
             shift = self.get_clock().now().nanoseconds - started
             self._began = started + shift
@@ -61,8 +63,8 @@ class Simulator(SourceNode):
             while not self._over(snapshot.truth.stamp - started):
                 next_snapshot = ahead.submit(self._simulate, 1.0 / self.config.rate)
                 shift += self._catch_up(snapshot.truth.stamp + shift)
-                self._publish(snapshot, shift)
-                snapshot = next_snapshot.result()
+                self._publish(snapshot, signals, shift)
+                snapshot, signals = next_snapshot.result()
 
     def _catch_up(self, stamp: int) -> int:
         """By how much [ns] stamps must shift on a machine that is too slow. Without /clock the data would become ever older."""
@@ -75,9 +77,13 @@ class Simulator(SourceNode):
     def _over(self, driven: int) -> bool:
         return self.stopping.is_set() or 0 < self.config.duration < driven / NANOSECONDS
 
-    def _simulate(self, seconds: float) -> Snapshot:
+    def _simulate(self, seconds: float) -> tuple[Snapshot, list[Signal]]:
         self._drive.advance(seconds)
-        return self._drive.capture()
+        if not self._signals.mounts:
+            return self._drive.capture(), []
+        ray_scene = self._drive.ray_scene()
+        snapshot = self._drive.capture(ray_scene)
+        return snapshot, self._signals.capture(self._drive, snapshot, ray_scene)
 
     def _publish_mounts(self, stamp: int) -> None:
         """Publish /tf_static, where tf2_msgs is installed."""
@@ -86,8 +92,8 @@ class Simulator(SourceNode):
             latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
             self.create_publisher(kind, mounts.topic, latched).publish(mounts.data)
 
-    def _publish(self, snapshot: Snapshot, shift: int) -> None:
-        frames = [*snapshot.cameras, *(frame for frame in (snapshot.lidar, snapshot.imu) if frame)]
+    def _publish(self, snapshot: Snapshot, signals: list[Signal], shift: int) -> None:
+        frames = [*snapshot.cameras, *(frame for frame in (snapshot.lidar, snapshot.imu) if frame), *signals]
         messages = [message for frame in frames for message in self._serializer.messages(shifted(frame, shift))]
         for message in sorted(messages, key=lambda message: message.stamp):
             if message.stamp < self._began:  # the first IMU window begins before the drive

@@ -12,7 +12,8 @@ import pytest
 
 from mmllm_ros.datatypes import BadInput, Signal
 from mmllm_ros.encoders.universal.encoder import LAYOUTS
-from mmllm_ros.rig import CameraMount, load_rig
+from mmllm_ros.io.serialization import Serializer
+from mmllm_ros.rig import CameraMount, Rig, SignalMount, load_rig
 from mmllm_ros.simulator.drive import Drive
 from mmllm_ros.simulator.questions.signal_questions import KINDS, ask_signals, captions, wordings
 from mmllm_ros.simulator.sensors.depth import DepthCamera
@@ -20,6 +21,7 @@ from mmllm_ros.simulator.sensors.microphones import RATE, SAMPLES, microphones, 
 from mmllm_ros.simulator.sensors.signal_faults import with_fault
 from mmllm_ros.simulator.sensors.ultrasonic import BIN, UltrasonicArray
 from mmllm_ros.simulator.signal_moment import SIGNALS, SignalMoment, render_moment
+from mmllm_ros.simulator.signal_sensors import SignalSensors, with_cameras
 from mmllm_ros.simulator.truth import Weather
 from mmllm_ros.simulator.world.props import FRONT, REAR, Prop
 from mmllm_ros.simulator.world.ray_scene import RayScene
@@ -156,3 +158,22 @@ def test_an_unknown_fault_or_scene_is_refused(moment):
         with_fault("audio", moment.signals["audio"], "rust", np.random.default_rng(0))
     with pytest.raises(BadInput, match="split 'exam'"):
         render_moment("exam", 0)
+
+
+def test_a_drive_sends_the_signals_of_a_rig_and_pieces_of_sound_that_follow_each_other():
+    rig = with_cameras(load_rig("signals"))
+    drive, sensors = Drive(11, rig, "rain"), SignalSensors(rig)
+    sent = []
+    for _ in range(3):
+        drive.advance(0.4)
+        ray_scene = drive.ray_scene()
+        sent += sensors.capture(drive, drive.capture(ray_scene), ray_scene)
+    # One topic carries depth, from which normals are computed; 0.4 s are 6400 samples.
+    assert [signal.data.shape for signal in sent[-3:]] == [(1, 96, 160), (4, 6400), (8, 128)]
+    sound = np.concatenate([signal.data for signal in sent if signal.kind == "audio"], axis=1)
+    steps = np.abs(np.diff(sound, axis=1))
+    assert steps[:, [6399, 12_799]].mean() < 4 * steps.mean()  # no click where two pieces meet
+    messages = [message for signal in sent[-3:] for message in Serializer(rig).messages(signal)]
+    assert [message.topic for message in messages] == ["camera/front/depth", "audio", "ultrasonic"]
+    with pytest.raises(BadInput, match="the simulated array has 8 channels, not 3"):
+        SignalSensors(Rig("odd", (), signals=(SignalMount("bumper", "array", "array", "echoes", channels=3),)))

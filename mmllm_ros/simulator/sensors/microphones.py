@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..truth import Weather
-from ..world.sounds import MIDDLE, SoundSource
+from ..world.sounds import HONK_PERIOD, MIDDLE, SoundSource
 
 RATE = 16_000
 SECONDS = 2.1
@@ -69,17 +69,23 @@ def record(
     weather: Weather,
     speed: float,
     rng: np.random.Generator,
+    clock: float | None = None,
 ) -> Recording:
-    """The last SECONDS before now: positions and velocities of the sources are those of now. `speed` [m/s] of the ego vehicle."""
+    """The last SECONDS before now: positions and velocities of the sources are those of now. `speed` [m/s] of the ego vehicle.
+
+    With the time of the drive, `clock` [s], sources go on where they were at an earlier time, so that pieces make one sound.
+    """
     count = len(layout)
     powers, total = [], np.zeros((count, SAMPLES))
     for source in sources:
-        heard = _received(source, layout, _emitted(source, rng))
+        steady = None if clock is None else np.random.default_rng(int(1e6 * source.variant) + source.identifier)
+        heard = _received(source, layout, _emitted(source, steady or rng, clock))
         powers.append((heard**2).mean(1))
         total += heard
-    rain = _noise(_rain_shape(), _pressure(66.0) * weather.rain, count, rng) * _patter(weather, count, rng)
-    wind = _noise(_wind_shape(), _pressure(38.0 + 26.0 * math.log10(max(speed, 1.0))), count, rng)
-    own = np.tile(_engine(0.37, speed, False, rng)[-SAMPLES:] * _pressure(54.0 + 0.6 * speed), (count, 1))
+    rain = _noise(_rain_shape(), _pressure(66.0) * weather.rain, count, rng, clock) * _patter(weather, count, rng)
+    wind = _noise(_wind_shape(), _pressure(38.0 + 26.0 * math.log10(max(speed, 1.0))), count, rng, clock)
+    engine = _engine(0.37, speed, False, rng if clock is None else np.random.default_rng(0), clock)
+    own = np.tile(engine[-SAMPLES:] * _pressure(54.0 + 0.6 * speed), (count, 1))
     floor = rng.standard_normal((count, SAMPLES)) * _pressure(_FLOOR)
     rain_power, wind_power = (rain**2).mean(1), (wind**2).mean(1)
     total += rain + wind + own + floor
@@ -118,19 +124,19 @@ def _received(source: SoundSource, layout: Sequence[Microphone], table: np.ndarr
     return heard * _pressure(source.level)
 
 
-def _emitted(source: SoundSource, rng: np.random.Generator) -> np.ndarray:
+def _emitted(source: SoundSource, rng: np.random.Generator, clock: float | None = None) -> np.ndarray:
     """The wave that a source emits, [_TABLE], with an RMS of 1 while it sounds; the end of the table is now."""
-    time = np.arange(_TABLE) / RATE + rng.uniform(0.0, 30.0)
+    time = np.arange(_TABLE) / RATE + (rng.uniform(0.0, 30.0) if clock is None else clock - _TABLE / RATE)
     if source.kind == "siren":
         return _siren(source.variant, time)
     if source.kind == "horn":
-        return _horn(source.variant, rng)
+        return _horn(source.variant, rng, time if clock is not None else None)
     if source.kind == "reversing beeper":
         on = np.mod(time, 1.0) < 0.5
         return 1.4 * np.sin(2 * math.pi * (1000 + 400 * source.variant) * time) * on
     if source.kind == "footsteps":
-        return _footsteps(source.variant, rng)
-    return _engine(source.variant, source.speed, source.level > 80.0, rng)
+        return _footsteps(source.variant, rng, clock)
+    return _engine(source.variant, source.speed, source.level > 80.0, rng, clock)
 
 
 def _siren(variant: float, time: np.ndarray) -> np.ndarray:
@@ -144,21 +150,23 @@ def _siren(variant: float, time: np.ndarray) -> np.ndarray:
     return np.sin(phase) + 0.6 * np.sin(2 * phase) + 0.35 * np.sin(3 * phase)
 
 
-def _horn(variant: float, rng: np.random.Generator) -> np.ndarray:
-    time = np.arange(_TABLE) / RATE
+def _horn(variant: float, rng: np.random.Generator, clock: np.ndarray | None = None) -> np.ndarray:
+    time = np.arange(_TABLE) / RATE if clock is None else np.mod(clock, HONK_PERIOD)
     base = 330.0 + 120.0 * variant
     wave = sum(
         np.sin(2 * math.pi * tone * k * time + rng.uniform(0, 6.3)) / k for tone in (base, 1.26 * base) for k in (1, 2, 3, 4, 5)
     )
     length = rng.uniform(0.4, 1.2)
-    start = rng.uniform(_LEAD, _LEAD + SECONDS - length)
+    start = rng.uniform(_LEAD, _LEAD + SECONDS - length)  # after the start of the table, or of a period of the clock
     return 0.8 * wave * np.clip((time - start) / 0.03, 0, 1) * np.clip((start + length - time) / 0.05, 0, 1)
 
 
-def _footsteps(variant: float, rng: np.random.Generator) -> np.ndarray:
+def _footsteps(variant: float, rng: np.random.Generator, clock: float | None = None) -> np.ndarray:
     steps = np.zeros(_TABLE)
     time = np.arange(int(0.08 * RATE)) / RATE
-    for start in np.arange(rng.uniform(0, 0.6), _TABLE / RATE - 0.09, 0.5 + 0.12 * variant):
+    period = 0.5 + 0.12 * variant
+    first = rng.uniform(0, 0.6) if clock is None else (_TABLE / RATE - clock) % period
+    for start in np.arange(first, _TABLE / RATE - 0.09, period):
         thud = np.sin(2 * math.pi * 110 * time) * np.exp(-time / 0.015) + 0.7 * rng.standard_normal(len(time)) * np.exp(
             -time / 0.008
         )
@@ -167,28 +175,43 @@ def _footsteps(variant: float, rng: np.random.Generator) -> np.ndarray:
     return steps
 
 
-def _engine(variant: float, speed: float, heavy: bool, rng: np.random.Generator) -> np.ndarray:
+def _engine(variant: float, speed: float, heavy: bool, rng: np.random.Generator, clock: float | None = None) -> np.ndarray:
     """Harmonics of the firing frequency from one period as a table, and the noise of the tyres."""
     firing = (18.0 + 10.0 * variant) * (1.0 + 0.09 * speed) * (0.7 if heavy else 1.0)
     orders = np.arange(1, 25)
     strength = rng.uniform(0.3, 1.0, len(orders)) / orders**0.8
     angles = 2 * math.pi * np.arange(512) / 512
     period = (strength[:, None] * np.sin(orders[:, None] * angles + rng.uniform(0, 6.3, (len(orders), 1)))).sum(0)
-    time = np.arange(_TABLE) / RATE
+    time = np.arange(_TABLE) / RATE + (0.0 if clock is None else clock - _TABLE / RATE)
     phase = np.mod(firing * time + 0.02 * np.sin(2 * math.pi * 1.3 * time), 1.0)
     wave = period[(phase * 512).astype(np.int64)]
     share = min(speed / 12.0, 1.0)
     wave *= (1.0 - 0.6 * share) / (wave.std() + 1e-9)
     if speed > 0.0:
-        tyres = _noise(_tyre_shape(), share, 1, rng)[0]
-        wave += np.concatenate([tyres, tyres[: _TABLE - SAMPLES]])
+        tyres = _noise(_tyre_shape(), share, 1, rng, clock)[0]
+        wave += np.concatenate([tyres, tyres[: _TABLE - SAMPLES]] if clock is None else [tyres[: _TABLE - SAMPLES], tyres])
     return wave
 
 
-def _noise(shape: np.ndarray, rms: float, count: int, rng: np.random.Generator) -> np.ndarray:
-    """Independent noise of one spectral shape (amplitude by frequency) for each microphone, [count, SAMPLES]."""
+def _noise(shape: np.ndarray, rms: float, count: int, rng: np.random.Generator, clock: float | None = None) -> np.ndarray:
+    """Independent noise of one spectral shape (amplitude by frequency) for each microphone, [count, SAMPLES].
+
+    With `clock` [s] it is the part that ends then of one endless noise, made of blocks that fade into each other.
+    """
     if rms <= 0.0:
         return np.zeros((count, SAMPLES))
+    if clock is not None:
+        hop, begin, total = SAMPLES // 2, round(clock * RATE) - SAMPLES, np.zeros((count, SAMPLES))
+        fade = np.sin(math.pi * (np.arange(SAMPLES) + 0.5) / SAMPLES)
+        for number in range(begin // hop - 1, (begin + SAMPLES) // hop + 1):
+            block = (
+                _noise(shape, rms, count, np.random.default_rng([len(shape), int(1e6 * shape[100]), number & 0xFFFFFFFF])) * fade
+            )
+            first = number * hop - begin
+            low, high = max(first, 0), min(first + SAMPLES, SAMPLES)
+            if low < high:
+                total[:, low:high] += block[:, low - first : high - first]
+        return total
     spectrum = np.fft.rfft(rng.standard_normal((count, SAMPLES))) * shape
     return np.fft.irfft(spectrum, SAMPLES) * (rms / math.sqrt(float((shape**2).mean())))
 
