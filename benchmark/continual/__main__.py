@@ -121,9 +121,10 @@ def main() -> None:
     parser.add_argument("--backbone", help="folder or hub name; without it one is trained on the images")
     parser.add_argument("--experts", type=int, default=1)
     parser.add_argument("--linked-blocks", type=int, default=2)
-    parser.add_argument("--steps", type=int, default=100, help="steps of each modality with each method")
-    parser.add_argument("--reader-steps", type=int, default=100, help="steps of each tokenizer")
-    parser.add_argument("--base-steps", type=int, default=200, help="steps of the projection on images")
+    parser.add_argument("--steps", type=int, default=60, help="steps of each modality with each method")
+    parser.add_argument("--reader-steps", type=int, default=70, help="steps of each tokenizer")
+    parser.add_argument("--backbone-steps", type=int, default=200, help="steps of the backbone on images")
+    parser.add_argument("--base-steps", type=int, default=100, help="steps of the projection on images")
     parser.add_argument("--orders", nargs="*", choices=ORDERS, default=["robot", "paper"])
     parser.add_argument("--methods", nargs="*", choices=METHODS, default=METHODS)
     parser.add_argument("--seeds", type=int, nargs="*", default=[0])
@@ -136,7 +137,7 @@ def main() -> None:
     if arguments.backbone:
         backbone = Backbone.load(arguments.backbone)
     else:
-        backbone = pretrained_backbone(shards[0], 2 * arguments.reader_steps, work)
+        backbone = pretrained_backbone(shards[0], arguments.backbone_steps, work)
     torch.manual_seed(0)
     shape = {"experts": arguments.experts}
     encoder = UniversalEncoder(load_rig("front"), {BASE: LAYOUTS[BASE].to_settings()}, shape)

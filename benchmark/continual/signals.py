@@ -123,8 +123,9 @@ def pretrained_backbone(shards: Sequence[Path], steps: int, folder: Path) -> Bac
 def _features(reader: Reader, shards: Sequence[Path], kind: str) -> Tensor:
     found = []
     for path in shards:
+        tensors = read_tensors([path], kind)
         with fast(torch.device("cpu")):
-            found.append(reader.features(read_tensors([path], kind)).half())
+            found.append(reader.features(tensors).half())
     return torch.cat(found)
 
 
