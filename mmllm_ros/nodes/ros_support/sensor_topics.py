@@ -85,6 +85,8 @@ class SensorTopic(Generic[Kept]):
 
         Call it in a callback of the executor, or before it spins: destroying a subscription breaks an executor that waits.
         """
+        if self._used and self._used[0] == self.name and self.publishers:
+            return  # the topic of the rig sends: the graph is not searched
         found = self._offered()
         if found is None or found == self._used:
             return
