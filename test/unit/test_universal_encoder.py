@@ -230,3 +230,10 @@ def test_an_imu_at_rest_is_zero_at_any_rate() -> None:
 def test_a_layout_that_no_signal_has_is_refused(settings: dict) -> None:
     with pytest.raises(BadInput):
         Layout.of(settings)
+
+
+def test_a_backbone_of_another_width_brings_fresh_tokenizers_and_projection() -> None:
+    encoder = UniversalEncoder(RIG, {"imu": LAYOUTS["imu"].to_settings()}, {"experts": 1, "blocks": 1}, backbone_shape=SMALL)
+    encoder.use(Backbone.untrained(**{**SMALL, "hidden_size": 36}), "owner/vision")
+    assert encoder.config["backbone"] == "owner/vision"
+    assert encoder.encode([signals()["imu"]])[0].values.shape == (16, 36)

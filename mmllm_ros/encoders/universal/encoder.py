@@ -86,6 +86,13 @@ class UniversalEncoder(Encoder):
         self.config |= {"projection": dict(self.projection.shape)}
         self.config |= {"layouts": {name: layout.to_settings() for name, layout in self.layouts.items()}}
 
+    def use(self, backbone: Backbone, name: str = FOLDER) -> None:
+        """Replace the backbone, with fresh weights for all the rest; `name` is its hub name, FOLDER where it is saved with the
+        encoder."""
+        self.backbone = backbone
+        self.config["backbone"] = name
+        self._build(self.config["layouts"])
+
     @property
     def token_width(self) -> int:
         return self.backbone.width

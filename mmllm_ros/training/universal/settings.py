@@ -47,7 +47,10 @@ class QuestionStage:
 
 @dataclass(frozen=True, slots=True)
 class UniversalSettings:
-    """The whole training. `scenes` by split; `projection` is the shape of UniversalProjection."""
+    """The whole training. `scenes` by split; `projection` is the shape of UniversalProjection.
+
+    `backbone` is a pretrained vision transformer, by hub name or folder, in place of one that is pretrained on simulated images.
+    """
 
     seed: int
     scenes: dict[str, int]
@@ -55,6 +58,7 @@ class UniversalSettings:
     pretraining: AlignmentStage
     alignment: dict[str, AlignmentStage]
     questions: QuestionStage
+    backbone: str = ""
 
 
 def is_universal(path: Path) -> bool:

@@ -28,12 +28,19 @@ def new_encoder(
     """An untrained universal encoder, with random tokenizers and projection."""
     encoder = UniversalEncoder(load_rig(RIG), {name: LAYOUTS[name].to_settings() for name in modalities}, projection)
     if backbone is not None:
-        encoder.backbone = backbone
+        encoder.use(backbone)
     return encoder
 
 
-def pretrain(settings: UniversalSettings, moments: Moments, labels: Labels, work: Path) -> tuple[Backbone, UniversalEncoder]:
-    """The backbone, trained on images and then frozen, and the encoder of one expert that was trained with it."""
+def pretrain(
+    settings: UniversalSettings, moments: Moments, labels: Labels, work: Path
+) -> tuple[Backbone, UniversalEncoder | None]:
+    """The backbone, trained on images and then frozen, and the encoder of one expert that was trained with it.
+
+    A backbone that the settings name is used as it is, with None. Raises BadInput.
+    """
+    if settings.backbone:
+        return Backbone.load(settings.backbone), None
     folder = work / "pretrained"
     if not (folder / "config.json").is_file():
         torch.manual_seed(settings.seed)
@@ -79,6 +86,7 @@ def align(settings: UniversalSettings, moments: Moments, labels: Labels, work: P
     torch.manual_seed(settings.seed)
     encoder = new_encoder(settings.projection, backbone)
     encoder.requires_grad_(True).backbone.requires_grad_(False)
+    image_init = image_init and image is not None
     if image_init:
         encoder.projection.copy_experts(image.projection)
         encoder.projection.modalities["image"].load_state_dict(image.projection.modalities["image"].state_dict())
