@@ -19,8 +19,9 @@ from rosbags.rosbag2.errors import WriterError
 from rosbags.typesys import Stores, get_typestore
 
 from ..datatypes import NANOSECONDS, BadInput, Frame, one_line
-from ..rig import CameraMount, ImuMount, LidarMount, Mount, Rig, SignalMount, load_rig, shipped_rigs
+from ..rig import CameraMount, ImuMount, LidarMount, Mount, ObjectsMount, Rig, SignalMount, load_rig, shipped_rigs
 from .frames import ImuBuffer, camera_frame, imu_sample, lidar_scan, same_topic, stamp_of
+from .object_messages import OBJECT_TYPES
 from .serialization import Serialized, Serializer
 from .signals import MESSAGE_TYPES, STREAMS, SignalStream, signal_from_message
 
@@ -34,6 +35,7 @@ _READS = {
     CameraMount: ("sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage"),
     LidarMount: ("sensor_msgs/msg/PointCloud2",),
     ImuMount: ("sensor_msgs/msg/Imu",),
+    ObjectsMount: OBJECT_TYPES,
 }
 
 
@@ -101,6 +103,9 @@ class Recording:
         """The frames of the rig's sensors in the order of arrival; an invalid message is skipped with a warning."""
         convert: dict[str, list[Callable[[Any, int], Frame | None]]] = defaultdict(list)
         for topic, mount in self.sensors(rig).items():
+            if isinstance(mount, ObjectsMount):
+                logging.getLogger(__name__).warning("%s is left out: objects are read over DDS, without --offline", topic)
+                continue
             convert[topic].append(_Imu(mount) if isinstance(mount, ImuMount) else _single(mount))
         for topic, mount in self.signals(rig):
             convert[topic].append(_Signals(mount))

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 
 import numpy as np
@@ -14,11 +15,15 @@ from geometry_msgs.msg import Point, Pose
 from mmllm_ros.msg import ModalityPlan, SensorTokens
 from mmllm_ros.srv import Ask
 from rclpy.parameter import Parameter
-from sensors import start, status_of, values
+from sensors import Sensor, image, start, status_of, values
 from std_msgs.msg import Header
+from transformers import YolosConfig, YolosForObjectDetection, YolosImageProcessor
 from visualization_msgs.msg import Marker, MarkerArray
 
 from mmllm_ros.datatypes import NANOSECONDS
+from mmllm_ros.encoders.objects import TOKEN_WIDTH
+from mmllm_ros.model import Model
+from mmllm_ros.nodes.camera_encoder import CameraEncoderNode
 from mmllm_ros.nodes.context_monitor import ContextMonitor
 from mmllm_ros.nodes.llm import Llm
 from mmllm_ros.nodes.object_encoder import ObjectEncoderNode
@@ -28,6 +33,7 @@ from mmllm_ros.rig import load_rig
 from mmllm_ros.simulator.drive import Drive
 from mmllm_ros.simulator.questions.question_maker import ask as questions_about
 from mmllm_ros.simulator.questions.scene_graph import SceneGraph
+from mmllm_ros.training.untrained_modalities import of_rig
 
 
 @pytest.fixture
@@ -73,6 +79,24 @@ def test_the_objects_of_a_simulated_drive_alone_answer_questions_about_it(ros, r
     answers = [ros.call(Ask, "mmllm/ask", Ask.Request(question=question.question)).answer for question in asked]
     assert {(item.modality, item.source) for answer in answers for item in answer.evidence} == {("objects", "objects")}
     assert sum(question.answer == answer.answer for question, answer in zip(asked, answers, strict=True)) >= 18
+
+
+def test_the_detector_that_the_rig_names_encodes_camera_images(ros, tmp_path, tiny_model):
+    config = YolosConfig(
+        hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16, image_size=[32, 48], patch_size=16,
+        num_detection_tokens=5, id2label={0: "car"}, label2id={"car": 0},
+    )  # fmt: skip
+    YolosForObjectDetection(config).save_pretrained(tmp_path / "yolos")
+    YolosImageProcessor(size={"shortest_edge": 32, "longest_edge": 48}).save_pretrained(tmp_path / "yolos")
+    (tmp_path / "config.json").write_text(json.dumps({"modality": "camera", "kind": "detector", "name": "yolos", "least": 0.0}))
+    path = tmp_path / "robot.yaml"
+    path.write_text(f"cameras: {{front: {{}}}}\nlidar: {{}}\ndetector: {tmp_path}\n")
+    node = start(ros, CameraEncoderNode, tiny_model, "configure", "activate", rig=str(path))
+    tokens = ros.collect(SensorTokens, "mmllm/tokens")
+    Sensor(ros, "camera/front/image_raw", image())
+    ros.until(lambda: tokens)
+    expected = of_rig(Model.load(model_folder(EMBEDDED), "cpu"), load_rig(path)).encoder_revisions["camera"]
+    assert tokens[0].encoder == node._worker.encoder.revision == expected and tokens[0].width == TOKEN_WIDTH
 
 
 def test_what_cannot_be_used_is_counted_in_the_diagnostics_with_its_reason(ros, rig, tiny_model):

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from types import SimpleNamespace as Fields
 
@@ -13,8 +14,8 @@ import pytest
 from mmllm_ros.cli import main
 from mmllm_ros.datatypes import BadInput, CameraFrame, ImuWindow, LidarScan
 from mmllm_ros.io.rig_description import CLOUD, IMAGES, IMU, Observed, choose_topics, rig_text
-from mmllm_ros.io.rosbag import Recorder
-from mmllm_ros.rig import load_rig
+from mmllm_ros.io.rosbag import Recorder, Recording
+from mmllm_ros.rig import ObjectsMount, load_rig
 
 
 def written(tmp_path, text):
@@ -45,6 +46,8 @@ def test_the_rig_of_a_recording_is_the_one_that_it_was_made_with(tmp_path, capsy
         assert made.calibration.size == (64, 48)
     assert read.lidar.axes == rig.lidar.axes and read.lidar.position == rig.lidar.position and read.imu.axes == rig.imu.axes
     assert not printed.err
+    stack = dataclasses.replace(read, objects=ObjectsMount())
+    assert len(list(Recording(tmp_path / "bag").frames(stack))) == len(list(Recording(tmp_path / "bag").frames(read))) == 3
 
 
 def transform(child, parent, yaw=0.0, place=(0.0, 0.0, 0.0)):
