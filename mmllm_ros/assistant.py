@@ -11,10 +11,11 @@ from threading import Lock
 import numpy as np
 
 from .config import LlmConfig
+from .context.asked_signals import asked_signals, with_similar
 from .context.health_check import reading_note
 from .context.modality_selection import NOT_SELECTED, Choice
 from .context.per_question import PerQuestionPolicy
-from .context.question_classifier import OBJECTS, SELF, QuestionClass, classify_question
+from .context.question_classifier import OBJECTS, OUT_OF_SCOPE, SELF, QuestionClass, classify_question
 from .datatypes import NANOSECONDS, Answer, BadInput, Evidence, Health, Plan, Tokens
 from .dialogue.conversation import Conversations
 from .dialogue.description import describe, described_place
@@ -119,7 +120,7 @@ class Assistant:
         check_question(question)
         started = time.perf_counter()
         standalone = self._conversations.resolve(conversation, question)
-        wanted = classify_question(standalone)
+        wanted = self._wanted(standalone)
         if wanted.type == SELF:
             answer = self._report(wanted, question, question_id, started)
             if on_text:
@@ -129,6 +130,13 @@ class Assistant:
             self._last = answer
         self._conversations.add(conversation, question, standalone, answer.answer)
         return answer
+
+    def _wanted(self, question: str) -> QuestionClass:
+        """The class of a question; one that names a signal which the model reads is answered from that signal."""
+        named, known = asked_signals(question), set(self.model.modalities)
+        if known - {"camera", "lidar", "imu", "objects"} and known & set(named):
+            return QuestionClass(OUT_OF_SCOPE, modalities=named)
+        return classify_question(question)
 
     def _report(self, wanted: QuestionClass, question: str, question_id: str, started: float) -> Answer:
         """The answer to a question about the robot itself, from its state."""
@@ -175,7 +183,7 @@ class Assistant:
             reasons = ", ".join(f"{name}: {reason}" for name, reason in unplugged.items())
             raise BadInput(f"no sensor is plugged, and require_evidence is set ({reasons})")
         latent_cache = self._latent_cache(used, choice.linked_blocks if choice else plan.linked_blocks if plan else 0)
-        able = [modality for modality in wanted.modalities if modality in self.model.modalities]
+        able = [modality for modality in with_similar(wanted.modalities) if modality in self.model.modalities]
         unable = bool(able) and not any(tokens.modality in able for tokens in used)
         seeing = bool(self.model.answers) and any(tokens.modality in OBJECTS for tokens in used)
         place = described_place(standalone) if seeing else None

@@ -174,7 +174,7 @@ def test_a_wav_file_answers_questions_with_its_sound_as_evidence(tmp_path):
     model = make_tiny_universal_model(tmp_path / "model", tiny, ["audio"])
     answers = []
     config = LlmConfig(rig="signals", model=str(model), device="cpu")
-    answer_recording(WavRecording(tmp_path / "street.wav"), ["is there a siren ?"], config, answers.append)
+    answer_recording(WavRecording(tmp_path / "street.wav"), ["Can you hear a siren?"], config, answers.append)
     assert [item.modality for item in answers[0].answer.evidence] == ["audio"]
     with pytest.raises(BadInput, match="rig front has no signal of kind audio"):
         next(WavRecording(tmp_path / "street.wav").frames(load_rig("front")))

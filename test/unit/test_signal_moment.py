@@ -10,6 +10,8 @@ import math
 import numpy as np
 import pytest
 
+from mmllm_ros.context.asked_signals import asked_signals, with_similar
+from mmllm_ros.context.question_classifier import classify_question
 from mmllm_ros.datatypes import BadInput, Signal
 from mmllm_ros.encoders.universal.encoder import LAYOUTS
 from mmllm_ros.io.serialization import Serializer
@@ -151,6 +153,20 @@ def test_held_out_wordings_are_asked_in_half_of_the_test_questions_only(moment):
     share = {split: np.mean([q.details["wording"] == "held out" for q in found]) for split, found in asked.items()}
     assert share["train"] == 0.0 and share["test"] == pytest.approx(0.5, abs=0.1)
     assert all(q.question in wordings()[q.program]["known"] for q in asked["train"])
+
+
+def test_every_wording_is_understood_as_a_question_to_its_signal():
+    for kind, table in wordings().items():
+        for wording in (*table["known"], *table["held_out"]):
+            able = asked_signals(wording) or with_similar(classify_question(wording).modalities)
+            assert not able or set(able) & set(KINDS[kind].needs), (kind, wording, able)
+    for about_the_robot in (
+        "Is the microphone working?",
+        "What can you do?",
+        "Why do you not use the lidar?",
+        "Is the camera ok?",
+    ):
+        assert asked_signals(about_the_robot) == ()
 
 
 def test_an_unknown_fault_or_scene_is_refused(moment):
