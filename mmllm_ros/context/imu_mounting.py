@@ -49,6 +49,7 @@ _TURNING, _STRAIGHT = 0.05, 0.03  # yaw rates [rad/s]
 _CRUISE, _MANOEUVRE = 0.25, 1.0  # spreads of the acceleration in steady driving and otherwise [m/s^2]
 _ACCELERATION_PERIOD = 4.0  # accelerations are independent about after so many seconds
 _STILL = 15  # blocks
+_LARGEST = 30.0  # means of a block beyond this [m/s^2, rad/s] are no motion of a vehicle
 
 
 class ImuMountingEstimator:
@@ -91,7 +92,7 @@ class ImuMountingEstimator:
             self._speed_variance, self._recent, gap = _SPEED_SPREAD**2, [], BLOCK / NANOSECONDS
         self._block = block
         self._seconds += gap
-        mean = samples.mean(axis=0)
+        mean = samples.mean(axis=0).clip(-_LARGEST, _LARGEST)
         unsteady = math.sqrt(np.nansum(samples[:, :3].var(axis=0)))
         self._recent = [*self._recent[1 - _STILL :], np.array([*mean[:3], unsteady, *(mean[3:] - self._rates)])]
         force, lateral, upward = mean[:3]
@@ -141,7 +142,7 @@ class ImuMountingEstimator:
         steady = np.exp(-0.5 * (along / _CRUISE) ** 2) / _CRUISE
         other = np.exp(-0.5 * (along / _MANOEUVRE) ** 2) / _MANOEUVRE
         share = 0.95 if standing else 0.5
-        self._log += np.log(share * steady + (1 - share) * other) * gap / _ACCELERATION_PERIOD
+        self._log += np.log(share * steady + (1 - share) * other + 1e-30) * gap / _ACCELERATION_PERIOD
 
     def _drift(self, gap: float) -> None:
         spread = 0.5 * _DRIFT * gap / (_OFFSETS[1] - _OFFSETS[0]) ** 2
@@ -154,7 +155,8 @@ class ImuMountingEstimator:
         speed, variance = self._speed()
         noise = 3.0 * (_LATERAL**2 + turning**2 * variance) / gap
         gain = self._lateral_variance / (self._lateral_variance + noise)
-        self._lateral += gain * (lateral - turning * speed - self._lateral)
+        lateral = self._lateral + gain * (lateral - turning * speed - self._lateral)
+        self._lateral = min(max(lateral, _OFFSETS[0]), _OFFSETS[-1])
         self._lateral_variance *= 1.0 - gain
 
     def _observe_rates(self, rates: np.ndarray, standing: bool, gap: float) -> None:

@@ -114,6 +114,18 @@ def test_until_the_tilt_is_known_the_evidence_says_so():
     assert reading_note(monitor.health(START, 1.0).signals) == "mount tilt not known yet"
 
 
+def test_readings_that_no_vehicle_has_do_not_stop_the_estimate():
+    rng = np.random.default_rng(0)
+    monitor = SensorMonitor("imu", "imu")
+    for frame in windows(ImuErrors(), 6):
+        wild = rng.choice([0.0, 9e4, -9e4], size=frame.samples.shape).astype(np.float32)
+        frame.samples[:] = np.where(rng.random(frame.samples.shape) < 0.5, wild, frame.samples)
+        frame.samples[:, [1, 2, 3, 4]] = np.where(rng.random((100, 4)) < 0.3, np.nan, frame.samples[:, [1, 2, 3, 4]])
+        window, _ = monitor.add(frame)
+        signals = monitor.health(window.stamp, 1.0).signals
+        assert np.isfinite(list(signals.values())).all() and np.isfinite(level(reported(window.samples), window.mounting)).all()
+
+
 def test_single_missing_samples_take_the_mean_of_their_axis():
     samples = np.tile(np.array([1.0, 2.0, 9.0, 0, 0, 0], np.float32), (4, 1))
     samples[1, 1] = np.nan
