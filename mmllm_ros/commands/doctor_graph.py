@@ -8,6 +8,7 @@ import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from ..io.object_messages import OBJECT_TYPES
 from .doctor_findings import FAULT, NOTE, OK, Finding
 
 if TYPE_CHECKING:
@@ -41,6 +42,10 @@ def live_findings(graph: Graph, listen: float) -> Iterator[Finding]:
 def _topic(live: LiveTopic, graph: Graph, listen: float) -> Finding:
     offered = "; ".join(sorted(set(live.offers)))
     text = f"{', '.join(live.kinds)} from {len(live.offers)} publisher{'s' * (len(live.offers) != 1)} ({offered})"
+    if missing := [kind for kind in live.kinds if kind in OBJECT_TYPES and not live.fits]:
+        package = missing[0].split("/")[0]
+        cure = f"`apt install ros-$ROS_DISTRO-{package.replace('_', '-')}`, or publish visualization_msgs/msg/MarkerArray"
+        return Finding(live.name, FAULT, f"{text}, but {package} is not installed", cure)
     if not live.fits:
         return Finding(live.name, FAULT, text, "unsupported message type: name the topic of the sensor in the rig file")
     if live.skew is None:

@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import json
 import time
+from importlib.util import find_spec
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -24,10 +26,12 @@ from mmllm_ros.datatypes import NANOSECONDS
 from mmllm_ros.encoders.objects import TOKEN_WIDTH
 from mmllm_ros.model import Model
 from mmllm_ros.nodes.camera_encoder import CameraEncoderNode
+from mmllm_ros.nodes.clients.graph_probe import age_of
 from mmllm_ros.nodes.context_monitor import ContextMonitor
 from mmllm_ros.nodes.llm import Llm
 from mmllm_ros.nodes.object_encoder import ObjectEncoderNode
 from mmllm_ros.nodes.ros_support import qos
+from mmllm_ros.nodes.ros_support.sensor_topics import KINDS, SensorTopic
 from mmllm_ros.resources import EMBEDDED, model_folder
 from mmllm_ros.rig import load_rig
 from mmllm_ros.simulator.drive import Drive
@@ -79,6 +83,29 @@ def test_the_objects_of_a_simulated_drive_alone_answer_questions_about_it(ros, r
     answers = [ros.call(Ask, "mmllm/ask", Ask.Request(question=question.question)).answer for question in asked]
     assert {(item.modality, item.source) for answer in answers for item in answer.evidence} == {("objects", "objects")}
     assert sum(question.answer == answer.answer for question, answer in zip(asked, answers, strict=True)) >= 18
+
+
+class GraphWithVisionMessages:
+    """A node whose graph has a publisher of a type that is not installed."""
+
+    def resolve_topic_name(self, topic):
+        return f"/{topic}"
+
+    def get_publishers_info_by_topic(self, name):
+        return [SimpleNamespace(topic_type="vision_msgs/msg/Detection3DArray")]
+
+
+@pytest.mark.skipif(find_spec("vision_msgs") is not None, reason="vision_msgs is installed")
+def test_a_topic_of_vision_msgs_needs_that_package_and_the_reason_says_so():
+    topic = SensorTopic(GraphWithVisionMessages(), KINDS["objects"], "objects", lambda kind, name: None)
+    topic.follow()
+    assert topic.subscription is None and "vision_msgs is not installed: `apt install" in topic.problem
+
+
+def test_the_doctor_reads_the_age_of_markers_from_their_stamps():
+    old = Marker(header=Header(stamp=Time(sec=5)))
+    assert age_of(MarkerArray(markers=[old]), 7 * NANOSECONDS) == 2.0
+    assert age_of(MarkerArray(), 7 * NANOSECONDS) == age_of(MarkerArray(markers=[Marker()]), 7 * NANOSECONDS) == 0.0
 
 
 def test_the_detector_that_the_rig_names_encodes_camera_images(ros, tmp_path, tiny_model):

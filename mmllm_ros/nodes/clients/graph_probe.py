@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 import time
 from dataclasses import dataclass, field
+from typing import Any
 
 import rclpy
 from rclpy.executors import SingleThreadedExecutor
@@ -112,7 +113,7 @@ class GraphProbe:
             for topic, subscription in subscribed:
                 if taken := subscription.take():
                     now = self._ticks[-1] if self._ticks else time.time_ns()
-                    topic.skew = (now - _nanoseconds(taken[0].header.stamp)) / NANOSECONDS
+                    topic.skew = age_of(taken[0], now)
                     counts[topic.name] += taken[1]
         for topic, subscription in subscribed:
             topic.rate = counts[topic.name] / took
@@ -126,5 +127,13 @@ def _spin(executor: SingleThreadedExecutor, seconds: float) -> None:
         executor.spin_once(timeout_sec=left)
 
 
-def _nanoseconds(stamp: object) -> int:
+def age_of(message: Any, now: int) -> float:
+    """Age [s] of a message at `now` [ns] by its stamp; 0 for markers without one, which are of the time at which they arrive."""
+    if hasattr(message, "markers"):
+        stamp = max((_nanoseconds(marker.header.stamp) for marker in message.markers), default=0)
+        return (now - stamp) / NANOSECONDS if stamp else 0.0
+    return (now - _nanoseconds(message.header.stamp)) / NANOSECONDS
+
+
+def _nanoseconds(stamp: Any) -> int:
     return stamp.sec * NANOSECONDS + stamp.nanosec

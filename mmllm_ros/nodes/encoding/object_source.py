@@ -39,6 +39,8 @@ class ObjectSource(SensorSource):
         self._names = ClassNames(self._mount.classes)
         self._frames = FrameLookup(node, self._mount)
         self._ranges = BoxRanges(node, rig) if self._mount.camera else None
+        if find_spec("vision_msgs") is None:
+            node.get_logger().info("vision_msgs is not installed: objects are read from visualization_msgs/msg/MarkerArray only")
         self.topic.follow()
 
     def subscribe(self, kind: type, topic: str) -> LatestMessageSubscription:
