@@ -37,6 +37,9 @@ from .resources import HUB_NAME, PACKS
 KEPT_TEXTS = 256
 """Number of texts whose lower-block states are cached; the least recently used is removed first."""
 
+PACKED_QUESTIONS = 16
+"""Number of questions in one pass of `Model.score_all`; attention costs the square of their length."""
+
 LONGEST_ANSWER = 64
 """Largest number of tokens of an answer in free text."""
 
@@ -240,7 +243,8 @@ class Model:
         asked = [self._question_ids(question) for question in questions if not self._unknown_words(question)]
         if len(asked) < max(len(questions), 2) or not can_split(self.llm):
             return [self.score(question, latent_cache) for question in questions]
-        settled = [self._trie.settled(row) for row in self._packed_logits(asked, latent_cache)]
+        parts = [asked[start : start + PACKED_QUESTIONS] for start in range(0, len(asked), PACKED_QUESTIONS)]
+        settled = [self._trie.settled(row) for part in parts for row in self._packed_logits(part, latent_cache)]
         return [
             self.score(question, latent_cache) if scores is None else self._scored(scores)
             for question, scores in zip(questions, settled, strict=True)

@@ -22,12 +22,8 @@ from ..simulator.truth import CATEGORIES, VEHICLES
 from .description_text import NOTHING, PLACES, Fact, sentence
 from .mentions import whole_place
 
-SURE = 0.95
+SURE = 0.9
 """Least probability of a fact that is stated, chosen on validation scenes (evaluation/description_accuracy.py)."""
-POSSIBLE = 0.2
-"""A direction or a category that is less likely to have an object is not asked about further."""
-MOST_COUNTS = 24
-"""Largest number of categories by direction that are asked about for one sentence: the likeliest."""
 MOST_PHRASES = 3
 """Largest number of categories that are named in one direction: the nearest, of those the likeliest."""
 
@@ -127,27 +123,30 @@ def _facts(
     colours: bool,
 ) -> list[tuple[Fact, tuple[float, ...]]]:
     """The facts of some directions, each with the probabilities of its claims: number, then status, distance, colour."""
-    possible = {
-        (where, name): there * likely
+    asked = {
+        (where, name): f"Are there any {plural(name)} to the {where} of me?"
         for where, there in directions.items()
         for name, likely in categories.items()
-        if min(there, likely) > POSSIBLE
+        if min(there, likely) >= sure
     }
-    chosen = sorted(possible, key=possible.__getitem__, reverse=True)[:MOST_COUNTS]
-    asked = {(where, name, "count"): f"How many {plural(name)} are to the {where} of me?" for where, name in chosen}
-    asked |= {(where, name, "exist"): f"Are there any {plural(name)} to the {where} of me?" for where, name in chosen}
-    given = _ask(score, cancelled, asked)
+    # Asked about many absent things, some answers are wrong although sure: what is stated must hold in every way of asking.
+    exists = {
+        (where, name): min(answers.get("yes", 0.0), directions[where], categories[name])
+        for (where, name), answers in _ask(score, cancelled, asked).items()
+    }
+    counted = {
+        (where, name): f"How many {plural(name)} are to the {where} of me?"
+        for (where, name), probability in exists.items()
+        if probability >= sure
+    }
     facts = {}
-    for where, name in chosen:
-        answers = given[where, name, "count"]
-        # Asked about many absent things, some answers are wrong although sure: what is stated must hold in every way of asking.
-        exists = min(given[where, name, "exist"].get("yes", 0.0), directions[where], categories[name])
+    for (where, name), answers in _ask(score, cancelled, counted).items():
         number = max(range(MAX_COUNT + 1), key=lambda count: answers.get(str(count), 0.0))
-        if number and (probability := min(exists, answers.get(str(number), 0.0))) >= sure:
+        if number and (probability := min(exists[where, name], answers.get(str(number), 0.0))) >= sure:
             facts[where, name] = (Fact(where, name, number), (probability,))
             continue
         for least in (2, 1):
-            if (probability := min(exists, _at_least(answers, least))) >= sure:
+            if (probability := min(exists[where, name], _at_least(answers, least))) >= sure:
                 facts[where, name] = (Fact(where, name, least, exact=False), (probability,))
                 break
     return _with_details(score, cancelled, facts, sure, colours)
