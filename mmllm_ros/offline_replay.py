@@ -53,6 +53,8 @@ class _Session:
         folder = model_folder(config.model)
         self._recording = recording
         self._rig = load_rig(config.rig)
+        if self._rig.detector:
+            raise BadInput(f"rig {self._rig.name} names a detector, which offline replay does not run: leave out --offline")
         self._max_age = round(config.max_age * NANOSECONDS)
         self._now = 0
         self._encoded: dict[tuple[str, str], int] = {}

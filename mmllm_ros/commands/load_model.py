@@ -14,11 +14,18 @@ if TYPE_CHECKING:
 
 
 def load_model(name: str, rig: Rig, device: str) -> tuple[Model, dict[str, Encoder]]:
-    """The model and its encoders by modality. Raises BadInput."""
+    """The model and its encoders by modality; where the rig names a detector, that is the camera's. Raises BadInput."""
     from ..encoders import load_encoder
+    from ..encoders.nanodet import detector_folder
     from ..model import Model
     from ..resources import model_folder
 
     folder = model_folder(name)
     model = Model.load(folder, device)
-    return model, {modality: load_encoder(folder / "encoders" / modality, rig, device) for modality in model.modalities}
+    encoders = {modality: load_encoder(folder / "encoders" / modality, rig, device) for modality in model.modalities}
+    if rig.detector and rig.cameras:
+        from ..training.untrained_modalities import with_detections
+
+        encoders["camera"] = load_encoder(detector_folder(rig.detector), rig, device)
+        model = with_detections(model, {"camera": encoders["camera"].revision})
+    return model, encoders

@@ -50,6 +50,15 @@ def test_the_rig_of_a_recording_is_the_one_that_it_was_made_with(tmp_path, capsy
     assert len(list(Recording(tmp_path / "bag").frames(stack))) == len(list(Recording(tmp_path / "bag").frames(read))) == 3
 
 
+def test_offline_replay_does_not_pretend_to_run_the_detector_of_a_rig(tmp_path, capsys):
+    path = tmp_path / "robot.yaml"
+    path.write_text("cameras: {front: {}}\ndetector: nanodet\n")
+    with Recorder(tmp_path / "bag", load_rig(path)) as recorder:
+        recorder.write([CameraFrame(1, "front", np.zeros((48, 64, 3), np.uint8))])
+    assert main(["replay", str(tmp_path / "bag"), "--rig", str(path), "--offline", "--ask", "Are there any cars?"]) == 2
+    assert "leave out --offline" in capsys.readouterr().err
+
+
 def transform(child, parent, yaw=0.0, place=(0.0, 0.0, 0.0)):
     turn = Fields(x=0.0, y=0.0, z=math.sin(yaw / 2), w=math.cos(yaw / 2))
     shift = Fields(x=place[0], y=place[1], z=place[2])
