@@ -21,12 +21,15 @@ def with_detections(model: Model, revisions: Mapping[str, str]) -> Model:
     """`model` with a connector for detections in place of, or beside, its own: `revisions` names the encoder of each such
     modality.
 
-    Its revision is that of `model` and the names of these modalities. Raises BadInput where the model has no modality-agnostic
-    connector.
+    It starts from the modality-agnostic connector. A model without one has that of the lidar, which reads predicted attributes
+    and places too, though less well. The revision is that of `model` and the names of these modalities. Raises BadInput where the
+    model has neither.
     """
     source = model.modality_agnostic
+    if source is None and "lidar" in model.connectors:
+        source = model.connectors["lidar"]
     if not can_warm_start(source, TOKEN_WIDTH):
-        raise BadInput(f"model {model.name} has no modality-agnostic connector, which reads detections: name drive_tiny")
+        raise BadInput(f"model {model.name} has no connector that reads detections: name drive_tiny")
     connectors = {name: warm_started(model, source, name, TOKEN_WIDTH).eval() for name in revisions}
     other = model.variant(connectors, revisions)
     other.revision = "+".join([model.revision, *revisions])

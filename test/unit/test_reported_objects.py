@@ -142,6 +142,9 @@ def test_a_perception_stack_that_is_connected_leaves_other_answers_bit_identical
         assert alone.distribution == beside.distribution
     seen = object_tokens(list(located(detections_3d((hypotheses(bus=1.0), point(9.0, 0.0)))).detections), 1)
     assert joined.score("Are there any buss?", joined.latents([seen])).answer == "yes"
+    model.modality_agnostic = None  # as in drive_smollm2: the lidar's connector reads them
+    other = of_rig(model, Rig("stack", (), None, None, ObjectsMount()))
+    assert other.score("Are there any buss?", other.latents([seen])).answer == "yes"
 
 
 def test_the_rig_file_names_topic_frame_and_classes(tmp_path):
