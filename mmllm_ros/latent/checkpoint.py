@@ -25,6 +25,8 @@ from .shared_lora import SharedLora
 
 LORA_FILE = "lora.safetensors"
 """The weights of the LoRA that all modalities share, in a model folder that has one."""
+UNIVERSAL = "universal"
+"""The folder of the universal encoder among the encoders: it serves several modalities."""
 MODALITY_AGNOSTIC = "modality_agnostic"
 """The folder of the modality-agnostic connector: it answers nothing, so it is no part of the model's revision."""
 
@@ -137,6 +139,9 @@ def link_parts(source: Path, folder: Path, encoder_revisions: Mapping[str, str])
         encoder = source / "encoders" / modality
         if encoder.is_dir() and _encoder_revision(encoder) == revision:
             parts.append(f"encoders/{modality}")
+    universal = source / "encoders" / UNIVERSAL
+    if universal.is_dir() and _encoder_revision(universal) in encoder_revisions.values():
+        parts.append(f"encoders/{UNIVERSAL}")
     for part in parts:
         (folder / part).parent.mkdir(exist_ok=True)
         (folder / part).symlink_to((source / part).resolve(), target_is_directory=True)
