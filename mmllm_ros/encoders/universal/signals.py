@@ -2,16 +2,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """Kinds of signals: what a sensor delivers, its bounds, and the tensor that a tokenizer reads.
 
-    kind     `data` of a Signal                                      tensor of `to_tensor`, float32
-    image    uint8 [3, H, W], RGB                                    [3, h, w], -1 to 1
-    video    uint8 [T, 3, H, W], RGB, oldest first                   [3, t, h, w], -1 to 1
-    depth    float [1, H, W], REP-118 metres, 0 or NaN = missing      [2, h, w]: log range, present
-    normals  float [3, H, W], unit vectors in REP-103 axes, 0 = none [3, h, w]
-    points   float [N, 3 or 4], x y z [m], intensity 0 to 1          [patches, points, 8] (points.py)
-    audio    float [M, samples], M microphones, 16 kHz, -1 to 1      [3 M - 2, bands, frames] (spectrogram.py)
-    imu      float [L, 6], specific force [m/s^2], angular velocity  [6, l]
-             [rad/s], evenly spaced in time
-    array    float [C, L] of a fixed layout                          [C, l]: (x - offset) / scale
+kind     `data` of a Signal                                      tensor of `to_tensor`, float32
+image    uint8 [3, H, W], RGB                                    [3, h, w], -1 to 1
+video    uint8 [T, 3, H, W], RGB, oldest first                   [3, t, h, w], -1 to 1
+depth    float [1, H, W], REP-118 metres, 0 or NaN = missing      [2, h, w]: log range, present
+normals  float [3, H, W], unit vectors in REP-103 axes, 0 = none [3, h, w]
+points   float [N, 3 or 4], x y z [m], intensity 0 to 1          [patches, points, 8] (points.py)
+audio    float [M, samples], M microphones, 16 kHz, -1 to 1      [3 M - 2, bands, frames] (spectrogram.py)
+imu      float [L, 6], specific force [m/s^2], angular velocity  [6, l]
+         [rad/s], evenly spaced in time
+array    float [C, L] of a fixed layout                          [C, l]: (x - offset) / scale
 """
 
 from __future__ import annotations
