@@ -15,8 +15,8 @@ RATE = 16_000
 """Samples a second that everything is brought to."""
 WINDOW = 2.1
 """Length of the sound that is encoded [s]."""
-SHORTEST = 0.25
-"""After less sound [s] there is nothing to encode."""
+SHORTEST = 2.0
+"""Less sound [s] is not encoded: the encoder was trained with WINDOW of it."""
 ENCODINGS = {"U8": "u1", "S16LE": "<i2", "S16BE": ">i2", "S32LE": "<i4", "F32LE": "<f4"}
 """Sample formats, named as in audio_common_msgs/AudioInfo; samples of the channels alternate."""
 MAX_CHANNELS, MAX_RATE, MAX_BYTES, MAX_GAP = 16, 192_000, 16_000_000, 0.5
@@ -82,9 +82,9 @@ class SoundBuffer:
         """Remove all sound."""
         self._sound, self._end = self._sound[:, :0], 0
 
-    def window(self) -> tuple[int, np.ndarray] | None:
-        """The stamp of the last sample and the sound at RATE, float32 [channels, samples]; None while there is too little."""
-        if self._sound.shape[1] < SHORTEST * self._rate:
+    def window(self, shortest: float = SHORTEST) -> tuple[int, np.ndarray] | None:
+        """The stamp of the last sample and the sound at RATE, float32 [channels, samples]; None while it is too short."""
+        if self._sound.shape[1] < shortest * self._rate:
             return None
         return self._end, resampled(self._sound, self._rate)
 

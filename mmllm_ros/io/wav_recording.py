@@ -55,7 +55,9 @@ class WavRecording:
         ((_, mount),) = self.signals(rig)
         buffer, step = SoundBuffer(self._rate, mount.channels, "S16LE"), self._rate // 2
         sound = np.broadcast_to(self._sound, (mount.channels, self._sound.shape[1]))
-        for number in range(sound.shape[1] // step):
+        count = sound.shape[1] // step
+        for number in range(count):
             buffer.push(self.start + (number + 1) * PERIOD, encode_pcm(sound[:, number * step : (number + 1) * step]))
-            if heard := buffer.window():
+            # A short file is answered at its end, however little it holds.
+            if heard := buffer.window(0.0) if number == count - 1 else buffer.window():
                 yield signal_of(mount, *heard)
