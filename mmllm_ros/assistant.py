@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from threading import Lock
 
 import numpy as np
@@ -171,7 +171,9 @@ class Assistant:
             notes = {source: reading_note(health.signals) for source, health in self._health.items()}
         moment = self._moment(newest)
         choice = self._decide(standalone, newest, plan, moment)
-        if choice and (stale := self._stale_modalities(choice, newest, moment)):
+        # Without a plan table a question may need everything that is plugged.
+        needed = choice.modalities if choice else [name for name, on in plan.plugged.items() if on] if plan else ()
+        if stale := self._stale_modalities(needed, newest, moment):
             self._encode(stale, self.config.encode_timeout)
             with self._lock:
                 newest = dict(self._newest)
@@ -265,8 +267,8 @@ class Assistant:
         choice = self.policy.choose(question, plan, ready, self.config.epsilon)
         return choice if self._encode or set(choice.modalities) <= set(ready) else None
 
-    def _stale_modalities(self, choice: Choice, newest: dict[tuple[str, str], Tokens], moment: int) -> list[str]:
-        known = [modality for modality in choice.modalities if modality in self.model.modalities]
+    def _stale_modalities(self, modalities: Iterable[str], newest: dict[tuple[str, str], Tokens], moment: int) -> list[str]:
+        known = [modality for modality in modalities if modality in self.model.modalities]
         return [modality for modality in known if not self._fresh(modality, newest, moment)] if self._encode else []
 
     def _fresh(self, modality: str, newest: dict[tuple[str, str], Tokens], moment: int) -> bool:

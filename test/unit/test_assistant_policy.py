@@ -81,6 +81,15 @@ def test_tokens_that_are_not_fresh_are_encoded_again(model):
     assert encoders.asked == [["camera"]] and answer.evidence[0].age == 0.0
 
 
+def test_without_a_plan_table_what_is_plugged_is_encoded_on_request_where_nothing_is_encoded_ahead(model):
+    encoders = Encoders(model)
+    encoders.assistant = Assistant(model, CONFIG, Clock(), None, encoders)
+    encoders.assistant.set_plan(plan("camera", "imu"))
+    encoders.assistant.put(reading(model, "imu", "imu"))
+    assert used(encoders.assistant.ask(QUESTION)) == ["camera", "imu"]
+    assert encoders.asked == [["camera"]]
+
+
 def test_a_question_is_answered_when_an_encoder_does_not_respond(model):
     assistant, encoders = session(model, "camera")
     assistant.put(reading(model, "imu", "imu"))
