@@ -49,6 +49,8 @@ def list_packs(model: ModelName = "", json_file: Json = None) -> None:
     from ..io.weights import revision_of
     from ..resources import PACKS, model_folder
 
+    if not model_folder(model).is_dir():
+        raise BadInput(f"model folder {str(model_folder(model))!r} does not exist")
     folder = model_folder(model) / PACKS
     rows = []
     for name, manifest in manifests_in(folder).items():
