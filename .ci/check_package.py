@@ -21,12 +21,13 @@ KEYS = {
     "yaml": "python3-yaml",
     "matplotlib": "python3-matplotlib",
     "PIL": "python3-pil",
+    "tf2_ros": "tf2_ros_py",
 }
 KEYS |= {name: f"python3-{name}" for name in ("jinja2", "psutil", "rich", "sklearn", "typer")}
-# Not in apt on Ubuntu 24.04, so not in package.xml: requirements/library.txt, detectors.txt and rerun.txt have them.
+# Not in apt on Ubuntu 24.04, so not in package.xml: requirements/*.txt have them.
 FROM_PIP = {
     "torch", "transformers", "safetensors", "open3d", "rosbags", "tokenizers", "huggingface_hub", "rerun", "pynvml", "onnx",
-    "onnxruntime",
+    "onnxruntime", "mcp", "mcp_types", "pydantic",
 }  # fmt: skip
 
 

@@ -34,7 +34,7 @@ SUBSCRIBED = (
      "what another perception stack reports; vision_msgs where it is installed"),
     (("object_encoder",), BY_RIG, "sensor_msgs/CameraInfo, sensor_msgs/PointCloud2", LATEST,
      "lens and ranges of boxes in an image; camera_encoder takes ranges from the lidar, too, where the rig names a detector"),
-    (("object_encoder",), "(/tf, /tf_static)", "tf2_msgs/TFMessage", "as tf2_ros", "frames that the rig does not name, with tf2_ros"),
+    (("object_encoder",), "(/tf, /tf_static)", "tf2_msgs/TFMessage", "as tf2_ros", "frames that the rig lacks, with tf2_ros"),
     (("universal_encoder",), BY_RIG, "Image, CompressedImage, PointCloud2, Imu, std_msgs/UInt8MultiArray, Float32MultiArray",
      "best effort", "the `signals` of the rig; sound also as audio_common_msgs/AudioData where that is installed"),
     (("context_monitor", "llm", "visualizer"), "mmllm/health", "mmllm_ros/SensorHealth", RELIABLE, "of every sensor"),

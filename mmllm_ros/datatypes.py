@@ -73,8 +73,8 @@ class ImuMounting:
     """How an IMU is mounted beyond what the rig says, and its biases, as estimated from its samples (context/imu_mounting.py).
 
     `up` is the unit vector along the measured gravity in the axes of the rig, (0, 0, 1) for a level unit; `yaw` [rad] turns its
-    levelled forward axis to that of the vehicle, counter-clockwise; `force` [m/s^2] is the bias along `up`, `rates` [rad/s] those of
-    the angular velocity. An error too small to matter is exactly 0. `known` is False while the tilt is not certain yet.
+    levelled forward axis to that of the vehicle, counter-clockwise; `force` [m/s^2] is the bias along `up`, `rates` [rad/s] those
+    of the angular velocity. An error too small to matter is exactly 0. `known` is False while the tilt is not certain yet.
     """
 
     up: tuple[float, float, float] = (0.0, 0.0, 1.0)
