@@ -19,8 +19,8 @@ import time
 from pathlib import Path
 
 import torch
-from methods import BASE, METHODS, Learned, learn, learn_base
-from report import plot, show, summary
+from continual_report import plot, show, summary
+from learning_methods import BASE, METHODS, Learned, learn, learn_base
 from rich.console import Console
 from signals import MODALITIES, Modality, pretrained_backbone, read_modality
 

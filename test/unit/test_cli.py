@@ -185,12 +185,13 @@ def test_help_lists_the_commands(capsys):
     assert all(f" {command} " in join_names for command in get_command(app).commands)
 
 
-def test_no_command_has_more_than_nine_options_and_each_has_a_help_text():
+def test_every_option_has_a_help_text_and_a_command_has_few_of_them():
+    many = {"drive": 10, "evaluate-imu": 15}  # the latter has one for each error of a simulated IMU
     commands = get_command(app).commands
     commands |= {f"modality {name}": command for name, command in commands["modality"].commands.items()}
     for name, command in commands.items():
         options = [parameter for parameter in command.params if parameter.opts[0].startswith("-")]
-        assert len(options) <= 9, name
+        assert len(options) <= many.get(name, 9), name
         assert command.help and all(option.help for option in options), name
 
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmark" / "continual"))
-from report import summary
+from continual_report import summary
 from signals import Modality
 
 from mmllm_ros.training.continual.answering import Asked

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import matplotlib
 import numpy as np
-from methods import BASE
+from learning_methods import BASE
 from rich.console import Console
 from rich.table import Table
 from signals import Modality
