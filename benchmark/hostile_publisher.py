@@ -22,11 +22,13 @@ from pathlib import Path
 import psutil
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
+from mmllm_ros.msg import ModalityPlan
 from mmllm_ros.srv import Ask, SetModality
 from rclpy.node import Node
 
 from mmllm_ros.io.frames import shifted
 from mmllm_ros.io.serialization import Serializer
+from mmllm_ros.nodes.ros_support import qos
 from mmllm_ros.nodes.sources.recorded_topics import message_class
 from mmllm_ros.resources import default_model
 from mmllm_ros.rig import load_rig
@@ -53,7 +55,10 @@ class Surroundings(Node):
             name: self.create_publisher(message_class(kind), name, 5) for name, kind in self._serializer.topics().items()
         }
         self.hostile = HostileMessages(seed)
-        self.attackers = {name: self.create_publisher(kind, name, 10) for name, (kind, _) in self.hostile.topics.items()}
+        self.attackers = {
+            name: self.create_publisher(kind, name, qos.LATCHED if kind is ModalityPlan else 10)
+            for name, (kind, _) in self.hostile.topics.items()
+        }
         self.ask_client = self.create_client(Ask, "mmllm/ask")
         self.override_client = self.create_client(SetModality, "mmllm/set_modality")
         self.rejected: dict[str, dict[str, str]] = {}

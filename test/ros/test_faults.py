@@ -266,7 +266,10 @@ def test_hostile_messages_of_every_type_are_rejected_by_reason_and_good_ones_are
     drawn = ros.collect(Image, "mmllm/overlay"), ros.collect(MarkerArray, "mmllm/markers")
     robot.until(lambda: robot.rests_on("camera", "lidar", "imu"))
     hostile = HostileMessages(seed=0)
-    publishers = {topic: ros.tester.create_publisher(kind, topic, 10) for topic, (kind, _) in hostile.topics.items()}
+    publishers = {
+        topic: ros.tester.create_publisher(kind, topic, qos.LATCHED if kind is ModalityPlan else 10)
+        for topic, (kind, _) in hostile.topics.items()
+    }
     for number in range(400):
         topic = sorted(publishers)[number % len(publishers)]
         publishers[topic].publish(hostile.topics[topic][1]())

@@ -4,6 +4,9 @@
 
 from __future__ import annotations
 
+import math
+from typing import Any
+
 import numpy as np
 
 from ...datatypes import Answer, BadInput, Evidence, Health, Plan, Tokens
@@ -36,8 +39,13 @@ def tokens_from_message(message: SensorTokens) -> Tokens:
 
 
 def health_from_message(message: SensorHealth) -> Health:
-    """The stamp is 0 before the sensor's first message. Raises BadInput when names and values are not as many."""
-    _same_length(f"health of {message.modality} {message.source!r}", message.signal_names, message.signal_values)
+    """The stamp is 0 before the sensor's first message. Raises BadInput when names and values are not as many, or infinite."""
+    what = f"health of {message.modality} {message.source!r}"
+    _same_length(what, message.signal_names, message.signal_values)
+    _finite(what, message, "rate", "age", "jitter", "cost")
+    for name, value in zip(message.signal_names, message.signal_values, strict=True):
+        if not math.isfinite(value):
+            raise BadInput(f"{what} has signal {name!r} {value}, not a finite number")
     return Health(
         modality=message.modality,
         source=message.source,
@@ -54,8 +62,9 @@ def health_from_message(message: SensorHealth) -> Health:
 
 
 def plan_from_message(message: ModalityPlan) -> Plan:
-    """Raises BadInput when the three lists are not equally long."""
+    """Raises BadInput when the three lists are not equally long, or a number is not finite."""
     _same_length("plan", message.modalities, message.plugged, message.reasons)
+    _finite("plan", message, "cost", "budget", "flops", "flops_budget", "encode_rate_share")
     return Plan(
         stamp=frames.stamp_of(message),
         plugged=dict(zip(message.modalities, message.plugged, strict=True)),
@@ -72,8 +81,11 @@ def plan_from_message(message: ModalityPlan) -> Plan:
 
 
 def answer_from_message(message: AnswerMessage) -> Answer:
-    """Raises BadInput when modalities and reasons are not as many."""
+    """Raises BadInput when modalities and reasons are not as many, or a number is not finite."""
     _same_length("answer", message.unplugged, message.reasons)
+    _finite("answer", message, "confidence", "latency")
+    for item in message.evidence:
+        _finite(f"evidence from {item.modality} {item.source!r}", item, "age")
     return Answer(
         stamp=frames.stamp_of(message),
         question_id=message.question_id,
@@ -88,6 +100,12 @@ def answer_from_message(message: AnswerMessage) -> Answer:
         model=message.model,
         revision=message.revision,
     )
+
+
+def _finite(what: str, message: Any, *fields: str) -> None:
+    for name in fields:
+        if not math.isfinite(value := getattr(message, name)):
+            raise BadInput(f"{what} has {name} {value}, not a finite number")
 
 
 def _same_length(what: str, *lists) -> None:
