@@ -32,7 +32,7 @@ from mmllm_ros.nodes.llm import Llm
 from mmllm_ros.nodes.ros_support.messages import tokens_to_message
 
 LIES = {"yes": "no", "no": "yes"}
-KILLS = 20
+KILLS = 10
 """Each takes 15 to 30 s, and `make test` has 40 minutes."""
 SHORT_LEASE = """<?xml version="1.0" encoding="UTF-8"?>
 <profiles xmlns="http://www.eprosima.com/XMLSchemas/fastRTPS_Profiles">

@@ -58,6 +58,10 @@ LEFT_OUT = {
     ". install/setup.bash && ros2 launch mmllm_ros drive.launch.py": INSTALL,
     "mmllm fetch nanodet": INSTALL,
     **dict.fromkeys(
+        (line for line in COMMANDS if "config/train/universal" in line or "benchmark/universal" in line),
+        "takes an hour; test/unit/test_universal_training.py trains and evaluates a small one",
+    ),
+    **dict.fromkeys(
         (line for line in COMMANDS if "qwen" in line), "needs a model hub; test/unit/test_larger_models.py has tiny ones"
     ),
     **dict.fromkeys((line for line in COMMANDS if "--source robot" in line), "no sensors here, see test/ros/test_drive.py"),
