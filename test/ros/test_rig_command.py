@@ -26,7 +26,7 @@ def test_the_topics_of_a_running_robot_become_a_rig_file(ros, tmp_path):
         publisher = ros.tester.create_publisher(type(make()), topic, 5)
         ros.tester.create_timer(0.05, lambda publisher=publisher, make=make: publisher.publish(make()))
     done = subprocess.run(
-        [sys.executable, "-m", "mmllm_ros", "rig", "--from-topics"], capture_output=True, text=True, timeout=240
+        [sys.executable, "-m", "mmllm_ros", "rig", "--from-topics", "--listen", "8"], capture_output=True, text=True, timeout=240
     )
     assert done.returncode == 0, done.stderr
     path = tmp_path / "robot.yaml"

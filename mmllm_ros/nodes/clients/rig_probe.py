@@ -19,6 +19,8 @@ from ..ros_support.latest_message import LatestMessageSubscription
 from ..sources.recorded_topics import message_class
 
 PERIOD = 0.05
+SLOW_DISCOVERY = 20.0
+"""While no sensor is seen at all, the search goes on for so long [s]: discovery is slow on a busy machine."""
 
 
 def observe(seconds: float, namespace: str = "") -> Observed:
@@ -41,9 +43,14 @@ def _observe(node: Node, executor: SingleThreadedExecutor, seconds: float) -> Ob
     if static:
         every = QoSProfile(depth=100, durability=DurabilityPolicy.TRANSIENT_LOCAL)
         node.create_subscription(static, "/tf_static", seen.add_transforms, every)
-    _spin(executor, time.monotonic() + seconds)
-    seen.topics = {name: kinds[0] for name, kinds in node.get_topic_names_and_types() if node.count_publishers(name)}
-    chosen = choose_topics(seen.topics)
+    begun = time.monotonic()
+    _spin(executor, begun + seconds)
+    while True:
+        seen.topics = {name: kinds[0] for name, kinds in node.get_topic_names_and_types() if node.count_publishers(name)}
+        chosen = choose_topics(seen.topics)
+        if chosen.cameras or chosen.lidar or chosen.imu or chosen.objects or time.monotonic() > begun + SLOW_DISCOVERY:
+            break
+        _spin(executor, time.monotonic() + PERIOD)
     infos = {info_topic(topic) for topic in chosen.cameras.values()}
     wanted = {*infos, *chosen.cameras.values(), chosen.lidar, chosen.imu, chosen.objects} & set(seen.topics)
     kinds = {topic: kind for topic in wanted if (kind := message_class(seen.topics[topic]))}
