@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import dataclasses
-import time
 from importlib.util import find_spec
 from typing import Any
 
@@ -25,13 +24,13 @@ from ...io.rig_description import quaternion_matrix
 from ...rig import ObjectsMount, Rig
 from ..ros_support.latest_message import LatestMessageSubscription
 from .nearest_sweep import NearestSweep
-from .sensor_source import SensorSource
+from .sensor_source import LatestMessageSource
 
 BASE_FRAME = "base_link"
 
 
-class ObjectSource(SensorSource):
-    """Reads the newest message only; the graph says its type. Raises BadInput for classes that the rig maps wrongly."""
+class ObjectSource(LatestMessageSource):
+    """Objects of one message; the graph says its type. Raises BadInput for classes that the rig maps wrongly."""
 
     def __init__(self, node: Node, rig: Rig) -> None:
         super().__init__(node, "objects", "objects", rig.objects.topic)
@@ -43,29 +42,9 @@ class ObjectSource(SensorSource):
             node.get_logger().info("vision_msgs is not installed: objects are read from visualization_msgs/msg/MarkerArray only")
         self.topic.follow()
 
-    def subscribe(self, kind: type, topic: str) -> LatestMessageSubscription:
-        return LatestMessageSubscription(self._node, kind, topic)
-
-    def poll(self) -> None:
-        with self.topic.lock:
-            taken = self.topic.subscription.take() if self.topic.subscription else None
-        if taken is None:
-            return
-        message, since = taken
-        try:
-            report = self._stamped(read_report(message), timeless=hasattr(message, "markers"))
-            objects = self._located(report)
-        except BadInput as error:
-            self.reject(error)
-            return
-        newest = self.monitor.newest
-        if newest and objects.stamp == newest.stamp:
-            self.repeated += since
-            self._repeated_at = time.monotonic()
-            return
-        self._accept(report.frame)
-        self.monitor.count(objects.stamp, since)
-        self._add(objects)
+    def read(self, message: Any) -> tuple[ObjectList, str]:
+        report = self._stamped(read_report(message), timeless=hasattr(message, "markers"))
+        return self._located(report), report.frame
 
     def _stamped(self, report: Report, timeless: bool) -> Report:
         """Markers often have no stamp, and an empty array has none: they are of the time at which they arrive."""
@@ -83,11 +62,6 @@ class ObjectSource(SensorSource):
             raise BadInput("boxes in an image have no bearing: name their camera as objects.camera in the rig")
         camera, sweep = self._ranges.at(report.stamp)
         return object_list(report, self.name, self._names, camera=camera, sweep=sweep)
-
-    def counts(self) -> dict[str, int]:
-        subscription = self.topic.subscription
-        taken, skipped = (subscription.taken, subscription.skipped) if subscription else (0, 0)
-        return {"taken": taken, "skipped": skipped, "repeated stamps": self.repeated}
 
 
 class BoxRanges:

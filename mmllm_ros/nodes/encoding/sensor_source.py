@@ -128,16 +128,15 @@ class SensorSource(ABC):
         self._arrived = time.monotonic()
 
 
-class FrameSource(SensorSource):
-    """A camera or a lidar: each message is a frame, and only the newest message is read."""
-
-    def __init__(self, node: Node, modality: str, name: str, mount: CameraMount | LidarMount) -> None:
-        super().__init__(node, modality, name, mount.topic)
-        self._mount = mount
-        self.topic.follow()
+class LatestMessageSource(SensorSource):
+    """Base of the sources of which only the newest message is read, and each message is a frame."""
 
     def subscribe(self, kind: type, topic: str) -> LatestMessageSubscription:
         return LatestMessageSubscription(self._node, kind, topic)
+
+    @abstractmethod
+    def read(self, message: Any) -> tuple[Frame, str]:
+        """The frame of a message and the name of its coordinate frame. Raises BadInput."""
 
     def poll(self) -> None:
         with self.topic.lock:
@@ -146,7 +145,7 @@ class FrameSource(SensorSource):
             return
         message, since = taken
         try:
-            frame = frame_from_message(message, self.name, self._mount)
+            frame, frame_id = self.read(message)
         except BadInput as error:
             self.reject(error)
             return
@@ -155,7 +154,7 @@ class FrameSource(SensorSource):
             self.repeated += since
             self._repeated_at = time.monotonic()
             return
-        self._accept(message.header.frame_id)
+        self._accept(frame_id)
         self.monitor.count(frame.stamp, since)
         self._add(frame)
 
@@ -165,21 +164,59 @@ class FrameSource(SensorSource):
         return {"taken": taken, "skipped": skipped, "repeated stamps": self.repeated}
 
 
-class ImuSource(SensorSource):
-    """An IMU: a callback stores every sample of the last second, the worker reads them as one window."""
+class FrameSource(LatestMessageSource):
+    """A camera or a lidar."""
 
-    def __init__(self, node: Node, modality: str, name: str, mount: ImuMount) -> None:
+    def __init__(self, node: Node, modality: str, name: str, mount: CameraMount | LidarMount) -> None:
         super().__init__(node, modality, name, mount.topic)
         self._mount = mount
-        self._buffer = ImuBuffer(name)
-        self._lock = threading.Lock()
-        self._taken = self._late = 0
         self.topic.follow()
 
-    def subscribe(self, kind: type, topic: str) -> SampleSubscription:
-        return SampleSubscription(self._node, kind, topic, self._on_sample)
+    def read(self, message: Any) -> tuple[Frame, str]:
+        return frame_from_message(message, self.name, self._mount), message.header.frame_id
 
-    def _on_sample(self, message: Imu) -> None:
+
+class StoredMessagesSource(SensorSource):
+    """Base of the sources that store every message in a callback; the worker makes a frame of what is stored in `buffer`."""
+
+    def __init__(self, node: Node, modality: str, name: str, topic: str, buffer: Any, kinds: Sequence[type] = ()) -> None:
+        self._buffer = buffer
+        self._lock = threading.Lock()
+        self._taken = 0
+        super().__init__(node, modality, name, topic, kinds)
+
+    def subscribe(self, kind: type, topic: str) -> SampleSubscription:
+        return SampleSubscription(self._node, kind, topic, self.store)
+
+    @abstractmethod
+    def store(self, message: Any) -> None:
+        """Store a message, in the executor."""
+
+    def health(self, stale_after: float, cost: float = 0.0) -> Health:
+        with self._lock:
+            return super().health(stale_after, cost)
+
+    def clear(self) -> None:
+        with self._lock:
+            super().clear()
+            self._buffer.clear()
+
+    def _add_new(self, frame: Frame | None) -> None:
+        newest = self.monitor.newest
+        if frame is not None and (newest is None or frame.stamp != newest.stamp):
+            self._add(frame)
+
+
+class ImuSource(StoredMessagesSource):
+    """An IMU: the samples of the last second are one window."""
+
+    def __init__(self, node: Node, modality: str, name: str, mount: ImuMount) -> None:
+        super().__init__(node, modality, name, mount.topic, ImuBuffer(name))
+        self._mount = mount
+        self._late = 0
+        self.topic.follow()
+
+    def store(self, message: Imu) -> None:
         if not self.running:
             return
         try:
@@ -198,18 +235,7 @@ class ImuSource(SensorSource):
     def poll(self) -> None:
         with self._lock:
             window = self._buffer.window()
-        newest = self.monitor.newest
-        if window is not None and (newest is None or window.stamp != newest.stamp):
-            self._add(window)
-
-    def health(self, stale_after: float, cost: float = 0.0) -> Health:
-        with self._lock:
-            return super().health(stale_after, cost)
-
-    def clear(self) -> None:
-        with self._lock:
-            super().clear()
-            self._buffer.clear()
+        self._add_new(window)
 
     def counts(self) -> dict[str, int]:
         return {"taken": self._taken, "late or duplicate": self._late}
