@@ -28,7 +28,7 @@ from rich.table import Table
 from mmllm_ros.datasets.simulated import simulated_examples
 from mmllm_ros.datatypes import Question, Tokens
 from mmllm_ros.encoders import load_encoder
-from mmllm_ros.encoders.proposals import CLASSES, COLOURS, STATUSES
+from mmllm_ros.encoders.proposals import ATTRIBUTES, CLASSES, COLOURS, STATUSES
 from mmllm_ros.latent.manifest import Manifest
 from mmllm_ros.metrics.statistics import interval
 from mmllm_ros.model import Model, Scored
@@ -46,7 +46,7 @@ TEMPLATE = PROMPT.replace("{question}", "The sensors of your robot report:\n{sce
 
 def described(tokens: Tokens) -> list[str]:
     """The objects of one source, the surest first, a line each."""
-    attributes = tokens.values[:, -(1 + len(CLASSES) + len(STATUSES) + len(COLOURS)) :]
+    attributes = tokens.values[:, -ATTRIBUTES:]
     parts = np.split(attributes, np.cumsum([1, len(CLASSES), len(STATUSES)]), axis=1)
     lines = []
     for index in np.argsort(-parts[0][:, 0]):

@@ -83,6 +83,13 @@ def answer_logits(llm: nn.Module, laid: Laid, latent_cache: LatentCache, answers
     return logits.masked_fill(~laid.allowed, -torch.inf)
 
 
+def fork_loss(logits: Tensor, laid: Laid, count: int) -> tuple[Tensor, Tensor]:
+    """Cross-entropy at the forks, per question of `count`, and which questions are right at all of theirs, bool [count]."""
+    value = functional.cross_entropy(logits, laid.choice, reduction="sum") / count
+    wrong = torch.zeros(count).index_add(0, laid.forks[:, 0], (logits.argmax(-1) != laid.choice).float())
+    return value, wrong == 0
+
+
 def attention_loss(
     llm: nn.Module, asked: Mapping[int, Tensor], latent_cache: LatentCache, wanted: Tensor, last: Tensor, blocks
 ) -> Tensor:
@@ -123,9 +130,8 @@ def step_loss(
     flat = [question for questions in rows for question in questions]
     with queries() as asked:
         logits = answer_logits(llm, laid, latent_cache, answers, first_block)
-    answered = functional.cross_entropy(logits, laid.choice, reduction="sum") / len(flat)
-    wrong = torch.zeros(len(flat)).index_add(0, laid.forks[:, 0], (logits.argmax(-1) != laid.choice).float())
-    parts = {"answers": answered.item(), "right": float((wrong == 0).float().mean())}
+    answered, right = fork_loss(logits, laid, len(flat))
+    parts = {"answers": answered.item(), "right": float(right.float().mean())}
     loss = answered
     if training:
         tokens = sum(len(table.sources) for table in store.tables.values())
@@ -134,7 +140,7 @@ def step_loss(
         attention = attention_loss(llm, asked, latent_cache, wanted, laid.last, blocks) / len(flat)
         parts["attention"] = attention.item()
         loss = loss + ATTENTION_WEIGHT * attention
-    return loss, parts, wrong == 0
+    return loss, parts, right
 
 
 def optimizers(trained: Trained, matrix_rate: float, rate: float) -> list[torch.optim.Optimizer]:

@@ -12,9 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
 from torch import Tensor
-from torch.nn import functional
 
 from ...datatypes import BadInput
 from ...latent.attention_adapter import LatentCache
@@ -24,7 +22,7 @@ from ...model import Model
 from ..prepared_batches import Answers, lay_out
 from ..prepared_questions import Prepared
 from ..prepared_texts import encode_shard, read_shard
-from ..pretrained import answer_logits
+from ..pretrained import answer_logits, fork_loss
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +76,4 @@ class Answering:
         """
         laid = lay_out([[self._rows[row]] for row in rows], self._texts, self.answers, self.first_block)
         logits = answer_logits(self.model.llm, laid, latent_cache, self.answers, self.first_block)
-        value = functional.cross_entropy(logits, laid.choice, reduction="sum") / len(rows)
-        wrong = torch.zeros(len(rows)).index_add(0, laid.forks[:, 0], (logits.argmax(-1) != laid.choice).float())
-        return value, wrong == 0
+        return fork_loss(logits, laid, len(rows))

@@ -15,7 +15,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from ...encoders.universal.encoder import UniversalEncoder
 from ...latent.attention_adapter import LatentCache
@@ -31,7 +30,7 @@ from ..loop import fast, fit
 from ..prepared_batches import Answers, lay_out
 from ..prepared_questions import Prepared
 from ..prepared_texts import encode_shard, read_shard, text_name
-from ..pretrained import TEXT_NOISE, TOKEN_NOISE, Trained, answer_logits, noisy
+from ..pretrained import TEXT_NOISE, TOKEN_NOISE, Trained, answer_logits, fork_loss, noisy
 from ..pretrained_model import ATTEND_LAST, PROMPT
 from .alignment import UNKNOWN, Labels, templates_of
 from .mirror import mirrored
@@ -122,9 +121,7 @@ class Reading:
         laid = lay_out(rows, self.texts, self.answers, self.first_block)
         laid.hidden = noisy(laid.hidden, noise)
         logits = answer_logits(self.model.llm, laid, latent_cache, self.answers, self.first_block)
-        value = functional.cross_entropy(logits, laid.choice, reduction="sum") / len(asked)
-        wrong = torch.zeros(len(asked)).index_add(0, laid.forks[:, 0], (logits.argmax(-1) != laid.choice).float())
-        return value, wrong == 0
+        return fork_loss(logits, laid, len(asked))
 
     def has(self, one: Asked) -> bool:
         """Whether the text of `one` with its answer was computed."""
