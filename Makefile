@@ -10,7 +10,8 @@ build:  ## system libraries, .venv, the colcon build; all other targets need it
 	@.ci/setup
 
 drive: build  ## a simulated car drives for a minute and answers questions, see out/drive.png
-	@$(ENV) ROS_AUTOMATIC_DISCOVERY_RANGE=$${ROS_AUTOMATIC_DISCOVERY_RANGE:-LOCALHOST} mmllm drive --duration 60
+	@$(ENV) ROS_AUTOMATIC_DISCOVERY_RANGE=$${ROS_AUTOMATIC_DISCOVERY_RANGE:-LOCALHOST} \
+	  FASTRTPS_DEFAULT_PROFILES_FILE=$${FASTRTPS_DEFAULT_PROFILES_FILE:-config/fastdds.xml} mmllm drive --duration 60
 
 TWO := -n 2 --dist loadfile  # two processes, a file stays in one; each has a ROS domain of its own
 test: build  ## unit tests, then the nodes over DDS, then the slow tests
@@ -22,8 +23,11 @@ test: build  ## unit tests, then the nodes over DDS, then the slow tests
 lint: build
 	@$(ENV) ruff check . && ruff format --check . && codespell && python .ci/check_package.py
 
-bench: build
-	@$(ENV) for script in benchmark/*.py; do python "$$script" || exit; done
+BENCH := speed growth ingest processes two_machines modality_switching latency_while_training simulator visualizer
+bench: build  ## speed and cost: prints the tables, writes benchmark/results/*.json; a quarter of an hour on an idle machine
+	@$(ENV) failed=; for name in $(BENCH); do \
+	  python benchmark/$$name.py --json benchmark/results/$$name.json || failed="$$failed $$name"; \
+	done; [ -z "$$failed" ] || { echo "bench: a target missed, or not run:$$failed" >&2; exit 1; }
 
 clean:  ## keeps .venv, which takes minutes to build
 	rm -rf build install log out .pytest_cache .ruff_cache .hypothesis

@@ -29,10 +29,10 @@ import psutil
 from rich.console import Console
 from rich.table import Table
 
-from mmllm_ros.context.plan_table import FILE, PlanTable
-from mmllm_ros.context.question_classifier import classify_question, viewed_directions
+from mmllm_ros.context.question_classifier import classify_question
+from mmllm_ros.evaluation.guessing import Guessing
 from mmllm_ros.metrics.statistics import interval, wilson
-from mmllm_ros.resources import default_model, model_folder
+from mmllm_ros.resources import default_model
 from mmllm_ros.rig import load_rig
 
 FIRST_SEED = 1_400_000_000
@@ -75,18 +75,7 @@ def rests_on_unable(record: dict) -> bool:
     return bool(able and used) and not able & used and not record["answer"].startswith("I cannot tell")
 
 
-def guessing(records: list[dict], model: str, rig: str) -> float:
-    """Accuracy of the bare LLM on such questions, by the plan table of the model; nan without a table."""
-    path = model_folder(model) / FILE
-    if not path.is_file() or not records:
-        return float("nan")
-    blind = next(option for option in PlanTable.read(path).options if not option.modalities)
-    seen = viewed_directions(load_rig(rig))
-    kinds = [(classify_question(record["question"]).kind(seen), record["context"].partition(",")[0]) for record in records]
-    return float(np.mean([blind.accuracy(*kind) for kind in kinds]))
-
-
-def figures(records: list[dict], model: str, rig: str) -> dict:
+def figures(records: list[dict], guessing: Guessing) -> dict:
     """What is printed of the answers to all questions with a known truth."""
     graded = [record for record in records if record["truth"]]
     if not graded:
@@ -97,7 +86,7 @@ def figures(records: list[dict], model: str, rig: str) -> dict:
         "answers": len(graded),
         "accuracy": float(np.mean(right)),
         "95 % interval": interval(scenes, right) if len(set(scenes)) > 2 else wilson(int(sum(right)), len(right)),
-        "by guessing": guessing(graded, model, rig),
+        "by guessing": float(np.mean([guessing.right(record["question"], record["context"]) for record in graded])),
         "cannot tell": sum(record["answer"].startswith("I cannot tell") for record in graded),
         "from unable sensors": float(np.mean([rests_on_unable(record) for record in graded])),
         "latency p50 [s]": float(np.median([record["latency"] for record in graded])),
@@ -123,10 +112,8 @@ def main() -> None:
         for state, loops in (("idle", 0), ("busy", arguments.loops)):
             with endless_loops(loops):
                 records[state] += drive(seed, arguments.duration, arguments.model, arguments.rig)
-    report = {
-        "cpu of other programs [%]": before,
-        **{state: figures(answers, arguments.model, arguments.rig) for state, answers in records.items()},
-    }
+    guessing = Guessing(arguments.model, load_rig(arguments.rig))
+    report = {"cpu of other programs [%]": before} | {state: figures(found, guessing) for state, found in records.items()}
     table = Table(*("machine", *report["idle"]), title=f"CPU of other programs before: {before:.0f} %")
     for state in records:
         table.add_row(state, *(_text(value) for value in report[state].values()))

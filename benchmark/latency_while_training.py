@@ -61,12 +61,8 @@ def main() -> None:
     parser.add_argument("--rig", default="front")
     parser.add_argument("--model", type=Path, default=default_model())
     parser.add_argument("--samples", type=int, default=200)
-    parser.add_argument(
-        "--answers",
-        type=int,
-        default=200,
-        help="before the training; during it as many as time permits",
-    )
+    parser.add_argument("--answers", type=int, default=200, help="before the training")
+    parser.add_argument("--beside", type=int, default=500, help="during it, fewer where it ends before")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     rig = load_rig(arguments.rig)
@@ -91,7 +87,7 @@ def main() -> None:
         job = AdaptationJob(str(arguments.model), ["lidar"], state=folder, rig=arguments.rig)
         trainer = TrainingProcess(job, lambda _: training.set(), lambda end: (outcome.append(end), training.set(), over.set()))
         training.wait()
-        beside = latencies(assistant, asked, 1_000_000, over)
+        beside = latencies(assistant, asked, arguments.beside, over)
         trainer.close()
     figures = {
         name: {"answers": len(seconds), **{f"p{p}_ms": 1e3 * float(np.percentile(seconds, p)) for p in (50, 95)}}
@@ -99,7 +95,8 @@ def main() -> None:
     }
     report = {**figures, "p95 ratio": figures["beside the training"]["p95_ms"] / figures["alone"]["p95_ms"]}
     report["p50 ratio"] = figures["beside the training"]["p50_ms"] / figures["alone"]["p50_ms"]
-    report["training"] = outcome[0]["message"] if isinstance(outcome[0], dict) else outcome[0]
+    end = outcome[0] if outcome else "went on"
+    report["training"] = end["message"] if isinstance(end, dict) else end
     print(json.dumps(report, indent=1))
     if arguments.json:
         arguments.json.parent.mkdir(parents=True, exist_ok=True)

@@ -213,8 +213,8 @@ def main() -> None:
     """Measure, print, write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", type=Path, default=Path("out/modality_switching.json"))
-    parser.add_argument("--times", type=int, default=20, help="each way")
-    parser.add_argument("--switches", type=int, default=1000, help="at random")
+    parser.add_argument("--times", type=int, default=5, help="each way")
+    parser.add_argument("--switches", type=int, default=200, help="at random")
     arguments = parser.parse_args()
     load = monitor_load(20.0)
     spent: dict[str, dict[str, list[float]]] = {"unplug": {}, "plug": {}, "reload": {}}

@@ -1,11 +1,11 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Latency of answers, throughput of the encoders, and CPU time of the health signals, with the shipped model.
+"""Latency of answers and descriptions, throughput of the encoders, and CPU time of the health signals, with the shipped model.
 
     python benchmark/speed.py --json out/speed.json
 
-Compared figures are ratios within this run: a second question on the same frame against the first, five standing questions on one
-frame against five frames, six views in one batch against one after the other, six cameras against one.
+Compared figures are ratios within this run: a second question on the same frame against the first, five standing questions
+together against one by one, six views in one batch against one after the other, six cameras against one.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import argparse
 import json
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from mmllm_ros.assistant import Assistant
+from mmllm_ros.assistant import Asked, Assistant
 from mmllm_ros.config import LlmConfig
 from mmllm_ros.context.health_signals import camera_signals, imu_signals, lidar_signals
 from mmllm_ros.datasets.simulated import Example, simulated_examples
@@ -32,6 +33,7 @@ from mmllm_ros.rig import Rig, load_rig
 from mmllm_ros.simulator.drive import Drive
 
 REPEATS = 40
+DESCRIBED = 6
 STANDING = ("Are there any cars?", "Am I moving?", "Are there any trucks?", "How many pedestrians are there?", "Am I turning?")
 
 
@@ -64,22 +66,50 @@ def answers(folder: Path, rig: Rig) -> dict:
 
 
 def standing(folder: Path, rig: Rig) -> dict:
-    """A round of five standing questions on one frame, against the same questions one by one, each on a frame of its own."""
+    """CPU time of five standing questions: together on a new frame as the node asks them, one by one, each on its own frame."""
     encoders = {name: load_encoder(folder / "encoders" / name, rig) for name in ("camera", "lidar", "imu")}
     moments = simulated_examples(encoders, rig, "val", REPEATS, 0, each=1)
     now = moments[0].tokens[0].stamp
     assistant = Assistant(Model.load(folder), LlmConfig(max_age=60.0), lambda: now)
 
-    def seconds(moment: Example, questions: tuple[str, ...]) -> float:
+    def on_new_frame(moment: Example, ask: Callable[[], object]) -> float:
+        for tokens in moment.tokens:
+            assistant.put(replace(tokens))  # another object: a new frame
+        return timed(ask, time.process_time)
+
+    def together() -> None:
+        list(assistant.ask_all([Asked(question) for question in STANDING]))
+
+    together()  # caches the texts
+    rounds = [on_new_frame(moment, together) for moment in moments]
+    one_by_one = [on_new_frame(moment, lambda: [assistant.ask(question) for question in STANDING]) for moment in moments]
+    apart = [sum(on_new_frame(moment, lambda q=question: assistant.ask(q)) for question in STANDING) for moment in moments]
+    return {
+        "together": percentiles(rounds),
+        "one by one": percentiles(one_by_one),
+        "each on its own frame": percentiles(apart),
+        "together / one by one": float(np.sum(rounds) / np.sum(one_by_one)),
+        "together / each on its own frame": float(np.sum(rounds) / np.sum(apart)),
+    }
+
+
+def descriptions(folder: Path, rig: Rig) -> dict:
+    """CPU time of "Describe what is around me" in DESCRIBED scenes: until its first sentence, and until all of them."""
+    encoders = {name: load_encoder(folder / "encoders" / name, rig) for name in ("camera", "lidar", "imu")}
+    moments = simulated_examples(encoders, rig, "val", DESCRIBED, 0, each=1)
+    now = moments[0].tokens[0].stamp
+    model, first, whole, words = Model.load(folder), [], [], []
+    for moment in moments:
+        model.clear_text_cache()
+        assistant, heard = Assistant(model, LlmConfig(max_age=60.0), lambda: now), []
         for tokens in moment.tokens:
             assistant.put(tokens)
-        return timed(lambda: [assistant.ask(question) for question in questions])
-
-    seconds(moments[0], STANDING)  # caches the texts
-    rounds = [seconds(moment, STANDING) for moment in moments[1:]]
-    single = [seconds(moment, STANDING[i % len(STANDING) :][:1]) for i, moment in enumerate(moments[1:] + moments[:1])]
-    ratio = float(np.median(rounds) / (len(STANDING) * np.mean(single)))
-    return {"round": percentiles(rounds), "one by one": percentiles(single), "round / one by one": ratio}
+        started = time.process_time()
+        answer = assistant.ask("Describe what is around me.", on_text=lambda _, at=heard: at.append(time.process_time()))
+        whole.append(time.process_time() - started)
+        first.append(heard[0] - started)
+        words.append(len(answer.answer.split()))
+    return {"first sentence": percentiles(first), "all": percentiles(whole), "words/s": sum(words) / sum(whole)}
 
 
 def encoders(folder: Path, rig: Rig) -> dict:
@@ -135,6 +165,7 @@ def main() -> None:
         report[name] = {
             "answers": answers(arguments.model, rig),
             "standing questions": standing(arguments.model, rig),
+            "descriptions": descriptions(arguments.model, rig),
             "encoders": encoders(arguments.model, rig),
         }
         latency = report[name]["answers"]
@@ -142,8 +173,13 @@ def main() -> None:
         again, ratio = latency["same frame"], f"{latency['same frame / first']:.2f} of the first"
         view.add_row(name, "answer, same frame", f"{again['p50_ms']:.1f}", f"{again['p95_ms']:.1f}", "", ratio)
         row = report[name]["standing questions"]
-        again, ratio = row["round"], f"{row['round / one by one']:.2f} of one by one"
-        view.add_row(name, "five standing questions", f"{again['p50_ms']:.1f}", f"{again['p95_ms']:.1f}", "", ratio)
+        again, ratios = row["together"], (row["together / one by one"], row["together / each on its own frame"])
+        ratio = "{:.2f} of one by one, {:.2f} of each on a frame of its own".format(*ratios)
+        view.add_row(name, "five standing questions, CPU", f"{again['p50_ms']:.1f}", f"{again['p95_ms']:.1f}", "", ratio)
+        row = report[name]["descriptions"]
+        for part in ("first sentence", "all"):
+            figures = (f"{row[part]['p50_ms']:.0f}", f"{row[part]['p95_ms']:.0f}", "", f"{row['words/s']:.0f} words/s")
+            view.add_row(name, f"description of a scene, {part}, CPU", *figures)
         for modality, row in report[name]["encoders"].items():
             ratio = f"{row['batched / one by one']:.2f} of one by one" if row["frames"] > 1 else ""
             figures = (f"{row['p50_ms']:.1f}", f"{row['p95_ms']:.1f}", f"{row['tokens/s']:.0f}", ratio)

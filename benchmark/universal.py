@@ -6,6 +6,8 @@
 
 Accuracy is balanced: the mean over the answers of a kind of question, then over the kinds that a signal alone answers. The best
 guess from the words alone, always the same answer, gets one by the number of answers. Half of the wordings are held out.
+
+"as the robot" connects the signals that the plan table of the model's folder and the words of the question choose.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ import argparse
 import json
 import resource
 import time
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -23,15 +26,18 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from mmllm_ros.datatypes import Signal
+from mmllm_ros.config import LlmConfig
+from mmllm_ros.datatypes import Plan, Tokens
 from mmllm_ros.encoders import load_encoder
 from mmllm_ros.encoders.universal.encoder import LAYOUTS, UniversalEncoder
-from mmllm_ros.metrics.statistics import RESAMPLES
+from mmllm_ros.metrics.statistics import RESAMPLES, calibration_error, reliability
 from mmllm_ros.model import Model
+from mmllm_ros.question_policy import QuestionPolicy, question_policy
 from mmllm_ros.rig import load_rig
 from mmllm_ros.simulator.signal_moment import render_moment
 from mmllm_ros.training.connectors import TokenTable
 from mmllm_ros.training.universal.alignment import Labels, templates_of
+from mmllm_ros.training.universal.calibration import log_probabilities, spread_over_scenes
 from mmllm_ros.training.universal.moments import render_all
 from mmllm_ros.training.universal.questions import Asked, Reading, connect, questions_about, tokens_of
 from mmllm_ros.training.universal.stages import load_all
@@ -39,6 +45,8 @@ from mmllm_ros.training.universal.targets import TEMPLATES
 
 QUESTIONS_AT_ONCE = 64
 TIMED = 5
+TIMED_QUESTIONS = 40
+"""The CPU time of an answer is the mean over so many questions."""
 
 
 @dataclass(frozen=True)
@@ -87,16 +95,61 @@ def answered(
     return np.concatenate(right).astype(float)
 
 
+class RobotChoice:
+    """The signals that the robot connects for a question, all of them healthy and none encoded before; all without a policy."""
+
+    def __init__(self, policy: QuestionPolicy | None, modalities: Sequence[str]) -> None:
+        self._policy, self._all = policy, tuple(sorted(modalities))
+        plugged = dict.fromkeys(self._all, True)
+        self._plan = Plan(0, plugged, dict.fromkeys(self._all, "healthy"), "", 0, available=self._all)
+        self._epsilon = LlmConfig().epsilon
+        self._chosen: dict[str, tuple[str, ...]] = {}
+
+    def __call__(self, wording: str) -> tuple[str, ...]:
+        if self._policy is None:
+            return self._all
+        if wording not in self._chosen:
+            self._chosen[wording] = self._policy.choose(wording, self._plan, (), self._epsilon).modalities
+        return self._chosen[wording]
+
+
+def answered_as_chosen(
+    reading: Reading, tables: Mapping[str, TokenTable], asked: Sequence[Asked], choice: RobotChoice
+) -> np.ndarray:
+    """Which of the questions are right [Q], each with the signals that the robot connects for it."""
+    places: dict[tuple[str, ...], list[int]] = defaultdict(list)
+    for place, one in enumerate(asked):
+        places[choice(one.wording)].append(place)
+    right = np.zeros(len(asked))
+    for chosen, members in places.items():
+        right[members] = answered(reading, tables, [asked[place] for place in members], chosen)
+    return right
+
+
+def cpu_times(model: Model, encoder: UniversalEncoder, asked: Sequence[Asked], choice: RobotChoice) -> dict[str, float]:
+    """Mean CPU seconds of an answer, encoding included, with the signals that the robot connects and with all."""
+    spent = {"as the robot": 0.0, "all connected": 0.0}
+    moments = {row: render_moment("test", row).frames() for row in {one.row for one in asked}}
+    for one in asked:
+        for which, kept in (("as the robot", choice(one.wording)), ("all connected", encoder.modalities)):
+            model.clear_text_cache()
+            begun = time.process_time()
+            tokens: list[Tokens] = encoder.encode([signal for signal in moments[one.row] if signal.modality in kept])
+            model.score(one.wording, model.latents(tokens))
+            spent[which] += (time.process_time() - begun) / len(asked)
+    return spent
+
+
 def encode_times(encoder: UniversalEncoder) -> dict[str, float]:
     """Milliseconds to encode one signal of each kind, from the sensor's data to tokens, the shortest of TIMED."""
-    moment, found = render_moment("test", 0), {}
-    for kind in encoder.modalities:
-        signal, spent = Signal(kind, 0, kind, moment.signals[kind]), []
+    found = {}
+    for signal in render_moment("test", 0).frames():
+        spent = []
         for _ in range(TIMED):
             begun = time.perf_counter()
             encoder.encode([signal])
             spent.append(time.perf_counter() - begun)
-        found[kind] = 1000 * min(spent)
+        found[signal.modality] = 1000 * min(spent)
     return found
 
 
@@ -106,6 +159,7 @@ def main() -> None:
     parser.add_argument("--model", type=Path, default=Path("models/universal"))
     parser.add_argument("--work", type=Path, required=True, help="folder for rendered moments and read texts")
     parser.add_argument("--scenes", type=int, default=150)
+    parser.add_argument("--confidences", type=int, default=300, help="questions that the calibration error is measured on")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     moments = load_all(render_all(arguments.work / "moments", "test", 0, arguments.scenes, LAYOUTS))
@@ -119,26 +173,62 @@ def main() -> None:
         for parity, (which, reading) in enumerate(readings.items())
     }
 
-    def scored(template_numbers: Sequence[int], connected: Sequence[str], shift: int = 0) -> Score:
-        chosen = {which: [one for one in part if one.template in template_numbers] for which, part in asked.items()}
-        right = [answered(readings[which], tables, part, connected, shift) for which, part in chosen.items() if part]
-        return score([one for part in chosen.values() for one in part], np.concatenate(right))
+    choice = RobotChoice(question_policy(arguments.model, model, load_rig("signals"), print), encoder.modalities)
+
+    def about(template_numbers: Sequence[int]) -> dict[str, list[Asked]]:
+        return {which: [one for one in part if one.template in template_numbers] for which, part in asked.items()}
+
+    def right(template_numbers: Sequence[int], connected: Sequence[str] | None, shift: int = 0) -> np.ndarray:
+        """Which of the questions of these kinds are right, with the signals `connected`, None = as the robot connects them."""
+        parts = []
+        for which, part in about(template_numbers).items():
+            if connected is None:
+                parts.append(answered_as_chosen(readings[which], tables, part, choice))
+            elif part:
+                parts.append(answered(readings[which], tables, part, connected, shift))
+        return np.concatenate(parts)
+
+    def by_kind(template_numbers: Sequence[int], hits: np.ndarray) -> dict[str, dict]:
+        flat, found = [one for part in about(template_numbers).values() for one in part], {}
+        for number in template_numbers:
+            own = [place for place, one in enumerate(flat) if one.template == number]
+            found[TEMPLATES[number]] = asdict(score([flat[place] for place in own], hits[own]))
+        return found
 
     rows = {}
     for modality in encoder.modalities:
         numbers = [n for n in templates_of(modality) if any(one.template == n for part in asked.values() for one in part)]
         guess = np.mean([1 / len({one.answer for part in asked.values() for one in part if one.template == n}) for n in numbers])
+        flat = [one for part in about(numbers).values() for one in part]
+        held_out = np.array([place >= len(about(numbers)["known"]) for place in range(len(flat))])
+        alone, together, chosen = (right(numbers, kept) for kept in ([modality], encoder.modalities, None))
+        better = max(alone, together, key=lambda hits: score(flat, hits).accuracy)
         rows[modality] = {
             "blind": float(guess),
-            "bare LLM": asdict(scored(numbers, [])),
-            "alone": asdict(scored(numbers, [modality])),
-            "all connected": asdict(scored(numbers, encoder.modalities)),
-            "another scene": asdict(scored(numbers, [modality], shift=1)),
-            "by kind": {TEMPLATES[n]: asdict(scored([n], [modality])) for n in numbers},
+            "bare LLM": asdict(score(flat, right(numbers, []))),
+            "alone": asdict(score(flat, alone)),
+            "all connected": asdict(score(flat, together)),
+            "as the robot": asdict(score(flat, chosen)),
+            "as the robot, held-out wordings": asdict(
+                score([one for one, new in zip(flat, held_out, strict=True) if new], chosen[held_out])
+            ),
+            "as the robot, less the better": asdict(score(flat, chosen - better)),
+            "signals connected": float(np.mean([len(choice(one.wording)) for one in flat])),
+            "another scene": asdict(score(flat, right(numbers, [modality], shift=1))),
+            "by kind": by_kind(numbers, alone),
+            "by kind, all connected": by_kind(numbers, together),
+            "by kind, as the robot": by_kind(numbers, chosen),
         }
+    sample = spread_over_scenes([one for part in asked.values() for one in part], arguments.confidences, 0)
+    confidence, guess = log_probabilities(model, tables, sample, everything=True).exp().max(-1)
+    hits = [model.answers[number] == one.answer for number, one in zip(guess.tolist(), sample, strict=True)]
+    error = calibration_error(reliability(confidence.tolist(), hits))
     times = encode_times(encoder)
+    cpu = cpu_times(model, encoder, sample[:TIMED_QUESTIONS], choice)
     megabytes = sum(value.numel() * value.element_size() for value in encoder.parameters()) / 1e6
-    table = Table("signal", "questions", "blind", "alone", "gain", "all connected", "another scene", "ms")
+    table = Table(
+        "signal", "questions", "blind", "alone", "gain", "all connected", "as the robot", "connected", "another scene", "ms"
+    )
     for modality, row in rows.items():
         alone, gain = row["alone"], row["alone"]["accuracy"] - row["blind"]
         table.add_row(
@@ -148,6 +238,8 @@ def main() -> None:
             f"{alone['accuracy']:.1%} ({alone['low']:.1%} to {alone['high']:.1%})",
             f"{100 * gain:+.1f}",
             f"{row['all connected']['accuracy']:.1%}",
+            f"{row['as the robot']['accuracy']:.1%}",
+            f"{row['signals connected']:.1f}",
             f"{row['another scene']['accuracy']:.1%}",
             f"{times[modality]:.0f}",
         )
@@ -157,12 +249,28 @@ def main() -> None:
     console.print(
         f"weights of the encoder in memory {megabytes:.1f} MB for all signals; peak memory of this process {peak:.0f} MB"
     )
+    console.print(
+        f"CPU of an answer with encoding, {len(sample[:TIMED_QUESTIONS])} questions: {1000 * cpu['as the robot']:.0f} ms as the "
+        f"robot connects the signals, {1000 * cpu['all connected']:.0f} ms with all"
+    )
+    console.print(
+        f"all connected, {len(sample)} questions: {np.mean(hits):.1%} right, mean confidence {confidence.mean():.1%}, expected "
+        f"calibration error {error:.1%} at temperature {model.temperature:.2f}"
+    )
     if arguments.json:
         content = {
             "scenes": len(moments),
             "model": model.revision,
             "modalities": rows,
+            "calibration": {
+                "questions": len(sample),
+                "right": float(np.mean(hits)),
+                "confidence": float(confidence.mean()),
+                "ece": error,
+                "temperature": model.temperature,
+            },
             "encode_ms": times,
+            "cpu_s": cpu,
             "encoder_mb": megabytes,
         }
         arguments.json.parent.mkdir(parents=True, exist_ok=True)

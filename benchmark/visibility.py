@@ -2,13 +2,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Visibility in each weather: the share of the visible objects that camera and lidar clearly see.
 
-python benchmark/visibility.py --drives 14
+python benchmark/visibility.py --drives 14 --json benchmark/results/visibility.json
 """
 
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
+from results_file import write_results
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
@@ -27,11 +29,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--drives", type=int, default=14)
     parser.add_argument("--rig", default="nuscenes")
+    parser.add_argument("--json", type=Path, default=Path("benchmark/results/visibility.json"))
     arguments = parser.parse_args()
     rig = load_rig(arguments.rig)
     view = Table(title=f"Share of the visible objects that a sensor clearly sees, rig {arguments.rig}, {arguments.drives} drives")
     for heading in ("weather", "objects", "camera", "lidar", "returns a sweep"):
         view.add_column(heading, justify="left" if heading == "weather" else "right")
+    report: dict[str, dict[str, float]] = {}
     for context in track([name for name in CONTEXTS if name != "mixed"], "drive"):
         objects, seen, points = 0, {"camera": 0, "lidar": 0}, 0
         for number in range(arguments.drives):
@@ -43,9 +47,12 @@ def main() -> None:
             points += len(snapshot.lidar.points) if snapshot.lidar else 0
             for modality, mask in graph.seen.items():
                 seen[modality] += mask.bit_count()
-        shares = (f"{100 * seen[modality] / max(1, objects):.0f} %" for modality in ("camera", "lidar"))
-        view.add_row(context, str(objects), *shares, str(points // arguments.drives))
+        shares = {modality: count / max(1, objects) for modality, count in seen.items()}
+        report[context] = {"objects": objects, **shares, "returns a sweep": points // arguments.drives}
+        percent = (f"{100 * shares[modality]:.0f} %" for modality in ("camera", "lidar"))
+        view.add_row(context, str(objects), *percent, str(points // arguments.drives))
     Console().print(view)
+    write_results(arguments.json, report)
 
 
 if __name__ == "__main__":

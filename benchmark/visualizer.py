@@ -38,8 +38,8 @@ from mmllm_ros.datatypes import MODALITIES, NANOSECONDS, Answer, Evidence, Healt
 from mmllm_ros.io.frames import shifted
 from mmllm_ros.io.serialization import Serializer
 from mmllm_ros.nodes.ros_support import qos
-from mmllm_ros.nodes.ros_support.latest_message import LatestMessageSubscription
 from mmllm_ros.nodes.ros_support.messages import answer_to_message, health_to_message, plan_to_message
+from mmllm_ros.nodes.ros_support.polled_subscription import PolledSubscription
 from mmllm_ros.nodes.sources.recorded_topics import message_class
 from mmllm_ros.rig import load_rig
 from mmllm_ros.simulator.drive import Drive
@@ -88,7 +88,7 @@ class Robot(Node):
 
 def share(robot: Robot, process: psutil.Process, topics: list[str], seconds: float) -> float:
     """CPU seconds of `process` a second while `topics` topics are subscribed to."""
-    subscriptions = [LatestMessageSubscription(robot, TOPICS[name], f"mmllm/{name}") for name in topics]
+    subscriptions = [PolledSubscription(robot, TOPICS[name], f"mmllm/{name}") for name in topics]
     _send(robot, 4.0)  # found by DDS, first pictures drawn
     before, started = process.cpu_times(), time.monotonic()
     _send(robot, seconds)

@@ -65,7 +65,11 @@ SERVICES = (
     (("context_monitor",), "mmllm/set_modality", "mmllm_ros/SetModality", "server",
      "override: 1 plugged, 2 unplugged, 0 automatic again"),
     (("context_monitor",), "(NAME_encoder/change_state, get_state)", "lifecycle_msgs", "client", "switches the encoders"),
+    (("llm",), "(NAME_encoder/encode)", "mmllm_ros/Encode", "client", "requests what a question needs and is not encoded ahead"),
     (ENCODERS, "~/encode", "mmllm_ros/Encode", "server", "encodes the latest frames now, plugged or not"),
+    (("camera_encoder",), "~/ask", "mmllm_ros/Ask", "server",
+     "questions about things of any name, where the rig has `open_vocabulary`"),
+    (("llm",), "(camera_encoder/ask)", "mmllm_ros/Ask", "client", "asks that, where the rig has it"),
     (ENCODERS, "(~/change_state, ~/get_state, ...)", "lifecycle_msgs", "server", "the interface of a lifecycle node"),
 )  # fmt: skip
 ACTIONS = (

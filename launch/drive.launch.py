@@ -12,7 +12,7 @@ from launch.events.process import ProcessExited
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node, PushRosNamespace
 
-from mmllm_ros.launch_setup import BAD_INPUT, Process, processes
+from mmllm_ros.launch_setup import BAD_INPUT, ENCLAVES, Process, kept_path, processes, waits_for_rig
 
 CONFIG = Path(get_package_share_directory("mmllm_ros")) / "config"
 MMLLM = Path(get_package_prefix("mmllm_ros")) / "bin" / "mmllm"
@@ -23,7 +23,7 @@ ARGUMENTS = (
     ("use_sim_time", "auto", "time from /clock; auto = true unless source is robot", ("auto", *TRUTH)),
     ("bag", "", "rosbag2 folder or mcap file to replay, with source:=bag", None),
     ("loop", "false", "start the recording again at its end; false = the launch ends with it", TRUTH),
-    ("rig", "front", "sensor layout: front, nuscenes, radiate or a YAML file", None),
+    ("rig", "front", "sensor layout: front, nuscenes, radiate, a YAML file, or auto = of the running robot or recording", None),
     ("model", "", "model folder or hub name, empty = the shipped one", None),
     ("device", "auto", "torch device: auto, cpu, cuda or cuda:N", None),
     ("params_file", str(CONFIG / "drive.yaml"), "parameters of every node, on top of config/drive.yaml", None),
@@ -36,7 +36,27 @@ ARGUMENTS = (
 
 def start(context: LaunchContext) -> list:
     """The nodes. Bad input ends the launch with one line and a status, before a process is started."""
-    return [node(process) for process in processes({name: context.launch_configurations[name] for name, *_ in ARGUMENTS})]
+    arguments = {name: context.launch_configurations[name] for name, *_ in ARGUMENTS}
+    return [rig_of_robot(arguments)] if waits_for_rig(arguments) else nodes(arguments)
+
+
+def nodes(arguments: dict[str, str]) -> list[Node]:
+    """The nodes of a known rig."""
+    return [node(process) for process in processes(arguments)]
+
+
+def rig_of_robot(arguments: dict[str, str]) -> ExecuteProcess:
+    """Waits until the robot shows all of its rig, then starts the nodes with it."""
+
+    def on_exit(event: ProcessExited, context: LaunchContext) -> list:
+        if context.is_shutdown:
+            return []
+        if event.returncode:
+            raise RuntimeError("rig auto cannot be used, the last line says why")
+        return nodes({**arguments, "rig": str(kept_path(arguments["namespace"]))})
+
+    command = [str(MMLLM), "rig", "--from-topics", "--wait", arguments["rig"], "--namespace", arguments["namespace"]]
+    return ExecuteProcess(cmd=command, name="rig", output="screen", on_exit=on_exit)
 
 
 def node(process: Process) -> Node:
@@ -55,7 +75,8 @@ def node(process: Process) -> Node:
         executable=process.executable,
         exec_name=process.executable,
         parameters=[str(CONFIG / "drive.yaml"), LaunchConfiguration("params_file"), process.parameters],
-        arguments=list(process.arguments),
+        arguments=[*process.arguments, "--enclave", f"{ENCLAVES}/{process.executable}"],
+        additional_env=process.environment,
         prefix="setpriv --pdeathsig TERM",
         output="screen",
         respawn=True,

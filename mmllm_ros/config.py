@@ -71,11 +71,14 @@ def _refuse_duplicates(node: yaml.Node | None) -> None:
             _refuse_duplicates(value)
 
 
+RIG = "sensor layout: front, nuscenes, radiate, a YAML file, or auto = that of the running robot or of the recording"
+
+
 @dataclass(frozen=True)
 class ModelConfig(Validated):
     """Parameters of every node that runs a part of the model."""
 
-    rig: str = parameter("front", "sensor layout: front, nuscenes, radiate or a YAML file", read_only=True)
+    rig: str = parameter("front", RIG, read_only=True)
     model: str = parameter("", "model folder or hub name, empty = the default model", read_only=True)
     device: str = parameter("auto", "torch device: auto, cpu, cuda or cuda:N", read_only=True)
     threads: int = parameter(
@@ -118,6 +121,9 @@ class LlmConfig(ModelConfig):
     watch: str = parameter("", "standing questions, separated by |, asked again and again; answers are on mmllm/answers")
     watch_rate: float = parameter(2.0, "how often each standing question is asked [Hz]", minimum=0.01, maximum=20.0)
     require_evidence: bool = parameter(False, "refuse to answer while nothing is plugged")
+    least_confidence: float = parameter(
+        0.0, "an answer of lower confidence becomes 'I cannot tell', 0 = none does", minimum=0.0, maximum=1.0
+    )
     linked_blocks: int = parameter(0, "how many of the last LLM blocks are linked, 0 = as the plan says", minimum=0, maximum=512)
 
 
@@ -125,7 +131,7 @@ class LlmConfig(ModelConfig):
 class MonitorConfig(Validated):
     """The context monitor."""
 
-    rig: str = parameter("front", "sensor layout: front, nuscenes, radiate or a YAML file", read_only=True)
+    rig: str = parameter("front", RIG, read_only=True)
     model: str = parameter("", "model folder with a plan table, empty = the default model", read_only=True)
     rate: float = parameter(4.0, "rate of decisions [Hz]", minimum=0.1, maximum=20.0)
     lost_after: float = parameter(3.0, "a source without a health message for longer is lost [s]", minimum=0.1, maximum=60.0)
@@ -161,7 +167,7 @@ class SimulatorConfig(Validated):
 
     rig: str = parameter("front", "sensor layout: front, nuscenes, radiate or a YAML file", read_only=True)
     seed: int = parameter(0, "seed of the world, the weather and the questions", minimum=0, maximum=2**31 - 1, read_only=True)
-    context: str = parameter("mixed", WEATHER, choices=CONTEXTS, read_only=True)
+    context: str = parameter("changing", WEATHER, choices=CONTEXTS, read_only=True)
     duration: float = parameter(
         30.0, "length of the drive [s], 0 = until interrupted", minimum=0.0, maximum=86400.0, read_only=True
     )
@@ -188,7 +194,7 @@ class ReplayConfig(Validated):
 class VisualizerConfig(Validated):
     """The visualizer node."""
 
-    rig: str = parameter("front", "sensor layout: front, nuscenes, radiate or a YAML file", read_only=True)
+    rig: str = parameter("front", RIG, read_only=True)
     rate: float = parameter(2.0, "rate of drawing [Hz]", minimum=0.1, maximum=10.0)
 
 

@@ -4,11 +4,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
-from .rig import Rig, load_rig
+from .resources import cache_folder, shared_folder
+from .rig import AUTO, Rig, load_rig, rig_overrides
 from .startup_check import check_startup
 
 NODES = ("context_monitor", "llm", "visualizer")
@@ -17,8 +20,18 @@ NODES = ("context_monitor", "llm", "visualizer")
 SOURCES = {"simulator": "simulator", "bag": "replay"}
 """The node that publishes the sensor topics, by the argument `source`; a robot has its own drivers."""
 
+ENCLAVES = "/mmllm_ros"
+"""Path of the SROS 2 enclaves, one for each executable (config/sros2); without ROS_SECURITY_ENABLE they have no effect."""
+
 READY_TIMEOUT = 60.0
 """A recording starts when the nodes are ready, at the latest after this time [s]."""
+
+IMAGE_PUBLISHERS = (*SOURCES.values(), "visualizer", "drive")
+"""What publishes images needs Fast DDS's larger shared memory, 67 MB a process; receivers read that of the sender."""
+
+DDS_PROFILE = "FASTRTPS_DEFAULT_PROFILES_FILE"
+DDS_SETTINGS = (DDS_PROFILE, "FASTDDS_DEFAULT_PROFILES_FILE", "FASTDDS_BUILTIN_TRANSPORTS")
+"""Environment variables of Fast DDS: where the user has set one, no profile is added."""
 
 BAD_INPUT = 2
 """Exit status of a node that cannot run with its parameters: starting it again would not help."""
@@ -33,11 +46,28 @@ class Process:
     arguments: tuple[str, ...]
     ends: bool = field(default=False)
 
+    @property
+    def environment(self) -> dict[str, str]:
+        """Variables that are added to the environment."""
+        return dds_profile() if self.executable in IMAGE_PUBLISHERS else {}
+
+
+def dds_profile() -> dict[str, str]:
+    """The variable with which raw images arrive in other processes; empty where the user has set up Fast DDS."""
+    if any(name in os.environ for name in DDS_SETTINGS):
+        return {}
+    return {DDS_PROFILE: str(shared_folder() / "config" / "fastdds.xml")}
+
 
 def processes(arguments: Mapping[str, str]) -> list[Process]:
     """The processes for the values of the launch arguments. Raises BadInput where one of them could not start."""
-    check_startup(*(arguments[name] for name in ("rig", "model", "device", "bag")))
+    check_startup(*(arguments[name] for name in ("rig", "model", "device", "bag", "source")))
     source, loop = arguments["source"], arguments["loop"] == "true"
+    if source == "bag" and rig_overrides(arguments["rig"]) is not None:
+        # Imported here, because it imports rosbags.
+        from .io.robot_rig import rig_of_recording
+
+        arguments = {**arguments, "rig": rig_of_recording(arguments["rig"], arguments["bag"])}
     sim_time = {"true": True, "false": False, "auto": source != "robot"}[arguments["use_sim_time"]]
     common = {name: arguments[name] for name in ("rig", "model", "device", "bag")}
     started = [SOURCES[source]] if source in SOURCES else []
@@ -56,6 +86,16 @@ def processes(arguments: Mapping[str, str]) -> list[Process]:
         Process(name, common | extra, log_levels(arguments["namespace"], logged[name], arguments["log_level"]), name in started)
         for name, extra in settings.items()
     ]
+
+
+def waits_for_rig(arguments: Mapping[str, str]) -> bool:
+    """Whether the rig is that of the running robot, so that its nodes are known only when its topics are. Raises BadInput."""
+    return arguments["source"] == "robot" and rig_overrides(arguments["rig"]) is not None
+
+
+def kept_path(namespace: str) -> Path:
+    """Where the rig of the running robot in `namespace` is written, for the nodes of this machine and ROS domain."""
+    return cache_folder() / "rigs" / os.environ.get("ROS_DOMAIN_ID", "0") / namespace.strip("/") / f"{AUTO}.yaml"
 
 
 def node_names(rig: Rig) -> list[str]:

@@ -22,20 +22,26 @@ from .device import resolve_device
 from .io.weights import load_weights, save_weights
 from .latent import checkpoint
 from .latent.answer_trie import AnswerTrie
-from .latent.attention_adapter import LatentCache, attending_at, attending_from
+from .latent.attention_adapter import LatentCache, attending_at, attending_from, with_gates_of
 from .latent.base_models import resolve_base
 from .latent.connector import Connector, merge
 from .latent.decoder_blocks import decoder_blocks
 from .latent.generation import Cancelled, continue_text
 from .latent.manifest import LLM_FOLDER, Manifest, read_json
+from .latent.open_slots import PromptStates, encode_prompt, score_answers
 from .latent.pack_connectors import load_pack_connectors
+from .latent.packed_questions import Text, pack_questions
 from .latent.prompt import Prompt
+from .latent.question_router import QuestionRouter, load_router, question_features, save_router
 from .latent.shared_lora import SharedLora
 from .latent.split_forward import can_split, full_pass, lower_states, upper
 from .resources import HUB_NAME, PACKS
 
 KEPT_TEXTS = 256
 """Number of texts whose lower-block states are cached; the least recently used is removed first."""
+
+KEPT_PROMPTS = 32
+"""Number of texts whose keys and values are cached too, 0.7 MB each with SmolLM2."""
 
 PACKED_QUESTIONS = 16
 """Number of questions in one pass of `Model.score_all`; attention costs the square of their length."""
@@ -84,12 +90,15 @@ class Model:
         self.lora = lora
         self.attend_last = manifest.attend_last
         self.modality_agnostic: Connector | None = None
+        self.router: QuestionRouter | None = None
         self.prompt = Prompt(tokenizer, manifest.prompt, manifest.answer_prefix)
         self.answers = list(manifest.answers)
         self._trie = AnswerTrie([self.prompt.answer_ids(answer) for answer in self.answers], self.answers)
         self._llm_name, self._llm_revision = manifest.llm, manifest.llm_revision
         self._folder: Path | None = None
         self._lower: OrderedDict[tuple, Tensor] = OrderedDict()
+        self._prompts: OrderedDict[tuple, PromptStates] = OrderedDict()
+        self._ways: OrderedDict[str, str] = OrderedDict()
         self._lock = Lock()
 
     @property
@@ -131,6 +140,7 @@ class Model:
             raise BadInput(f"{folder / 'config.json'} cannot be used: {one_line(error)}") from error
         model._folder, model.revision = folder, checkpoint.model_revision(folder)
         model.modality_agnostic = checkpoint.load_modality_agnostic(folder, llm, revision)
+        model.router = load_router(folder, llm, revision)
         for modality, (connector, pack) in load_pack_connectors(folder / PACKS, llm, revision).items():
             # A connector in connectors.safetensors is that of the pack after an adaptation on the robot.
             if modality not in model.connectors:
@@ -142,7 +152,8 @@ class Model:
         other = copy.copy(self)
         other.connectors = nn.ModuleDict({**self.connectors, **connectors}).to(self.llm.device)
         other.encoder_revisions = {**self.encoder_revisions, **encoder_revisions}
-        other.revision, other._lower, other._lock = "unsaved", OrderedDict(), Lock()
+        other.revision, other._lock = "unsaved", Lock()
+        other._lower, other._prompts = OrderedDict(), OrderedDict()
         return other
 
     def load_variant(self, folder: Path) -> Model:
@@ -168,6 +179,8 @@ class Model:
             shutil.copytree(self._folder / "encoders", folder / "encoders", dirs_exist_ok=True)
         if self.modality_agnostic and not (link and self._folder):
             checkpoint.save_modality_agnostic(self.modality_agnostic, folder, self._llm_revision)
+        if self.router and not (link and self._folder):
+            save_router(self.router, folder, self._llm_revision)
         save_weights(self.connectors, folder / "connectors.safetensors")
         if self.lora:
             save_weights(self.lora, folder / checkpoint.LORA_FILE)
@@ -190,6 +203,20 @@ class Model:
         """Remove the cached lower-block states of all texts."""
         with self._lock:
             self._lower.clear()
+            self._prompts.clear()
+
+    def way(self, question: str) -> str:
+        """Which way a question goes by the router, cached by the text; empty without a router."""
+        if self.router is None:
+            return ""
+        with self._lock:
+            way = self._ways.pop(question, "")
+        way = way or self.router.way(question_features(self.llm, self.tokenizer, question))
+        with self._lock:
+            self._ways[question] = way
+            while len(self._ways) > KEPT_TEXTS:
+                self._ways.popitem(last=False)
+        return way
 
     def latents(self, tokens: Sequence[Tokens], linked_blocks: int | None = None) -> dict:
         """Tokens of any modalities and sources -> a latent cache for `linked_blocks` of the last blocks (None = all). Raises
@@ -217,7 +244,8 @@ class Model:
 
     @torch.inference_mode()
     def score(self, question: str, latent_cache: LatentCache) -> Scored:
-        """The most probable answer of `answers`, computed exactly in one forward pass (answer_trie.py). Raises BadInput.
+        """The most probable answer of `answers`, computed exactly in one pass (answer_trie.py); a large LLM may need two
+        (open_slots.py). Raises BadInput.
 
         The answer to a question with a word that the tokenizer does not know names the word, with confidence 0.
         """
@@ -226,11 +254,12 @@ class Model:
         if refusal := self._unknown_words(question):
             return refusal
         ids = self._question_ids(question)
-        scores = None
-        if self.attend_last:
+        if self.attend_last and can_split(self.llm):
             # A large LLM takes long over the slots of all answers, and most questions are settled without them.
-            scores = self._trie.settled(self._logits(ids, 0, latent_cache)[0])
-        if scores is None:
+            first = min(latent_cache, default=len(decoder_blocks(self.llm)))
+            prompt = self._prompt_states(ids, first)
+            scores = score_answers(self.llm, self._trie, prompt, latent_cache, first, self.attend_last)
+        else:
             scores = self._trie.score(self._logits([*ids, *self._trie.tokens], len(self._trie.tokens), latent_cache))
         return self._scored(scores)
 
@@ -238,17 +267,21 @@ class Model:
     def score_all(self, questions: Sequence[str], latent_cache: LatentCache) -> list[Scored]:
         """`score` of several questions about the same moment, packed behind each other in one pass where the LLM permits.
 
-        The probabilities equal those of `score` up to rounding. Raises BadInput.
+        Gates [B, Q, P] in `latent_cache` are those of each of the Q questions, which then attend to different sensors. The
+        probabilities equal those of `score` up to rounding. Raises BadInput.
         """
-        asked = [self._question_ids(question) for question in questions if not self._unknown_words(question)]
-        if len(asked) < max(len(questions), 2) or not can_split(self.llm):
-            return [self.score(question, latent_cache) for question in questions]
-        parts = [asked[start : start + PACKED_QUESTIONS] for start in range(0, len(asked), PACKED_QUESTIONS)]
-        settled = [self._trie.settled(row) for part in parts for row in self._packed_logits(part, latent_cache)]
-        return [
-            self.score(question, latent_cache) if scores is None else self._scored(scores)
-            for question, scores in zip(questions, settled, strict=True)
-        ]
+        scored = [self._unknown_words(question) for question in questions]
+        known = [number for number, refusal in enumerate(scored) if refusal is None]
+        packed = known if len(known) > 1 and can_split(self.llm) else []
+        for start in range(0, len(packed), PACKED_QUESTIONS):
+            part = packed[start : start + PACKED_QUESTIONS]
+            prompts = [tuple(self._question_ids(questions[number])) for number in part]
+            scores = self._packed_scores(prompts, with_gates_of(latent_cache, torch.tensor(part)))
+            for number, answers in zip(part, scores, strict=True):
+                scored[number] = self._scored(answers)
+        for number in set(known).difference(packed):
+            scored[number] = self.score(questions[number], with_gates_of(latent_cache, number))
+        return scored
 
     def _scored(self, scores: Tensor) -> Scored:
         """From the log-probability of each answer."""
@@ -304,36 +337,87 @@ class Model:
 
         Blocks below those that `latent_cache` links are computed once per text.
         """
-        device, prompt = self.llm.device, len(ids) - slots
-        parts = (self._trie.positions(prompt), self._trie.position_ids(prompt), self._trie.mask(prompt))
-        if not slots:
-            parts = (torch.tensor([prompt - 1]), None, None)
-        positions, places, mask = (None if part is None else part.to(device) for part in parts)
+        prompt = len(ids) - slots
+        positions, places, mask = self._layout(prompt, slots)
         if self.attend_last:
             latent_cache = attending_from(latent_cache, prompt - self.attend_last, len(ids))
         if not can_split(self.llm):
-            row = torch.tensor([ids], device=device)
+            row = torch.tensor([ids], device=self.llm.device)
             return full_pass(self.llm, row, latent_cache, mask, positions=positions, position_ids=places)[0]
         # The cached states depend on the plugged latents: with fewer linked blocks there are more blocks below them.
         first = min(latent_cache, default=len(decoder_blocks(self.llm)))
         hidden = self._lower_states(ids, first, mask, places)
         return upper(self.llm, hidden, latent_cache, mask, first_block=first, positions=positions, position_ids=places)[0]
 
-    def _packed_logits(self, asked: Sequence[list[int]], latent_cache: LatentCache) -> Tensor:
-        """Logits [n, vocabulary] at the end of each of n prompts; a prompt attends to itself and to the sensors only."""
-        device = self.llm.device
-        owner = torch.arange(len(asked)).repeat_interleave(torch.tensor([len(ids) for ids in asked]))
-        places = torch.cat([torch.arange(len(ids)) for ids in asked])
-        ends = torch.tensor([len(ids) for ids in asked]).cumsum(0) - 1
-        mask = ((owner[:, None] == owner) & torch.ones(len(owner), len(owner), dtype=torch.bool).tril())[None, None].to(device)
-        if self.attend_last:
-            late = torch.arange(len(owner)) > ends[owner] - self.attend_last
-            latent_cache = attending_at(latent_cache, late)
+    def _layout(self, prompt: int, slots: int) -> tuple[Tensor, Tensor | None, Tensor | None]:
+        """Of a prompt of that length with the answer tree behind it: positions, position ids and mask, see answer_trie.py."""
+        parts = (torch.tensor([prompt - 1]), None, None)
+        if slots:
+            parts = (self._trie.positions(prompt), self._trie.position_ids(prompt), self._trie.mask(prompt))
+        return tuple(None if part is None else part.to(self.llm.device) for part in parts)
+
+    def _packed_scores(self, prompts: Sequence[tuple[int, ...]], latent_cache: LatentCache) -> list[Tensor]:
+        """The log-probability of each answer [answers] to each of the questions `prompts`."""
+        if not self.attend_last:
+            every = tuple(range(1, len(self._trie.tokens) + 1))
+            return [self._trie.score(rows) for rows in self._packed_logits([(ids, every) for ids in prompts], latent_cache)]
+        # As in `score`: a large LLM takes long over the slots of all answers, and most questions are settled without them.
+        begun = [self._trie.begin(rows[0]) for rows in self._packed_logits([(ids, ()) for ids in prompts], latent_cache)]
+        scores = [settled for settled, _ in begun]
+        if unsettled := [number for number, (_, slots) in enumerate(begun) if slots]:
+            texts = [(prompts[number], tuple(begun[number][1])) for number in unsettled]
+            logits = self._packed_logits(texts, with_gates_of(latent_cache, torch.tensor(unsettled)))
+            for number, rows in zip(unsettled, logits, strict=True):
+                scores[number] = self._trie.score(rows[1:], begun[number][1], scores[number])
+        return scores
+
+    def _packed_logits(self, texts: Sequence[Text], latent_cache: LatentCache) -> list[Tensor]:
+        """Logits [1 + slots, vocabulary] of each of `texts`, at the last token of its prompt and at its slots, from one pass."""
         first = min(latent_cache, default=len(decoder_blocks(self.llm)))
-        hidden = torch.cat([self._lower_states(ids, first) for ids in asked], dim=1)
-        row = places[None].to(device)
-        positions = ends.to(device)
-        return upper(self.llm, hidden, latent_cache, mask, first_block=first, positions=positions, position_ids=row)[0]
+        packed = pack_questions(self._trie, texts, self.attend_last, self.llm.device)
+        latent_cache = with_gates_of(latent_cache, packed.owner)
+        if self.attend_last:
+            latent_cache = attending_at(latent_cache, packed.late)
+        logits = upper(
+            self.llm,
+            self._packed_states(texts, first),
+            latent_cache,
+            packed.mask,
+            first_block=first,
+            positions=torch.tensor([place for ends in packed.ends for place in ends], device=self.llm.device),
+            position_ids=packed.position_ids,
+            tokens=self._trie.choices.to(self.llm.device) if self.attend_last else None,
+        )
+        return list(logits[0].split([len(ends) for ends in packed.ends]))
+
+    def _packed_states(self, texts: Sequence[Text], first: int) -> Tensor:
+        """The states [1, S, d_model] of `texts` that enter block `first`, cached by the text; the new ones take one pass."""
+        keys = [("packed", first, *text) for text in texts]
+        with self._lock:
+            found = {key: self._lower.pop(key) for key in keys if key in self._lower}
+        if new := [key for key in dict.fromkeys(keys) if key not in found]:
+            packed = pack_questions(self._trie, [key[2:] for key in new], self.attend_last, self.llm.device)
+            hidden = lower_states(self.llm, packed.ids, packed.mask, first_block=first, position_ids=packed.position_ids)
+            parts = hidden.split(packed.owner.bincount().tolist(), dim=1)
+            found |= {key: part.clone() for key, part in zip(new, parts, strict=True)}
+        with self._lock:
+            self._lower.update(found)
+            while len(self._lower) > KEPT_TEXTS:
+                self._lower.popitem(last=False)
+        return torch.cat([found[key] for key in keys], dim=1)
+
+    def _prompt_states(self, ids: list[int], first: int) -> PromptStates:
+        """The states of a prompt with the keys and values of the blocks below block `first`, cached by the text."""
+        key = (first, *ids)
+        with self._lock:
+            states = self._prompts.pop(key, None)
+        if states is None:
+            states = encode_prompt(self.llm, ids, first)
+        with self._lock:
+            self._prompts[key] = states
+            while len(self._prompts) > KEPT_PROMPTS:
+                self._prompts.popitem(last=False)
+        return states
 
     def _lower_states(self, ids: list[int], first: int, mask: Tensor | None = None, places: Tensor | None = None) -> Tensor:
         """The states of a text that enter block `first`, cached by the text."""

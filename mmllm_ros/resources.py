@@ -9,15 +9,22 @@ import re
 import sys
 from functools import cache
 from pathlib import Path
+from typing import Any
+
+import yaml
 
 from .datatypes import BadInput
 
-PRETRAINED, EMBEDDED = "drive_smollm2", "drive_tiny"
-"""The models that ship: one on a base LLM that `mmllm fetch` installs, and one that is complete."""
+PRETRAINED, EMBEDDED, UNIVERSAL = "drive_smollm2", "drive_tiny", "universal"
+"""The models that ship: one on a base LLM that `mmllm fetch` installs, one that is complete, and one for all kinds of signals."""
 PRETRAINED_BASE = "smollm2-135m-instruct"
 """The base LLM of PRETRAINED."""
 HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 """A model on the Hugging Face hub."""
+MODALITY_AGNOSTIC = "modality_agnostic"
+"""The folder of the modality-agnostic connector in a model folder. It answers nothing, so it is no part of the revision."""
+ROUTER = "router"
+"""The folder of the question router in a model folder. It scores no answer, so it is no part of the revision."""
 PACKS = "packs"
 """The folder of the modality packs in a model folder."""
 DEFAULT = "MMLLM_MODEL"
@@ -34,9 +41,20 @@ def shared_folder() -> Path:
     raise BadInput(f"no config folder of mmllm_ros above {here}: the installation is incomplete")
 
 
+@cache
+def config_table(name: str) -> dict[str, Any]:
+    """The content of config/`name`, a YAML file that ships; read once, so it must not be changed."""
+    return yaml.safe_load((shared_folder() / "config" / name).read_text())
+
+
+def cache_folder() -> Path:
+    """Our folder in the user's cache (XDG_CACHE_HOME, else ~/.cache)."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mmllm_ros"
+
+
 def base_folder(name: str) -> Path:
-    """Where the base LLM `name` lies, or would lie, in the user's cache (XDG_CACHE_HOME, else ~/.cache)."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mmllm_ros" / "base_models" / name
+    """Where the base LLM `name` lies, or would lie, in the user's cache."""
+    return cache_folder() / "base_models" / name
 
 
 def is_fetched(name: str) -> bool:
@@ -51,9 +69,9 @@ def default_model() -> Path:
     """
     if chosen := os.environ.get(DEFAULT):
         return model_folder(chosen)
-    if is_fetched(PRETRAINED_BASE) and (shared_folder() / "models" / PRETRAINED).is_dir():
-        return _announced(PRETRAINED, "")
-    return _announced(EMBEDDED, f", `mmllm fetch` installs the base LLM of {PRETRAINED}")
+    if not is_fetched(PRETRAINED_BASE) or not (shared_folder() / "models" / PRETRAINED).is_dir():
+        return _announced(EMBEDDED, f", `mmllm fetch` installs the base LLM of {PRETRAINED}")
+    return _announced(PRETRAINED, "")
 
 
 @cache
@@ -67,4 +85,4 @@ def model_folder(name: str) -> Path:
     if not name:
         return default_model()
     shipped = shared_folder() / "models" / name
-    return shipped if name in (PRETRAINED, EMBEDDED) and not Path(name).is_dir() else Path(name)
+    return shipped if name in (PRETRAINED, EMBEDDED, UNIVERSAL) and not Path(name).is_dir() else Path(name)

@@ -19,6 +19,8 @@ from .config import load_yaml
 from .datatypes import BadInput, one_line
 from .resources import shared_folder
 
+AUTO = "auto"
+"""The rig of the running robot: its name, and the setting of a YAML file whose values override it."""
 _LARGEST_FILE = 1_000_000
 _SHOWN = reprlib.Repr()  # values in messages: the outermost level only, so that a message stays short
 _SHOWN.maxlevel = 1
@@ -67,9 +69,16 @@ class CameraMount:
         return width / 2 / math.tan(self.fov / 2)
 
 
+CLUSTERS = "clusters"
+"""The lidar encoder for real sweeps (encoders/lidar_clusters.py)."""
+
+
 @dataclass(frozen=True, slots=True)
 class LidarMount:
-    """A spinning lidar. `axes` are the sensor axes that point forward, left and up; `fov_up`, `fov_down` [rad]."""
+    """A spinning lidar. `axes` are the sensor axes that point forward, left and up; `fov_up`, `fov_down` [rad].
+
+    `encoder` is CLUSTERS, or empty for the model's own encoder, which was trained on simulated sweeps.
+    """
 
     modality: ClassVar[str] = "lidar"
 
@@ -80,6 +89,7 @@ class LidarMount:
     columns: int = 1024
     fov_up: float = math.radians(10.0)
     fov_down: float = math.radians(-30.0)
+    encoder: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +155,8 @@ class Rig:
     """The sensors of one robot. An absent sensor is None, or missing from `cameras`.
 
     `detector` names the object detector that encodes the camera images, "nanodet" or an encoder folder; empty = the model's own
-    camera encoder.
+    camera encoder. `open_vocabulary` names the zero-shot object detector that answers questions about things beyond the ten
+    classes, a folder or a hub name; empty = none.
     """
 
     name: str
@@ -155,6 +166,7 @@ class Rig:
     objects: ObjectsMount | None = None
     signals: tuple[SignalMount, ...] = ()
     detector: str = ""
+    open_vocabulary: str = ""
 
     @property
     def mounts(self) -> list[Mount]:
@@ -165,6 +177,11 @@ class Rig:
     def modalities(self) -> tuple[str, ...]:
         """The modalities of its sensors, each once."""
         return tuple(dict.fromkeys(mount.modality for mount in (*self.mounts, *self.signals)))
+
+    @property
+    def names_encoders(self) -> bool:
+        """Whether it names an encoder in place of one of the model's own (encoders/of_rig.py)."""
+        return bool((self.detector and self.cameras) or (self.lidar and self.lidar.encoder))
 
     def camera(self, name: str) -> CameraMount:
         """The mount called `name`. Raises BadInput."""
@@ -197,6 +214,36 @@ def _rigs() -> Path:
 
 def load_rig(name_or_file: str | Path) -> Rig:
     """Read a shipped rig by name (`front`, `nuscenes`) or a YAML file. Angles in the file are degrees. Raises BadInput."""
+    content, path = _read(name_or_file)
+    if _is_auto(content):
+        raise BadInput(
+            f"rig {str(name_or_file)!r} is that of the running robot, which only nodes read: "
+            "`mmllm rig --from-topics > my_robot.yaml` writes it to a file"
+        )
+    return parse_rig(content, path)
+
+
+def rig_overrides(name_or_file: str | Path) -> dict | None:
+    """What overrides the rig of the running robot: {} for the name `auto`, the rest of a YAML file with `auto: true`.
+
+    None for the name or file of an ordinary rig. Raises BadInput.
+    """
+    content, _ = _read(name_or_file)
+    return {key: value for key, value in content.items() if key != AUTO} if _is_auto(content) else None
+
+
+def _is_auto(content: object) -> bool:
+    if not isinstance(content, dict) or AUTO not in content:
+        return False
+    if not isinstance(content[AUTO], bool):
+        raise BadInput(f"auto is {_SHOWN.repr(content[AUTO])}, not true or false")
+    return content[AUTO]
+
+
+def _read(name_or_file: str | Path) -> tuple[object, Path]:
+    """The content of a rig file, and its path. Raises BadInput."""
+    if str(name_or_file) == AUTO:
+        return {AUTO: True}, Path(AUTO)
     path = Path(name_or_file)
     if path.suffix not in (".yaml", ".yml"):
         path = _rigs() / f"{name_or_file}.yaml"
@@ -205,15 +252,24 @@ def load_rig(name_or_file: str | Path) -> Rig:
     except (OSError, UnicodeDecodeError) as error:
         raise BadInput(f"rig {str(name_or_file)!r}: {one_line(error)}") from error
     if text is None:
-        raise BadInput(f"rig {_SHOWN.repr(str(name_or_file))} is neither one of {shipped_rigs()} nor a YAML file of at most 1 MB")
+        known = [*shipped_rigs(), AUTO]
+        raise BadInput(f"rig {_SHOWN.repr(str(name_or_file))} is neither one of {known} nor a YAML file of at most 1 MB")
     try:
-        return _parse(load_yaml(text), path.stem)
+        return load_yaml(text), path
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         raise BadInput(f"rig file {path}: {one_line(error)}") from error
 
 
+def parse_rig(content: object, path: Path) -> Rig:
+    """The rig of a file's content; it is called as the file `path` is. Raises BadInput, which names the file."""
+    try:
+        return _parse(content, path.stem)
+    except (RecursionError, ValueError) as error:
+        raise BadInput(f"rig file {path}: {one_line(error)}") from error
+
+
 def _parse(content: object, name: str) -> Rig:
-    parts = _settings(content, ("cameras", "lidar", "imu", "objects", "signals", "detector"), "a rig")
+    parts = _settings(content, ("cameras", "lidar", "imu", "objects", "signals", "detector", "open_vocabulary", AUTO), "a rig")
     for sensor in parts:
         if parts[sensor] is None:
             raise BadInput(f"{sensor} is blank: give its settings ({{}} = all defaults), or leave the line out if there is none")
@@ -224,6 +280,11 @@ def _parse(content: object, name: str) -> Rig:
     detector = parts.get("detector", "")
     if not isinstance(detector, str) or len(detector) > 1000:
         raise BadInput(f"detector is {_SHOWN.repr(detector)}, not nanodet or the folder of an encoder of kind detector")
+    open_vocabulary = parts.get("open_vocabulary", "")
+    if not isinstance(open_vocabulary, str) or len(open_vocabulary) > 1000:
+        raise BadInput(
+            f"open_vocabulary is {_SHOWN.repr(open_vocabulary)}, not the folder or hub name of a zero-shot object detector"
+        )
     taken = {"camera", *(kind for kind in ("lidar", "imu", "objects") if kind in parts)}
     return Rig(
         name,
@@ -233,6 +294,7 @@ def _parse(content: object, name: str) -> Rig:
         _objects(parts["objects"], [mount.name for mount in mounts]) if "objects" in parts else None,
         _signals(parts.get("signals", {}), taken),
         detector,
+        open_vocabulary,
     )
 
 
@@ -275,11 +337,14 @@ def _numbers(mount: dict, key: str, counts: tuple[int, ...], low: float, high: f
 
 
 def _lidar(content: object) -> LidarMount:
-    mount = _settings(content, ("topic", "axes", "position", "rings", "columns", "fov_up", "fov_down"), "lidar")
+    mount = _settings(content, ("topic", "axes", "position", "rings", "columns", "fov_up", "fov_down", "encoder"), "lidar")
     up = _number(mount, "fov_up", 10.0, -90.0, 90.0, "lidar")
     down = _number(mount, "fov_down", -30.0, -90.0, 90.0, "lidar")
     if not down < up:
         raise BadInput(f"lidar.fov_down is {down}, not below lidar.fov_up, {up}")
+    encoder = mount.get("encoder", "")
+    if encoder not in ("", CLUSTERS):
+        raise BadInput(f"lidar.encoder is {_SHOWN.repr(encoder)}, not {CLUSTERS}, or left out for the model's own encoder")
     return LidarMount(
         topic=_topic(mount, LidarMount().topic, "lidar"),
         axes=_axes(mount),
@@ -288,6 +353,7 @@ def _lidar(content: object) -> LidarMount:
         columns=int(_number(mount, "columns", 1024, 8, 16384, "lidar")),
         fov_up=math.radians(up),
         fov_down=math.radians(down),
+        encoder=encoder,
     )
 
 

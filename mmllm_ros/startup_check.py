@@ -10,12 +10,16 @@ from pathlib import Path
 from .datatypes import BadInput
 from .latent.manifest import Manifest, read_json
 from .resources import HUB_NAME, model_folder
-from .rig import load_rig
+from .rig import load_rig, rig_overrides
 
 
-def check_startup(rig: str, model: str, device: str, bag: str = "") -> None:
-    """Raise BadInput, one line with the value, where a node could not start with these parameters."""
-    load_rig(rig)
+def check_startup(rig: str, model: str, device: str, bag: str = "", source: str = "") -> None:
+    """Raise BadInput, one line with the value, where a node could not start with these parameters.
+
+    A rig `auto` fits every source of data but the simulator, which makes the sensors of a rig.
+    """
+    if source == "simulator" or rig_overrides(rig) is None:
+        load_rig(rig)
     _check_model(model)
     _check_device(device)
     if bag and not Path(bag).exists():

@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from pathlib import Path
 
 import torch
@@ -13,10 +15,10 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 from mmllm_ros.encoders import CameraEncoder, ImuEncoder, LidarEncoder
 from mmllm_ros.encoders.proposals import ATTRIBUTES
 from mmllm_ros.latent.attention_adapter import attach
-from mmllm_ros.latent.checkpoint import MODALITY_AGNOSTIC
 from mmllm_ros.latent.connector import Connector
 from mmllm_ros.latent.manifest import Manifest
 from mmllm_ros.model import Model
+from mmllm_ros.resources import MODALITY_AGNOSTIC
 from mmllm_ros.rig import load_rig
 from mmllm_ros.training.warm_start import warm_started
 
@@ -32,9 +34,10 @@ CONNECTORS = 1
 """Seed of the connectors, next to that of the LLM."""
 
 
-def tiny_tokenizer() -> PreTrainedTokenizerFast:
-    """Words of the question language, lower case; everything else is unknown."""
-    vocabulary = ["<pad>", "<unk>", "</s>", *dict.fromkeys(" ".join([*PHRASES, *NUMBERS]).split())]
+def tiny_tokenizer(more: Iterable[str] = ()) -> PreTrainedTokenizerFast:
+    """Words of the question language and of the texts `more`, lower case; everything else is unknown."""
+    words = [*" ".join([*PHRASES, *NUMBERS]).split(), *re.findall(r"\w+|[^\w\s]+", " ".join(more).lower())]
+    vocabulary = ["<pad>", "<unk>", "</s>", *dict.fromkeys(words)]
     tokenizer = Tokenizer(models.WordLevel({word: i for i, word in enumerate(vocabulary)}, unk_token="<unk>"))
     tokenizer.normalizer = normalizers.Lowercase()
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import torch
 from data import ComparisonData, QuestionBatch
-from methods import CrossAttention, FusionMethod, Insertion, Ours, Published
+from methods import AttributesAsText, CrossAttention, FusionMethod, Insertion, Ours, Published, WithLora
 from torch import Tensor
 
 from mmllm_ros.latent.decoder_blocks import decoder_blocks
@@ -30,7 +30,10 @@ def loss_of(method: FusionMethod, data: ComparisonData, asked: QuestionBatch) ->
 
 
 def step_costs(method: FusionMethod, data: ComparisonData, batches: Sequence[QuestionBatch]) -> dict[str, float]:
-    """Mean over `batches` of one step: FLOPs counted and by formula, bytes for the backward pass, and its median time [s]."""
+    """Mean over `batches` of one step: FLOPs counted and by formula, bytes for the backward pass; median time and CPU time [s].
+
+    Every text is new, so that lower blocks are computed in each.
+    """
     trained = [parameter for parameter in method.parameters() if parameter.requires_grad]
     weights = {parameter.untyped_storage().data_ptr() for parameter in (*trained, *method.llm.parameters())}
     held: dict[int, int] = {}
@@ -47,13 +50,17 @@ def step_costs(method: FusionMethod, data: ComparisonData, batches: Sequence[Que
             value.backward()
             method.zero_grad(set_to_none=True)
 
-    flops, seconds, kept = [], [], []
+    flops, seconds, cpu, kept = [], [], [], []
     for batch in batches:
         held.clear()
+        method.texts.clear()
         with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
             flops.append(count_flops(lambda batch=batch: step(batch)))
         kept.append(sum(held.values()))
+        method.texts.clear()
+        began = time.process_time()
         seconds.append(timed(lambda batch=batch: step(batch)))
+        cpu.append(time.process_time() - began)
     # A trained weight has a gradient and two moments of Adam.
     adam = sum(4 * parameter.nbytes for parameter in trained)
     return {
@@ -61,6 +68,7 @@ def step_costs(method: FusionMethod, data: ComparisonData, batches: Sequence[Que
         "step_flops_formula": float(np.mean([formula(method, data, batch) for batch in batches])),
         "step_bytes": float(np.mean(kept)) + adam,
         "step_s": float(np.median(seconds)),
+        "step_cpu_s": float(np.median(cpu)),
         "trained": sum(parameter.numel() for parameter in trained),
     }
 
@@ -71,10 +79,11 @@ def answer_costs(method: FusionMethod, data: ComparisonData, asked: QuestionBatc
     method.eval()
     packed = asked.packed[0]
     tokens = data.tokens(asked.frames)
-    first = [timed(lambda: method.logits(packed, method.encode(tokens))) for _ in range(REPEATS)]
-    features = method.encode(tokens)
-    cached = method.cache(features)
-    again = [timed(lambda: method.logits_from_cache(packed, cached)) for _ in range(REPEATS)]
+    with fast(torch.device("cpu")):
+        first = [timed(lambda: method.logits(packed, method.encode(tokens))) for _ in range(REPEATS)]
+        features = method.encode(tokens)
+        cached = method.cache(features)
+        again = [timed(lambda: method.logits_from_cache(packed, cached)) for _ in range(REPEATS)]
     method.train()
     return {"first_token_s": float(np.median(first)), "answer_s": float(np.median(again))}
 
@@ -94,11 +103,15 @@ def formula(method: FusionMethod, data: ComparisonData, asked: QuestionBatch) ->
     tokens of its row (masked ones are computed) and to P latents.
     """
     passed = 2.0 if any(True for _ in method.parameters()) else 1.0
+    whole = method
+    if isinstance(whole, WithLora):
+        method = whole.method
     config, blocks = method.llm.config, decoder_blocks(method.llm)
     block = sum(p.numel() for p in blocks[0].parameters() if p.ndim == 2)
     width = config.num_attention_heads * config.head_dim
     tokens = sum(table.values.shape[1] for table in data.tables.values())
     rows = sum(packed.ids.shape[0] for packed in asked.packed)
+    before = method.encode(data.tokens(asked.frames)).shape[1] if isinstance(method, AttributesAsText) else 0
     total = 0.0
     for packed in asked.packed:
         count, size = packed.ids.shape
@@ -107,6 +120,8 @@ def formula(method: FusionMethod, data: ComparisonData, asked: QuestionBatch) ->
         lowest = method.first
         if isinstance(method, Insertion):
             text, lowest = size + tokens, 0
+        elif isinstance(method, AttributesAsText):
+            text, lowest = size + before, 0
         elif isinstance(method, (Ours, Published)):
             plugged = 1 * len(data.tables) if isinstance(method, Ours) and method.without == "tokens" else tokens
             lowest = 0 if method.texts.first_block == 0 else method.first
@@ -116,7 +131,11 @@ def formula(method: FusionMethod, data: ComparisonData, asked: QuestionBatch) ->
             attention = 4 * text * (text + plugged) * width * (1.0 if times == 1.0 else 3.0)
             total += count * (2 * block * text * times + attention)
         total += 2 * slots * config.vocab_size * config.hidden_size * passed
-        if not isinstance(method, Insertion):
+        if isinstance(whole, WithLora):
+            # Of the LoRA's products the backward pass has two, one for its weights and one for its input.
+            weights = sum(p.numel() for p in whole.lora.parameters())
+            total += count * 6 * weights * text
+        if not isinstance(method, (Insertion, AttributesAsText)):
             below = [len(text) for texts in packed.texts for text in texts]
             total += method.texts.first_block * sum(2 * block * length + 4 * length**2 * width for length in below)
     return total + rows * _own_flops(method, data, asked)

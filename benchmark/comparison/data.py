@@ -14,6 +14,9 @@ from torch import Tensor
 
 from mmllm_ros.datatypes import Question
 from mmllm_ros.encoders import load_encoder
+from mmllm_ros.latent.base_models import resolve_base
+from mmllm_ros.latent.checkpoint import load_llm
+from mmllm_ros.latent.manifest import Manifest
 from mmllm_ros.model import Model
 from mmllm_ros.rig import Rig
 from mmllm_ros.simulator.questions.question_maker import ask
@@ -57,6 +60,10 @@ class ComparisonData:
         """`each` questions about `frames` training frames."""
         return self._ask(rng.integers(len(self.truths) - self.held_out, size=frames), rng, each)
 
+    def training_questions(self, each: int) -> list[Question]:
+        """`each` questions about every training frame: what the majority answer is taken from."""
+        return self._ask(np.arange(len(self.truths) - self.held_out), np.random.default_rng(1), each).about
+
     def held_out_questions(self, each: int, at_once: int = 50) -> list[QuestionBatch]:
         """`each` questions about every held-out frame, the same in every call."""
         frames = np.arange(len(self.truths) - self.held_out, len(self.truths))
@@ -80,6 +87,9 @@ class ComparisonData:
 def load_data(folder: Path, rig: Rig, frames: Path, shards: int, held_out: int, kept: Path) -> ComparisonData:
     """Encode `shards` shards of `frames`, rendering missing ones; the last `held_out` of them are for evaluation."""
     model = Model.load(folder, "cpu")
+    if model.lora:
+        # The rows start from the frozen LLM alone, which the LoRA of the folder is attached to.
+        model.llm = load_llm(resolve_base(Manifest.read(folder).llm), torch.device("cpu"))[0]
     data = Shards(render(frames, shards * FRAMES_PER_SHARD, rig.name), rig)
     encoders = {name: load_encoder(folder / "encoders" / name, rig, "cpu") for name in model.modalities}
     kept.mkdir(parents=True, exist_ok=True)

@@ -8,10 +8,15 @@ frame are shared by all its questions). Hidden states of lower blocks are cached
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from functools import partial
+from operator import attrgetter
+from typing import Any
 
 import torch
+from attribute_text import SENSORS, described
 from torch import Tensor, nn
 from torch.nn import functional
 from transformers import DynamicCache
@@ -19,6 +24,7 @@ from transformers import DynamicCache
 from mmllm_ros.latent.attention_adapter import Latent, LatentCache
 from mmllm_ros.latent.connector import PLACE_WIDTH, Connector, merge, place_features
 from mmllm_ros.latent.decoder_blocks import FrozenProjections, decoder_blocks
+from mmllm_ros.latent.shared_lora import INPUT_PROJECTIONS, OUTPUT_PROJECTIONS, SharedLora
 from mmllm_ros.latent.split_forward import upper
 from mmllm_ros.training.lower_cache import LowerCache
 from mmllm_ros.training.packing import Packed
@@ -140,10 +146,10 @@ class Insertion(FusionMethod):
         super().__init__(llm, linked_blocks)
         size = llm.config.hidden_size
         self.project = nn.ModuleDict({name: mlp(width + PLACE_WIDTH, size, size) for name, width in widths.items()})
+        self.scale = llm.model.embed_tokens.weight.std().item()
 
     def encode(self, tokens: TokensByModality) -> Tensor:
-        scale = self.llm.model.embed_tokens.weight.std()
-        return scale * torch.cat(
+        return self.scale * torch.cat(
             [self.project[name](torch.cat([v, place_features(p)], -1)) for name, (v, p) in tokens.items()], 1
         )
 
@@ -186,6 +192,68 @@ class CrossAttention(FusionMethod):
         finally:
             for hook in hooks:
                 hook.remove()
+
+
+class AttributesAsText(FusionMethod):
+    """The predicted attributes of camera and lidar as text in a system message before the questions (attribute_text.py); of a
+    signal without predicted attributes it says nothing."""
+
+    def __init__(self, llm: nn.Module, linked_blocks: int, tokenizer: Any) -> None:
+        super().__init__(llm, linked_blocks)
+        self.tokenizer = tokenizer
+
+    def encode(self, tokens: TokensByModality) -> Tensor:
+        frames = len(next(iter(tokens.values()))[0])
+        texts = []
+        for frame in range(frames):
+            parts = [(name, *(part[frame].numpy() for part in tokens[name])) for name in SENSORS if name in tokens]
+            lines = [line for part in parts for line in described(*part)] or ["no objects"]
+            texts.append(self.tokenizer(REPORT.format(scene="\n".join(lines)), add_special_tokens=False)["input_ids"])
+        size, blank = max(map(len, texts)), self.tokenizer(BLANK, add_special_tokens=False)["input_ids"][:1]
+        ids = torch.tensor([(blank or [0]) * (size - len(text)) + text for text in texts])
+        return self.llm.model.embed_tokens(ids)
+
+    def logits(self, packed: Packed, features: Tensor) -> Tensor:
+        return full_forward(self.llm, packed, features[packed.frames], {})
+
+
+REPORT = "<|im_start|>system\nThe sensors of your robot report:\n{scene}<|im_end|>\n"
+BLANK = "\n"
+"""Fills up the shorter texts of a batch, in front."""
+
+
+class WithLora(FusionMethod):
+    """A method with a LoRA on the linked blocks, which acts at every position of the text."""
+
+    def __init__(self, method: FusionMethod, lora: SharedLora) -> None:
+        super().__init__(method.llm, len(lora.blocks))
+        self.method, self.lora, self.texts = method, lora, method.texts
+
+    def encode(self, tokens: TokensByModality) -> object:
+        return self.method.encode(tokens)
+
+    def logits(self, packed: Packed, features: object) -> Tensor:
+        with acting(self.lora, self.llm):
+            return self.method.logits(packed, features)
+
+
+def _changed(part: nn.Module, _: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
+    return output + part(inputs[0])
+
+
+@contextlib.contextmanager
+def acting(lora: SharedLora, llm: nn.Module) -> Iterator[None]:
+    """Within this context `lora` changes its blocks of `llm` at every position."""
+    hooks = [
+        attrgetter(path)(block).register_forward_hook(partial(_changed, parts[path.replace(".", "_")]))
+        for block, parts in zip(decoder_blocks(llm)[lora.first_block :], lora.blocks, strict=True)
+        for path in (*INPUT_PROJECTIONS, *OUTPUT_PROJECTIONS)
+    ]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
 
 
 class GatedLayer(nn.Module):
@@ -246,11 +314,22 @@ def rows_of(latent_cache: LatentCache, packed: Packed) -> dict[int, Latent]:
     return {block: part.of_rows(frames, part.log_gate[frames]) for block, part in latent_cache.items()}
 
 
-def make_methods(llm: nn.Module, linked_blocks: int, widths: Mapping[str, int], shape: Mapping[str, int]) -> dict[str, object]:
-    """A constructor for each row of the table, by name."""
+def make_methods(
+    llm: nn.Module,
+    tokenizer: Any,
+    linked_blocks: int,
+    widths: Mapping[str, int],
+    shape: Mapping[str, int],
+    lora: Mapping[str, int],
+) -> dict[str, Callable[[], FusionMethod]]:
+    """A constructor for each row of the table, by name. `shape` is that of a connector, `lora` has the ranks of SharedLora."""
     plain = {"token insertion": Insertion, "gated cross-attention": CrossAttention, "mPnP as published": Published}
-    rows = {name: lambda kind=kind: kind(llm, linked_blocks, widths) for name, kind in plain.items()}
+    rows = {"blind": lambda: FusionMethod(llm, linked_blocks)}
+    rows |= {name: lambda kind=kind: kind(llm, linked_blocks, widths) for name, kind in plain.items()}
     rows["ours"] = lambda: Ours(llm, linked_blocks, widths, **shape)
     for key in ABLATIONS:
         rows[f"ours without {key}"] = lambda key=key: Ours(llm, linked_blocks, widths, key, **shape)
-    return {"blind": lambda: FusionMethod(llm, linked_blocks), **rows}
+    rows["attributes as text"] = lambda: AttributesAsText(llm, linked_blocks, tokenizer)
+    for name in ("blind", "ours", "attributes as text"):
+        rows[f"{name}, with LoRA"] = lambda make=rows[name]: WithLora(make(), SharedLora(llm, linked_blocks, **lora))
+    return rows

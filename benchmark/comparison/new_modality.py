@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Adds a lidar to camera and IMU from the same labelled questions: with `mmllm adapt` and with other methods.
 
-    python benchmark/comparison/new_modality.py --json out/new_modality.json    # about 25 minutes on one core
+    python benchmark/comparison/new_modality.py --model models/drive_tiny    # about 25 minutes on one core
+    python benchmark/comparison/new_modality.py --model models/drive_smollm2 --language everyday --scenes 30 --passes 12
 
 Every row starts from the shipped model without its lidar connector and trains on the same samples with the same loop. The weights
 with the best validation loss are tested. Camera and IMU use their connectors in every row. Cost is counted by torch, validation
@@ -30,13 +31,14 @@ from mmllm_ros.adaptation.adapt import AdaptationProgress, AdaptationRequest, ad
 from mmllm_ros.adaptation.cost_meter import CostMeter
 from mmllm_ros.adaptation.sample_tensors import SampleTensors
 from mmllm_ros.adaptation.samples import LabelledSample, LabelledSource, split, usable
-from mmllm_ros.adaptation.scenarios import FIRST_SCENE, PER_FRAME
+from mmllm_ros.adaptation.scenarios import FIRST_SCENE, PER_FRAME, evenly
 from mmllm_ros.adaptation.training_plan import TrainingBudget, choose_plan, measure_step
 from mmllm_ros.adaptation.training_run import run_training
 from mmllm_ros.datasets.simulated import simulated_examples
 from mmllm_ros.encoders import load_encoder
 from mmllm_ros.latent.attention_adapter import LatentCache
 from mmllm_ros.latent.decoder_blocks import decoder_blocks
+from mmllm_ros.metrics.statistics import wilson
 from mmllm_ros.model import Model
 from mmllm_ros.resources import default_model
 from mmllm_ros.rig import load_rig
@@ -167,7 +169,13 @@ def show(report: dict, console: Console) -> None:
         table.add_column(head, justify="left" if head == "row" else "right")
     for one in report["rows"]:
         first = one["helps"]
-        cells = [f"{100 * one['accuracy']:.1f}", f"{one['trained'] / 1e6:.2f} M", f"{one['flops']:.2g}", f"{one['seconds']:.0f}"]
+        low, high = wilson(round(one["accuracy"] * report["test_questions"]), report["test_questions"])
+        cells = [
+            f"{100 * one['accuracy']:.1f} ({100 * low:.1f} to {100 * high:.1f})",
+            f"{one['trained'] / 1e6:.2f} M",
+            f"{one['flops']:.2g}",
+            f"{one['seconds']:.0f}",
+        ]
         cells += [f"{one['step_bytes'] / 1e6:.0f}"]
         cells += [f"{first['flops']:.2g}", f"{first['seconds']:.0f}"] if first else ["never", ""]
         table.add_row(one["row"], *cells)
@@ -196,6 +204,7 @@ def main() -> None:
     parser.add_argument("--rig", default="front")
     parser.add_argument("--questions", type=int, default=600)
     parser.add_argument("--scenes", type=int, default=120, help="test scenes")
+    parser.add_argument("--language", choices=("template", "everyday"), default="template", help="wording of the questions")
     parser.add_argument("--passes", type=int, default=16, help="training passes of the other methods over the samples")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--rows", nargs="*", choices=ROWS, default=ROWS)
@@ -206,28 +215,29 @@ def main() -> None:
     encoders = {name: load_encoder(arguments.model / "encoders" / name, rig, "cpu") for name in full.modalities}
     moments = -(-arguments.questions // PER_FRAME)
     first = FIRST_SCENE + arguments.seed * moments
-    asked = simulated_examples(encoders, rig, "train", moments, first, "mixed", PER_FRAME)
-    samples = usable(LabelledSource(asked).samples()[: arguments.questions], full, (NEW_MODALITY,))[0]
-    test = LabelledSource(simulated_examples(encoders, rig, "test", arguments.scenes, arguments.seed)).samples()
+    asked = simulated_examples(encoders, rig, "train", moments, first, "mixed", PER_FRAME, arguments.language)
+    samples = usable(evenly(LabelledSource(asked).samples(), arguments.questions), full, (NEW_MODALITY,))[0]
+    tested = simulated_examples(encoders, rig, "test", arguments.scenes, arguments.seed, language=arguments.language)
+    test = LabelledSource(tested).samples()
     before = [dataclasses.replace(one, tokens=tuple(t for t in one.tokens if t.modality != NEW_MODALITY)) for one in test]
-    runs = []
+    report = {"revision": full.revision, "language": arguments.language, "samples": len(samples), "test_questions": len(test)}
+    report |= {
+        "full": SampleTensors(full, test, ()).validate({}, 0)[1],
+        "before": SampleTensors(full, before, ()).validate({}, 0)[1],
+        "rows": [],
+    }
+    for path in (arguments.json, arguments.plot):
+        path.parent.mkdir(parents=True, exist_ok=True)
     for name in arguments.rows:
         # Full fine-tuning changes the LLM, so each row loads its own.
         model = Model.load(arguments.model, "cpu")
         del model.connectors[NEW_MODALITY]
         model.connectors.requires_grad_(False)
-        runs.append(run(name, model, samples, test, arguments.passes, arguments.seed))
-        Console().print(f"{name}: {100 * runs[-1]['accuracy']:.1f} %, {runs[-1]['seconds']:.0f} s")
-    report = {"revision": full.revision, "samples": len(samples), "test_questions": len(test)}
-    report |= {
-        "full": SampleTensors(full, test, ()).validate({}, 0)[1],
-        "before": SampleTensors(full, before, ()).validate({}, 0)[1],
-    }
-    report["rows"] = [{**one, "helps": helps(one, report["before"])} for one in runs]
+        one = run(name, model, samples, test, arguments.passes, arguments.seed)
+        report["rows"].append({**one, "helps": helps(one, report["before"])})
+        Console().print(f"{name}: {100 * one['accuracy']:.1f} %, {one['seconds']:.0f} s")
+        arguments.json.write_text(json.dumps(report, indent=1) + "\n")
     show(report, Console(width=160))
-    for path in (arguments.json, arguments.plot):
-        path.parent.mkdir(parents=True, exist_ok=True)
-    arguments.json.write_text(json.dumps(report, indent=1) + "\n")
     plot(report, arguments.plot)
 
 

@@ -18,11 +18,17 @@ OURS, REFERENCE = "ours", "token insertion"
 ON_PAR = 0.01
 STUDENT = (12.71, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)
 """97.5 % quantiles of Student's t for 1, 2, ... degrees of freedom."""
-COSTS = ("trained", "step_flops", "step_flops_formula", "step_bytes", "step_s", "first_token_s", "answer_s")
+COSTS = (
+    "trained", "step_flops", "step_flops_formula", "step_bytes", "step_s", "step_cpu_s", "first_token_s", "answer_s",
+    "steps", "train_cpu_s",
+)  # fmt: skip
 
 
-def summary(runs: Sequence[dict], steps: int) -> list[dict]:
-    """One row per method. `accuracy` by type, each with the half width of its 95 % interval over seeds (0 for one seed)."""
+def summary(runs: Sequence[dict]) -> list[dict]:
+    """One row per method. `accuracy` by type, each with the half width of its 95 % interval over seeds (0 for one seed).
+
+    `interval` is that of all questions: over seeds, or of one seed over drives.
+    """
     rows = []
     for name in dict.fromkeys(run["row"] for run in runs):
         mine = [run for run in runs if run["row"] == name]
@@ -30,8 +36,10 @@ def summary(runs: Sequence[dict], steps: int) -> list[dict]:
         row = {"row": name, "seeds": len(mine)}
         row["accuracy"] = {kind: mean_and_half([run["accuracy"][kind] for run in mine]) for kind in kinds}
         row["overall"], row["overall_half"] = row["accuracy"]["overall"]
+        half = row["overall_half"]
+        row["interval"] = mine[0]["interval"] if len(mine) == 1 else (row["overall"] - half, row["overall"] + half)
         row |= {key: float(np.median([run[key] for run in mine])) for key in COSTS}
-        row["total_flops"] = row["step_flops"] * steps if row["trained"] else 0.0
+        row["total_flops"] = row["step_flops"] * row["steps"] if row["trained"] else 0.0
         curves = [run["curve"] for run in mine if run["curve"]]
         row["curve"] = [
             (step * row["step_flops"], float(np.mean([dict(curve)[step] for curve in curves])))
@@ -74,17 +82,22 @@ def table(report: dict) -> Table:
     """The rows as a table for the terminal."""
     rows = report["rows"]
     kinds = [kind for kind in rows[0]["accuracy"] if kind != "overall"]
-    view = Table(title=f"{report['steps']} steps, LLM of model {report['revision']}")
-    costs = ("weights", "GFLOP a step", "by formula", "PFLOP in all", "MB a step", "s a step", "ms first token", "ms again")
+    view = Table(title=f"LLM of model {report['revision']}")
+    costs = (
+        "weights", "steps", "CPU s", "GFLOP a step", "by formula", "PFLOP in all", "MB a step", "s a step", "ms first token",
+        "ms again",
+    )  # fmt: skip
     for heading in ("", "overall", *kinds, *costs):
         view.add_column(heading, justify="right" if heading else "left")
     for row in rows:
-        half = f" ±{100 * row['overall_half']:.1f}" if row["overall_half"] else ""
+        low, high = row["interval"]
         view.add_row(
             row["row"],
-            f"{100 * row['overall']:.1f}{half}",
+            f"{100 * row['overall']:.1f} ({100 * low:.1f} to {100 * high:.1f})",
             *(f"{100 * row['accuracy'][kind][0]:.1f}" for kind in kinds),
             f"{row['trained'] / 1e6:.2f} M",
+            f"{row['steps']:.0f}" if row["trained"] else "",
+            f"{row['train_cpu_s']:.0f}" if row["trained"] else "",
             f"{row['step_flops'] / 1e9:.1f}",
             f"{row['step_flops_formula'] / 1e9:.1f}",
             f"{row['total_flops'] / 1e15:.4f}",

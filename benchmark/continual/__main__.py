@@ -20,10 +20,12 @@ from pathlib import Path
 
 import torch
 from continual_report import plot, show, summary
+from joint_questions import answer_jointly
 from learning_methods import BASE, METHODS, Learned, learn, learn_base
 from rich.console import Console
 from signals import MODALITIES, Modality, pretrained_backbone, read_modality
 
+from mmllm_ros.context.question_scope import QuestionScopes
 from mmllm_ros.encoders.universal.backbone import Backbone
 from mmllm_ros.encoders.universal.encoder import LAYOUTS, UniversalEncoder
 from mmllm_ros.latent.attention_adapter import LatentCache
@@ -46,6 +48,8 @@ ORDERS = {
 """Orders after BASE: our robot's, PathWeave's, and a third."""
 PAIRS = 400
 """Moments of the questions for two modalities together."""
+PACKS = METHODS[0]
+"""What the robot does: one question that needs two modalities is asked of it only."""
 
 
 def make_model(data: dict[str, Modality]) -> Model:
@@ -60,18 +64,22 @@ def hash_of(learned: Learned, modality: str) -> str:
     """The tokens of the test moments of `modality`, as a hash."""
     with torch.no_grad():
         latent_cache: LatentCache = learned.latents(modality, learned.data[modality].test[:64])
-    return hashlib.sha256(b"".join(part.key.numpy().tobytes() for part in latent_cache.values())).hexdigest()[:12]
+    return hashlib.sha256(b"".join(part.key.float().numpy().tobytes() for part in latent_cache.values())).hexdigest()[:12]
 
 
 @torch.no_grad()
 def together(learned: Learned, answerings: dict[str, Answering], other: str) -> dict[str, float]:
-    """Two questions about one moment, one for BASE and one for `other`: shares right with both connected and with the own alone,
-    and the share of moments of which both are right."""
+    """Two questions about one moment, one for BASE and one for `other`: shares right, and shares of moments with both right.
+
+    "alone": its own modality connected; "both": both; "chosen": what a robot connects for the question (question_scope.py).
+    """
     first, second = learned.data[BASE], learned.data[other]
     rows = {first.asked[row].sample: row for row in first.test}
     pairs = [(rows[second.asked[row].sample], row) for row in second.test if second.asked[row].sample in rows]
     pairs = list({second.asked[b].sample: (a, b) for a, b in pairs}.values())[:PAIRS]
-    right = {}
+    questions = {name: [data.asked[row].question for row in data.train] for name, data in learned.data.items()}
+    scopes = QuestionScopes({name: questions[name] for name in learned.connectors if name != BASE}, questions[BASE])
+    right: dict[str, list[torch.Tensor]] = {}
     for at, name in enumerate((BASE, other)):
         both, alone = [], []
         for start in range(0, len(pairs), 64):
@@ -80,10 +88,16 @@ def together(learned: Learned, answerings: dict[str, Answering], other: str) -> 
             asked = [pair[at] for pair in part]
             both.append(answerings[name].loss(asked, merge(caches))[1])
             alone.append(answerings[name].loss(asked, caches[name])[1])
-        right[name] = torch.cat(both), torch.cat(alone)
-    mean = {f"{name}_{how}": float(right[name][k].float().mean()) for name in right for k, how in enumerate(("both", "alone"))}
-    joint = (right[BASE][0] & right[other][0]).float().mean()
-    return {**mean, "joint": float(joint), "pairs": len(pairs)}
+        found = {"both": torch.cat(both), "alone": torch.cat(alone)}
+        connected = [scopes.concerned(learned.data[name].asked[pair[at]].question, (BASE, other)) for pair in pairs]
+        has_own = torch.tensor([name in names for names in connected])
+        has_both = torch.tensor([len(names) > 1 for names in connected])
+        # Without its own modality no question counts as right.
+        found["chosen"] = has_own & torch.where(has_both, found["both"], found["alone"])
+        right[name] = found
+    mean = {f"{name}_{how}": float(value.float().mean()) for name in right for how, value in right[name].items()}
+    joint = {f"joint_{how}": float((right[BASE][how] & right[other][how]).float().mean()) for how in right[BASE]}
+    return {**mean, **joint, "pairs": len(pairs)}
 
 
 def run(method: str, order: str, base: Learned, answerings: dict[str, Answering], steps: int, work: Path, seed: int) -> dict:
@@ -105,7 +119,8 @@ def run(method: str, order: str, base: Learned, answerings: dict[str, Answering]
         hashes = now
         stages.append({"modality": modality, "trained": counts, "right": dict(right), "changed": changed})
     pairs = {name: together(learned, answerings, name) for name in ORDERS[order]}
-    return {"method": method, "order": order, "seed": seed, "stages": stages, "together": pairs}
+    joint = {name: answer_jointly(learned, answerings, name) for name in ORDERS[order]} if method == PACKS else {}
+    return {"method": method, "order": order, "seed": seed, "stages": stages, "together": pairs, "joint": joint}
 
 
 def main() -> None:
@@ -131,6 +146,7 @@ def main() -> None:
     arguments = parser.parse_args()
     work, started = arguments.work, time.process_time()
     torch.set_num_threads(1)
+    work.mkdir(parents=True, exist_ok=True)
     rendered = arguments.rendered or work / "moments"
     splits = zip(("train", "test"), arguments.moments, strict=True)
     shards = [render_all(rendered, split, 0, count, LAYOUTS) for split, count in splits]

@@ -61,7 +61,8 @@ def summary(runs: Sequence[dict], data: Mapping[str, Modality], base: Sequence[i
             rows[-1] |= {"own": stage["trained"]["own"], "mixing_share": stage["trained"]["mixing"] / projection}
             before[name] = right[name]
         pairs = run["together"]
-        report["runs"].append({**{key: run[key] for key in ("method", "order", "seed")}, "stages": rows, "together": pairs})
+        named = {key: run[key] for key in ("method", "order", "seed")}
+        report["runs"].append({**named, "stages": rows, "together": pairs, "joint": run["joint"]})
     report["transfer"] = _transfer(runs, moments)
     report["plasticity"] = _plasticity(report)
     return report
@@ -100,8 +101,8 @@ def _plasticity(report: dict) -> dict[str, dict[str, float]]:
         means[method] = {"T": float(np.mean([stage["T"][0] for stage in stages])), "gain": float(np.mean(gain))}
         means[method]["F"] = float(np.mean([run["stages"][-1]["F"] for run in mine]))
         means[method]["mixing_share"] = float(np.mean([stage["mixing_share"] for stage in stages]))
-        joint = [pair["joint"] for run in mine for pair in run["together"].values()]
-        means[method]["joint"] = float(np.mean(joint))
+        for how in ("joint_both", "joint_chosen"):
+            means[method][how] = float(np.mean([pair[how] for run in mine for pair in run["together"].values()]))
     if "full" in means:
         for row in means.values():
             row["T_against_full"] = row["T"] / means["full"]["T"]
@@ -112,7 +113,12 @@ def _plasticity(report: dict) -> dict[str, dict[str, float]]:
 def show(report: dict, console: Console) -> None:
     """The figures as tables."""
     columns = {"T": "T [%]", "T_against_full": "T against full [%]", "gain_against_full": "gain against full [%]"}
-    columns |= {"F": "F [points]", "joint": "both right [%]", "mixing_share": "trained [%]"}
+    columns |= {
+        "F": "F [points]",
+        "joint_both": "both right [%]",
+        "joint_chosen": "chosen by question [%]",
+        "mixing_share": "trained [%]",
+    }
     table = Table("method", *columns.values(), title="means")
     for method, row in report["plasticity"].items():
         table.add_row(NAMES[method], *(f"{100 * row.get(key, np.nan):.1f}" for key in columns))
@@ -127,9 +133,23 @@ def show(report: dict, console: Console) -> None:
             cells = [f"{100 * stage['accuracy'][name]:.1f}" if name in stage["accuracy"] else "" for name in names]
             table.add_row(stage["modality"], *cells, f"{100 * stage['F']:.1f}")
         console.print(table)
+        if run["joint"]:
+            _show_joint(run["joint"], console)
     for row in report["transfer"]:
         gain, low, high = (f"{100 * value:+.1f}" for value in (row["gain"], *row["interval"]))
         console.print(f"forward transfer, {row['order']} {row['modality']}: {gain} ({low} to {high})")
+
+
+def _show_joint(joint: Mapping[str, dict], console: Console) -> None:
+    columns = ("both", BASE, "other", "nothing", "apart")
+    table = Table(
+        f"{BASE} and", "questions", *columns, "both connected", title="one question that needs two modalities [% right]"
+    )
+    for name, found in joint.items():
+        shares = [found[name if column == "other" else column] for column in columns]
+        cells = [f"{100 * share:.1f} ({100 * low:.0f} to {100 * high:.0f})" for share, low, high in shares]
+        table.add_row(name, str(found["questions"]), *cells, f"{100 * found['connected']:.0f}")
+    console.print(table)
 
 
 def plot(report: dict, path: Path) -> None:

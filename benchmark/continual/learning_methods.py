@@ -22,16 +22,15 @@ import torch
 from signals import Modality
 from torch import Tensor, nn
 
-from mmllm_ros.encoders.universal.adapters import ModalityAdapters
+from mmllm_ros.encoders.universal.adapters import RANK, ModalityAdapters
 from mmllm_ros.encoders.universal.encoder import LAYOUTS, UniversalEncoder
 from mmllm_ros.latent.attention_adapter import LatentCache
 from mmllm_ros.latent.connector import Connector
 from mmllm_ros.training.continual.answering import Answering
-from mmllm_ros.training.loop import Schedule, fast, fit
+from mmllm_ros.training.loop import Loss, Schedule, fast, fit
 
 METHODS = ("in_adapters", "adapters", "full", "shared")
 BASE = "image"
-RANK = 8
 BATCH = 32
 RATE = 2e-3
 CONNECTOR = {"trunk": 192, "rank": 16}
@@ -86,20 +85,21 @@ Answerings = Mapping[str, Answering]
 """The LLM as a loss, by modality."""
 
 
-def train(
+def train(name: str, trained: Mapping[str, nn.Module], loss: Loss, steps: int, folder: Path, seed: int) -> None:
+    """Train the modules `trained`. A training that is in `folder` already is read."""
+    module = nn.ModuleDict(trained).requires_grad_(True)
+    fit(name, module, loss, Schedule(steps, RATE, warmup=min(15, steps), checkpoint_every=100), folder, seed)
+    module.requires_grad_(False)
+
+
+def replay_loss(
     learned: Learned,
     modality: str,
-    trained: Mapping[str, nn.Module],
     answerings: Answerings,
-    steps: int,
-    folder: Path,
-    seed: int,
     kept: Mapping[str, Sequence[int]] | None = None,
     share: float = REPLAY,
-) -> int:
-    """Train the modules `trained` on the questions of `modality`, a `share` of each step on those `kept` of others. Returns the
-    number of trained parameters. A training that is in `folder` already is read."""
-    module = nn.ModuleDict(trained).requires_grad_(True)
+) -> Loss:
+    """The loss on questions about `modality`, a `share` of each step on those `kept` of another modality, each alone."""
     rows = learned.data[modality].train
 
     def loss(rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
@@ -117,16 +117,14 @@ def train(
             total, rights = total + value * count / BATCH, rights + float(right.float().mean()) * count / BATCH
         return total, {"right": rights}
 
-    fit(modality, module, loss, Schedule(steps, RATE, warmup=min(15, steps), checkpoint_every=100), folder, seed)
-    module.requires_grad_(False)
-    return sum(value.numel() for value in module.parameters())
+    return loss
 
 
 def learn_base(learned: Learned, answerings: Answerings, steps: int, folder: Path) -> None:
     """Train the whole projection on images."""
     learned.connect(BASE, 0)
     trained = {**learned.own(BASE), "projection": learned.encoder.projection, "range": learned.encoder.range}
-    train(learned, BASE, trained, answerings, steps, folder, 0)
+    train(BASE, trained, replay_loss(learned, BASE, answerings), steps, folder, 0)
 
 
 def learn(
@@ -152,7 +150,7 @@ def learn(
     if method == "shared":
         _learn_shared(learned, modality, trained, older, answerings, steps, place, seed)
     else:
-        train(learned, modality, trained, answerings, steps, place, seed)
+        train(modality, trained, replay_loss(learned, modality, answerings), steps, place, seed)
     counted = {"mixing": [mixing], "own": own.values()}
     return {name: sum(p.numel() for part in parts for p in part.parameters()) for name, parts in counted.items()}
 
@@ -171,7 +169,7 @@ def _learn_shared(
     mixing = trained["mixing"]
     kept = {name: kept_rows(learned.data[name]) for name in older}
     before = {name: value.clone() for name, value in mixing.state_dict().items()}
-    train(learned, modality, trained, answerings, steps, place, seed, kept)
+    train(modality, trained, replay_loss(learned, modality, answerings, kept), steps, place, seed)
     if not older:
         return
     weight = 1 / (len(older) + 1)
@@ -179,7 +177,8 @@ def _learn_shared(
     names = [*older, modality]
     parts = {f"{name}_{part}": module for name in names for part, module in learned.own(name).items()}
     kept = {name: kept_rows(learned.data[name]) for name in names}
-    train(learned, modality, parts, answerings, max(1, steps // REALIGN), place / "realigned", seed, kept, share=1.0)
+    loss = replay_loss(learned, modality, answerings, kept, share=1.0)
+    train(modality, parts, loss, max(1, steps // REALIGN), place / "realigned", seed)
 
 
 def kept_rows(data: Modality) -> list[int]:

@@ -20,10 +20,11 @@ from mmllm_ros.encoders.universal.tokenizers import make_tokenizer
 from mmllm_ros.io.atomic_write import atomic_file
 from mmllm_ros.simulator.questions.signal_questions import KINDS as QUESTIONS
 from mmllm_ros.simulator.questions.signal_questions import wordings
+from mmllm_ros.simulator.signal_moment import AHEAD
 from mmllm_ros.training.continual.answering import Asked
 from mmllm_ros.training.loop import Schedule, fast, fit
 from mmllm_ros.training.universal.moments import VIEWS, read_moments
-from mmllm_ros.training.universal.targets import AHEAD, TEMPLATES
+from mmllm_ros.training.universal.targets import TEMPLATES
 
 MODALITIES = ("image", "video", "points", "depth", "audio", "imu")
 

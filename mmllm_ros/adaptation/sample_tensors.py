@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
@@ -17,7 +18,8 @@ from ..latent.split_forward import can_split
 from ..model import Model, joined
 from ..training.connectors import packed_latent_cache
 from ..training.lower_cache import LowerCache
-from ..training.packing import pack, packed_loss, read_text
+from ..training.packing import Packed, pack, packed_loss, read_text
+from ..training.prepared_texts import forks
 from .cross_modal_distillation import distillation_loss, matches
 from .samples import LabelledSample
 
@@ -53,9 +55,11 @@ class SampleTensors:
             for other in sorted(self.tokens.keys() - set(self.learners))
         }
         self.pairs = [(model.prompt.question_ids(sample.question), model.prompt.answer_ids(sample.answer)) for sample in samples]
+        # A pretrained LLM would rather say something else than any answer; the loss of a small one is over all its words.
+        self.choices = _choices(model) if model.attend_last else {}
         self.texts = LowerCache(model.llm, len(decoder_blocks(model.llm)) - model.linked_blocks)
         if can_split(model.llm):
-            self.texts.states([read_text(pair) for pair in self.pairs])
+            self.texts.prepare(map(read_text, self.pairs))
 
     def __len__(self) -> int:
         return len(self.moment)
@@ -106,9 +110,26 @@ class SampleTensors:
         value, right = torch.zeros(len(temperatures), device=device), 0
         for packed in pack([self.pairs[index] for index in rows], row.tolist(), self.model.tokenizer.pad_token_id or 0, device):
             logits = self.texts.logits(packed, packed_latent_cache(latent_caches, packed, seen, self.model.attend_last))
+            logits = self._of_choices(logits, packed, rows)
             losses, counts = zip(*(packed_loss(logits / temperature, packed) for temperature in temperatures), strict=True)
             value, right = value + torch.stack(losses), right + counts[0]
         return value / len(rows), right / len(rows)
+
+    def _of_choices(self, logits: Tensor, packed: Packed, rows: np.ndarray) -> Tensor:
+        """Logits [R, n, vocabulary] with minus infinity for tokens that lead to no answer of the answer set (answer_trie.py)."""
+        if not self.choices:
+            return logits
+        closed = torch.zeros(logits.shape, dtype=torch.bool)
+        owner, used = packed.owner.gather(1, packed.places).tolist(), (packed.targets >= 0).tolist()
+        for row, places in enumerate(owner):
+            place_of_answer: Counter[int] = Counter()
+            for place, question in enumerate(places):
+                if used[row][place]:
+                    answer = self.pairs[rows[question]][1]
+                    closed[row, place] = True
+                    closed[row, place, self.choices[tuple(answer)][place_of_answer[question]]] = False
+                    place_of_answer[question] += 1
+        return logits.masked_fill(closed.to(logits.device), -torch.inf)
 
     def training_loss(
         self, learning: Mapping[str, Connector], rows: np.ndarray, rng: np.random.Generator, depth: int
@@ -135,6 +156,16 @@ class SampleTensors:
             total += len(rows) * np.array([*losses.tolist(), right])
         *losses, right = (total / len(chosen)).tolist()
         return min(losses), right
+
+
+def _choices(model: Model) -> dict[tuple[int, ...], list[list[int]]]:
+    """For each answer of the answer set, by its token ids, the tokens that may stand at each of its places."""
+    answers = [model.prompt.answer_ids(answer) for answer in model.answers]
+    found = {}
+    for answer, at in zip(answers, forks(answers), strict=True):
+        among = {fork.after: list(fork.tokens) for fork in at}
+        found[tuple(answer)] = [among.get(place, [token]) for place, token in enumerate(answer)]
+    return found
 
 
 def _there(moments: Sequence[tuple], modality: str) -> bool:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import matplotlib
+import numpy as np
 from torch import nn
 
 from ..datasets.examples import Example
@@ -20,6 +21,7 @@ from ..datasets.simulated import simulated_examples
 from ..datatypes import Question
 from ..encoders import Encoder, load_encoder
 from ..metrics.baselines import majority, ngram
+from ..metrics.statistics import wilson
 from ..model import Model
 from ..rig import Rig
 from .acceptance_test import accuracy
@@ -83,21 +85,32 @@ class ScenarioResult:
 
 
 def measure(
-    name: str, folder: Path, rig: Rig, questions: int, scenes: int, request: AdaptationRequest, work: Path, device: str
+    name: str,
+    folder: Path,
+    rig: Rig,
+    questions: int,
+    scenes: int,
+    request: AdaptationRequest,
+    work: Path,
+    device: str,
+    language: str = "template",
 ) -> ScenarioResult:
-    """Run scenario `name` with `questions` samples and test it on `scenes` scenes; the request's seed is used for all."""
+    """Run scenario `name` with `questions` samples and test it on `scenes` scenes; the request's seed is used for all.
+
+    `language` is the wording of the questions, "template" or "everyday".
+    """
     scenario, seed = SCENARIOS[name], request.seed
     full, changed = Model.load(folder, device), scenario.change(rig)
     encoders = _encoders(full, folder, changed)
     moments = -(-questions // PER_FRAME)
     first = FIRST_SCENE + seed * moments
     each = PSEUDO_LABELS if scenario.trusted else PER_FRAME
-    asked = simulated_examples(encoders, changed, "train", moments, first, scenario.context, each)
-    tested = simulated_examples(encoders, changed, "test", scenes, seed, scenario.test_context)
+    asked = simulated_examples(encoders, changed, "train", moments, first, scenario.context, each, language)
+    tested = simulated_examples(encoders, changed, "test", scenes, seed, scenario.test_context, language=language)
     before = full.variant({}, {})
     if scenario.new_modality:
         del before.connectors[scenario.learner]
-    samples = LabelledSource(asked).samples()[:questions]
+    samples = evenly(LabelledSource(asked).samples(), questions)
     if scenario.trusted:
         samples = PseudoLabelled(before, asked, scenario.trusted, CONFIDENT).samples()
     test = LabelledSource(tested).samples()
@@ -110,19 +123,26 @@ def measure(
             curve.append({"step": progress.step, "seconds": progress.seconds, "accuracy": right, "loss": progress.loss})
 
     outcome = adapt(before, samples, request, work, report)
-    whole = (
-        test
-        if scenario.new_modality
-        else LabelledSource(simulated_examples(_encoders(full, folder, rig), rig, "test", scenes, seed)).samples()
-    )
+    whole = test
+    if not scenario.new_modality:  # the fully trained model is tested on the rig that it knows
+        known = simulated_examples(_encoders(full, folder, rig), rig, "test", scenes, seed, language=language)
+        whole = LabelledSource(known).samples()
     blind = _blind(full, test, tested, asked)
     return ScenarioResult(_figures(name, outcome, accuracy(before, test, ()), accuracy(full, whole, ()), blind, test), curve)
+
+
+def evenly(samples: Sequence[LabelledSample], most: int) -> list[LabelledSample]:
+    """At most `most` of the samples, from every moment: in everyday language a moment has more questions."""
+    if len(samples) <= most:
+        return list(samples)
+    return [samples[int(at)] for at in np.linspace(0, len(samples) - 1, most)]
 
 
 def _figures(
     name: str, outcome: AdaptationOutcome, before: float, full: float, blind: float, test: Sequence[LabelledSample]
 ) -> dict:
     after = accuracy(outcome.model, test, ()) if outcome.better else before
+    low, high = wilson(round(after * len(test)), len(test))
     return {
         "scenario": name,
         "gain_fraction": (after - blind) / (full - blind) if full > blind else 0.0,
@@ -132,6 +152,7 @@ def _figures(
         "peak_memory_mb": outcome.peak_memory_mb,
         "accuracy_before": before,
         "accuracy_after": after,
+        "accuracy_after_interval": f"{100 * low:.1f} to {100 * high:.1f} % (Wilson)",
         "accuracy_full": full,
         "blind": blind,
         "samples": outcome.samples,

@@ -7,7 +7,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -97,38 +97,62 @@ def choose_plan(
     meter: CostMeter,
     passes: int,
 ) -> TrainingPlan:
-    """The first plan that fits the budget: the whole connector before the gates alone, more blocks before fewer. Raises BadInput.
+    """The plan that fits the budget: the whole connector before the gates alone, more blocks before fewer. Raises BadInput.
 
     The seconds and operations that `meter` has counted already are part of the budget. Without passes nothing trains.
     """
+    deepest = max(len(connector.heads) for connector in learners.values())
     if not passes:
-        deepest = max(len(connector.heads) for connector in learners.values())
         return TrainingPlan("nothing", deepest, 0, 0.0, 0.0, 0.0, 0.0, resident_mb())
     whole = max(LEAST_STEPS, passes * len(training) // BATCH)
-    plan = None
-    for plan in _plans(training, len(validation), learners, whole):
-        most = _affordable(budget, plan, meter, whole)
-        if most >= LEAST_SHARE * whole and (not budget.memory or plan.memory_mb <= budget.memory):
-            return _cut(plan, most)
+
+    def affordable(plan: TrainingPlan) -> int:
+        return _affordable(budget, plan, meter, whole)
+
+    def fits(plan: TrainingPlan) -> bool:
+        return affordable(plan) >= LEAST_SHARE * whole and (not budget.memory or plan.memory_mb <= budget.memory)
+
+    for trains in ("connector", "gates"):
+        plan = _deepest(
+            lambda depth, trains=trains: _plan(training, len(validation), learners, whole, trains, depth), fits, deepest
+        )
+        if fits(plan):
+            return _cut(plan, affordable(plan))
     if budget.memory and plan.memory_mb > budget.memory:
         raise BadInput(f"memory is {budget.memory:g} MB, the least that training takes is {plan.memory_mb:.0f} MB")
-    if most < 1:
+    if affordable(plan) < 1:
         raise BadInput(f"the budget is spent before the first step, which takes {plan.step_seconds:.2g} s")
-    return _cut(plan, most)
+    return _cut(plan, affordable(plan))
 
 
-def _plans(training: SampleTensors, held: int, learners: nn.ModuleDict, steps: int) -> Iterator[TrainingPlan]:
-    """Plans in the order of preference; the cost of each is measured with one step when it is requested."""
-    deepest = max(len(connector.heads) for connector in learners.values())
-    for trains in ("connector", "gates"):
-        for depth in range(deepest, 0, -1):
-            select_trainable(learners, trains)
-            seconds, flops, saved = measure_step(training, learners, depth)
-            trained = sum(value.numel() for value in learners.parameters() if value.requires_grad)
-            memory = resident_mb() + (saved + 3 * 4 * trained) / MEGABYTE
-            # A validation is a forward pass, a third of a step, over every validation sample; some come before and after.
-            extra = (VALIDATIONS + 3) * held / BATCH / 3
-            yield TrainingPlan(trains, depth, steps, seconds, flops, seconds * (steps + extra), flops * (steps + extra), memory)
+def _deepest(make: Callable[[int], TrainingPlan], fits: Callable[[TrainingPlan], bool], deepest: int) -> TrainingPlan:
+    """The plan with the most linked blocks that fits, else that with one. Cost grows with the blocks, so few are measured."""
+    plan = make(deepest)
+    if fits(plan) or deepest == 1:
+        return plan
+    plan = make(1)
+    if not fits(plan):
+        return plan
+    most, too_many = 1, deepest
+    while too_many - most > 1:
+        middle = (most + too_many) // 2
+        tried = make(middle)
+        if fits(tried):
+            plan, most = tried, middle
+        else:
+            too_many = middle
+    return plan
+
+
+def _plan(training: SampleTensors, held: int, learners: nn.ModuleDict, steps: int, trains: str, depth: int) -> TrainingPlan:
+    """The plan of `steps` steps with the cost of one measured step."""
+    select_trainable(learners, trains)
+    seconds, flops, saved = measure_step(training, learners, depth)
+    trained = sum(value.numel() for value in learners.parameters() if value.requires_grad)
+    memory = resident_mb() + (saved + 3 * 4 * trained) / MEGABYTE
+    # A validation is a forward pass, a third of a step, over every validation sample; some come before and after.
+    extra = (VALIDATIONS + 3) * held / BATCH / 3
+    return TrainingPlan(trains, depth, steps, seconds, flops, seconds * (steps + extra), flops * (steps + extra), memory)
 
 
 def _affordable(budget: TrainingBudget, plan: TrainingPlan, meter: CostMeter, whole: int) -> int:

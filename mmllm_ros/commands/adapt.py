@@ -12,9 +12,10 @@ from typing import Annotated, Literal
 import typer
 
 from ..config import Validated, parameter
+from ..datatypes import BadInput
 from ..resources import model_folder
 from ..rig import load_rig
-from .options import Device, Json, ModelName, RigName, Seed, out, write_json
+from .options import Device, Json, Language, ModelName, RigName, Seed, out, write_json
 from .settings_file import read_settings, settings_option
 
 
@@ -74,7 +75,8 @@ def adapt(
 
 def adapt_scenario(
     scenario: Annotated[
-        Literal["add_lidar", "self_taught_night", "lidar_16_rings", "camera_half_fov"], typer.Argument(help="which adaptation")
+        Literal["add_lidar", "self_taught_night", "lidar_16_rings", "camera_half_fov", "add_pack"],
+        typer.Argument(help="which adaptation; add_pack needs a model with a universal encoder"),
     ],
     questions: Annotated[int, typer.Option(help="number of labelled samples", min=10)] = 600,
     scenes: Annotated[int, typer.Option(help="number of test scenes", min=2)] = 150,
@@ -83,6 +85,7 @@ def adapt_scenario(
     rig: RigName = "front",
     model: ModelName = "",
     device: Device = "auto",
+    language: Language = "template",
     settings: Annotated[Path | None, settings_option(AdaptSettings)] = None,
     json_file: Json = None,
 ) -> None:
@@ -93,9 +96,19 @@ def adapt_scenario(
 
     limits = AdaptSettings(**read_settings(settings, AdaptSettings))
     budget = TrainingBudget(seconds, limits.flops, limits.memory)
-    request = AdaptationRequest((SCENARIOS[scenario].learner,), budget, limits.margin, seed)
+    folder = model_folder(model)
     with tempfile.TemporaryDirectory() as work:
-        measured = measure(scenario, model_folder(model), load_rig(rig), questions, scenes, request, Path(work), device)
+        if scenario == "add_pack":
+            from ..adaptation.pack_scenario import measure_pack
+            from ..encoders.universal.packs import Packs
+
+            packs = Packs.of_model(folder, load_rig(rig), device)
+            if language != "template":
+                raise BadInput("add_pack has the questions of config/signal_questions.yaml only: leave --language out")
+            measured = measure_pack(folder, packs, questions, scenes, seed, budget, limits.margin, Path(work))
+        else:
+            request = AdaptationRequest((SCENARIOS[scenario].learner,), budget, limits.margin, seed)
+            measured = measure(scenario, folder, load_rig(rig), questions, scenes, request, Path(work), device, language)
     for key, value in measured.figures.items():
         out.print(f"{key:24} {value:.4g}" if isinstance(value, float) else f"{key:24} {value}")
     write_json(json_file, {**measured.figures, "curve": measured.curve})

@@ -32,6 +32,6 @@ def context(
     if fit:
         context_accuracy.write(context_accuracy.fit(context_accuracy.drives(layout, "train", scenes, seed)), fit)
     weights = read_weights(fit) if fit else None
-    report = context_accuracy.confusion(context_accuracy.drives(layout, "test", scenes, seed), weights)
+    report = context_accuracy.confusion(context_accuracy.drives(layout, "test", scenes, seed), layout, weights)
     out.print(context_accuracy.table(report))
     write_json(json_file, report)

@@ -10,7 +10,7 @@ import typer
 
 from ..rig import load_rig
 from .load_model import load_model
-from .options import Context, Device, Json, ModelName, RigName, Seed, out, write_json
+from .options import Context, Device, Json, Language, ModelName, RigName, Seed, out, write_json
 
 
 def depths(
@@ -20,6 +20,7 @@ def depths(
     model: ModelName = "",
     device: Device = "auto",
     context: Context = "mixed",
+    language: Language = "template",
     json_file: Json = None,
 ) -> None:
     """Measure accuracy, FLOPs, time and memory for each number of linked blocks, and with weak gates closed."""
@@ -28,7 +29,7 @@ def depths(
 
     layout = load_rig(rig)
     loaded, encoders = load_model(model, layout, device)
-    measured = measure(loaded, simulated_examples(encoders, layout, "test", scenes, seed, context))
-    report = {**measured, "rig": layout.name, "scenes": scenes}
+    measured = measure(loaded, simulated_examples(encoders, layout, "test", scenes, seed, context, language=language))
+    report = {**measured, "rig": layout.name, "scenes": scenes, "language": language}
     out.print(table(report))
     write_json(json_file, report)

@@ -18,7 +18,7 @@ import psutil
 
 from ..datatypes import BadInput
 from ..resources import shared_folder
-from ..rig import Rig, load_rig
+from ..rig import CLUSTERS, Rig, load_rig
 from .doctor_findings import FAULT, NOTE, OK, Finding
 from .doctor_graph import live_findings
 
@@ -42,9 +42,14 @@ def examine(rig_name: str, model: str, listen: float, namespace: str = "") -> It
         except BadInput as error:
             yield Finding("rig", FAULT, str(error), "name a shipped rig or a YAML file with --rig")
             return
-        yield Finding("rig", OK, f"{rig.name}: {', '.join(mount.topic for mount in rig.mounts)}")
+        topics = dict.fromkeys(mount.topic for mount in (*rig.mounts, *rig.signals))
+        yield Finding("rig", OK, f"{rig.name}: {', '.join(topics)}")
         if rig.cameras:
             yield _detector(rig)
+        if rig.lidar:
+            yield _lidar(rig)
+        if rig.signals:
+            yield from _signals(rig, model)
         if probe:
             yield from live_findings(probe.look(rig, listen), listen)
 
@@ -70,6 +75,41 @@ def _detector(rig: Rig) -> Finding:
     if any(folder.glob("*.onnx")) and find_spec("onnxruntime") is None:
         return Finding("object detector", FAULT, f"{folder} needs onnxruntime", install)
     return Finding("object detector", OK, f"{rig.detector}, {folder}")
+
+
+def _lidar(rig: Rig) -> Finding:
+    """What encodes the sweeps: the model's own encoder knows simulated ones only."""
+    if not rig.lidar.encoder:
+        found = "the model's own, which has seen simulated sweeps only: on real ones it is no better than blind"
+        return Finding("lidar encoder", NOTE, found, f"for a real lidar: `encoder: {CLUSTERS}` under `lidar:` in the rig file")
+    return Finding("lidar encoder", OK, rig.lidar.encoder)
+
+
+def _signals(rig: Rig, model: str) -> Iterator[Finding]:
+    """Whether the model reads the signals of the rig."""
+    if find_spec("torch") is None:
+        return
+    from ..encoders.universal.packs import manifests_in
+    from ..latent.manifest import Manifest
+    from ..resources import PACKS, model_folder
+
+    folder = model_folder(model)
+    try:
+        packs = manifests_in(folder / PACKS)
+        known = {*Manifest.read(folder).connectors, *packs}
+    except BadInput:
+        return  # the model is a finding of its own
+    kinds = {name: pack.layout["kind"] for name, pack in packs.items()}
+    for mount in rig.signals:
+        what, found = f"signal {mount.name}", f"{mount.kind} on {mount.topic}, modality {mount.modality}"
+        if mount.modality not in known:
+            cure = f"name a model that has it with --model, or `mmllm modality add` or `train` a pack for {mount.modality}"
+            yield Finding(what, FAULT, f"{found}, which the model does not read", cure)
+        elif (kind := kinds.get(mount.modality, mount.kind)) != mount.kind:
+            cure = f"`kind: {kind}` in the rig file, or a pack for {mount.kind} signals"
+            yield Finding(what, FAULT, f"{found}, whose pack reads {kind} signals", cure)
+        else:
+            yield Finding(what, OK, found)
 
 
 def _interpreter() -> Finding:
@@ -144,14 +184,18 @@ def _weights(model: str) -> Iterator[Finding]:
     if find_spec("torch") is None:
         return
     from ..encoders import load_encoder
+    from ..encoders.universal.packs import Packs, manifests_in
     from ..model import Model
-    from ..resources import model_folder
+    from ..resources import PACKS, model_folder
 
     folder = model_folder(model)
     try:
         loaded = Model.load(folder, "cpu")
         yield Finding("model", OK, f"{folder}: {loaded.name} {loaded.revision}, modalities {', '.join(loaded.modalities)}")
-        for modality in loaded.modalities:
+        packs = Packs.of_model(folder, load_rig("front"), "cpu").loaded if manifests_in(folder / PACKS) else {}
+        for modality, pack in packs.items():
+            yield Finding(f"{modality} pack", OK, f"revision {pack.revision}, for this encoder and this LLM")
+        for modality in (name for name in loaded.modalities if name not in packs):
             encoder = load_encoder(folder / "encoders" / modality, load_rig("front"), "cpu")
             expected = loaded.encoder_revisions[modality]
             if encoder.revision == expected:

@@ -8,7 +8,6 @@ import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from ..io.object_messages import OBJECT_TYPES
 from .doctor_findings import FAULT, NOTE, OK, Finding
 
 if TYPE_CHECKING:
@@ -42,9 +41,10 @@ def live_findings(graph: Graph, listen: float) -> Iterator[Finding]:
 def _topic(live: LiveTopic, graph: Graph, listen: float) -> Finding:
     offered = "; ".join(sorted(set(live.offers)))
     text = f"{', '.join(live.kinds)} from {len(live.offers)} publisher{'s' * (len(live.offers) != 1)} ({offered})"
-    if missing := [kind for kind in live.kinds if kind in OBJECT_TYPES and not live.fits]:
+    if missing := [kind for kind in live.kinds if not live.fits and live.carriers.get(kind, kind) is None]:
         package = missing[0].split("/")[0]
-        cure = f"`apt install ros-$ROS_DISTRO-{package.replace('_', '-')}`, or publish visualization_msgs/msg/MarkerArray"
+        installed = " or ".join(name for name, kind in live.carriers.items() if kind)
+        cure = f"`apt install ros-$ROS_DISTRO-{package.replace('_', '-')}`, or publish {installed}"
         return Finding(live.name, FAULT, f"{text}, but {package} is not installed", cure)
     if not live.fits:
         return Finding(live.name, FAULT, text, "unsupported message type: name the topic of the sensor in the rig file")
@@ -54,7 +54,8 @@ def _topic(live: LiveTopic, graph: Graph, listen: float) -> Finding:
         )
     text += f", {live.rate:.0f} Hz"
     if abs(live.skew) <= SKEW:
-        return Finding(live.name, OK, f"{text}, stamped {live.skew:+.2f} s ago")
+        when = f"stamped {live.skew:+.2f} s ago" if live.stamped else "without stamps: of the time at which a message arrives"
+        return Finding(live.name, OK, f"{text}, {when}")
     when = f"{live.skew:.1f} s in the past" if live.skew > 0 else f"{-live.skew:.1f} s in the future"
     clock = "/clock" if graph.ticks else "the system's clock"
     cure = "synchronise the clocks (chrony, ptp), let the driver stamp with ROS time, or publish /clock with a recording"

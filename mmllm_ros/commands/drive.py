@@ -46,7 +46,7 @@ def drive(
         rerun=str(rerun or ""),
         **read_settings(settings, DriveConfig, SETTINGS),
     )
-    check_startup(config.rig, config.model, config.device)
+    check_startup(config.rig, config.model, config.device, source=config.source)
     from ..nodes.drive import run
 
     raise typer.Exit(run(config, namespace or None, use_sim_time))

@@ -14,18 +14,18 @@ if TYPE_CHECKING:
 
 
 def load_model(name: str, rig: Rig, device: str) -> tuple[Model, dict[str, Encoder]]:
-    """The model and its encoders by modality; where the rig names a detector, that is the camera's. Raises BadInput."""
+    """The model and its encoders by modality; an encoder that the rig names replaces one. Raises BadInput."""
     from ..encoders import load_encoder
-    from ..encoders.nanodet import detector_folder
+    from ..encoders.of_rig import rig_encoders
     from ..model import Model
     from ..resources import model_folder
 
     folder = model_folder(name)
     model = Model.load(folder, device)
     encoders = {modality: load_encoder(folder / "encoders" / modality, rig, device) for modality in model.modalities}
-    if rig.detector and rig.cameras:
+    if others := {name: load_encoder(place, rig, device) for name, place in rig_encoders(rig).items()}:
         from ..training.untrained_modalities import with_detections
 
-        encoders["camera"] = load_encoder(detector_folder(rig.detector), rig, device)
-        model = with_detections(model, {"camera": encoders["camera"].revision})
+        encoders |= others
+        model = with_detections(model, {name: encoder.revision for name, encoder in others.items()})
     return model, encoders

@@ -33,7 +33,7 @@ Name = Annotated[str, typer.Argument(help="name of the modality")]
 class PackSettings(Validated):
     """Entries of the settings file of `modality train`."""
 
-    rank: int = parameter(8, "rank of the adapters", minimum=1, maximum=256)
+    rank: int = parameter(4, "rank of the adapters", minimum=1, maximum=256)
     batch: int = parameter(64, "questions of a step", minimum=1, maximum=4096)
     learning_rate: float = parameter(2e-3, "highest learning rate", minimum=1e-6, maximum=1.0)
     offset: float = parameter(0.0, "of an array: (x - offset) / scale is read", minimum=-1e6, maximum=1e6)

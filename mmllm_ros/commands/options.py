@@ -30,6 +30,7 @@ DriveContext = Annotated[
     typer.Option(help="light and weather; changing = another one every 12 s"),
 ]
 Context = Annotated[Literal["day", "night", "rain", "fog", "glare", "mixed"], typer.Option(help="light and weather")]
+Language = Annotated[Literal["template", "everyday"], typer.Option(help="wording of the questions")]
 Seed = Annotated[int, typer.Option(help="seed of the world", min=0)]
 
 

@@ -18,7 +18,7 @@ from .options import Device, ModelName, RigName, Seed, out
 
 def plan(
     scenes: Annotated[int, typer.Option(min=1, help="simulated validation scenes")] = 300,
-    each: Annotated[int, typer.Option(min=1, max=200, help="questions per scene")] = 16,
+    each: Annotated[int, typer.Option(min=1, max=200, help="questions per scene, at most")] = 16,
     depths: Annotated[str, typer.Option(help="numbers of linked blocks, comma-separated, empty = all and one")] = "",
     seed: Seed = 0,
     rig: RigName = "front",
@@ -26,7 +26,10 @@ def plan(
     device: Device = "auto",
     file: Annotated[Path | None, typer.Option("--out", help="without it plan_table.json in the model's folder")] = None,
 ) -> None:
-    """Measure accuracy and cost of each modality set in each context: the context monitor's plan table."""
+    """Measure accuracy and cost of each modality set in each context: the context monitor's plan table.
+
+    A model with a universal encoder is asked about moments with every kind of signal, whatever the rig.
+    """
     from ..context.plan_table import FILE
     from ..evaluation.plan_table import measure, view
 

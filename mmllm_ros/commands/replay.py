@@ -31,7 +31,9 @@ def replay(
     folder: Annotated[Path | None, typer.Option("--out", help="folder for `mmllm report`: answers and pictures")] = None,
     rerun: Rerun = None,
     offline: Annotated[bool, typer.Option("--offline", help="answer without ROS, as fast as the machine can")] = False,
-    rig: Annotated[str, typer.Option(help="sensor layout; without it the shipped rig that fits the recorded topics")] = "",
+    rig: Annotated[
+        str, typer.Option(help="sensor layout, auto = as recorded; without it the shipped rig that fits the recorded topics")
+    ] = "",
     model: ModelName = "",
     device: Device = "auto",
     settings: Annotated[Path | None, settings_option(ReplayConfig, SETTINGS)] = None,
@@ -74,8 +76,12 @@ def _recording(bag: str) -> Recording | WavRecording:
 
 
 def _recording_and_rig(bag: str, rig: str) -> tuple[Recording | WavRecording, str]:
+    from ..io.robot_rig import rig_of_recording
+
     recording = _recording(bag)
-    if not rig:
+    if rig:
+        rig = rig_of_recording(rig, bag)
+    else:
         rig = recording.fitting_rig()
         out.print(f"[dim]rig {rig}, chosen by the recorded topics; --rig selects another[/dim]")
     return recording, rig

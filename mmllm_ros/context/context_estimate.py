@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from statistics import NormalDist
 
 import numpy as np
 
@@ -61,11 +62,22 @@ Lidar intensities are left out: their scale differs between makes, and with them
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """Light and weather as `levels` with a `name`, and the motion of the vehicle. A level that cannot be estimated is missing."""
+    """Light and weather as `levels` with a `name`, and the motion of the vehicle. A level that cannot be estimated is missing.
+
+    `errors` are the standard errors of the levels; for light that of log(light + FLOOR).
+    """
 
     name: str = "unknown"
     motion: str = ""
     levels: dict[str, float] = field(default_factory=dict)
+    errors: dict[str, float] = field(default_factory=dict)
+
+    def chance_above(self, level: str, threshold: float) -> float:
+        """The probability that `level` is above `threshold`, where the error is normally distributed. Raises KeyError."""
+        value = self.levels[level]
+        if level == "light":
+            value, threshold = math.log(value + FLOOR), math.log(threshold + FLOOR)
+        return NormalDist(threshold, self.errors[level]).cdf(value)
 
     def __str__(self) -> str:
         name = "" if self.name == "unknown" and self.motion else self.name
@@ -81,8 +93,17 @@ class Weight:
     high: float
 
 
-Weights = Mapping[str, Mapping[str, tuple[float, Mapping[str, Weight]]]]
-"""By modalities ("camera", "lidar", "camera+lidar"), by level: an offset, and a Weight for each signal."""
+@dataclass(frozen=True, slots=True)
+class LevelFit:
+    """The weighted sum that gives a level, and its standard error on the drives of the fit."""
+
+    offset: float
+    error: float
+    signals: Mapping[str, Weight]
+
+
+Weights = Mapping[str, Mapping[str, LevelFit]]
+"""By modalities ("camera", "lidar", "camera+lidar"), by level."""
 
 
 def estimate(healths: Iterable[Health], weights: Weights | None = None) -> Context:
@@ -97,11 +118,12 @@ def estimate(healths: Iterable[Health], weights: Weights | None = None) -> Conte
     motion = _motion(imus[0]) if imus else ""
     table = (weights or shipped_weights()).get("+".join(sorted(seen)), {})
     signals = {name: value for mean in seen.values() for name, value in mean.items()}
-    levels = {level: _level(level, *row, signals) for level, row in table.items()}
+    levels = {level: _level(level, row, signals) for level, row in table.items()}
+    errors = {level: row.error for level, row in table.items()}
     cameras = [item.signals for item in healths if item.modality == "camera"]
     if "camera" not in seen and any(item.get("covered", 0.0) > COVERED for item in cameras):
-        return Context("covered", motion, levels)
-    return Context(name_of(levels), motion, levels)
+        return Context("covered", motion, levels, errors)
+    return Context(name_of(levels), motion, levels, errors)
 
 
 def name_of(levels: Mapping[str, float]) -> str:
@@ -123,7 +145,7 @@ def read_weights(path: Path) -> Weights:
     """The weights in a file written by `mmllm context --fit`."""
     return {
         modalities: {
-            level: (row["offset"], {name: Weight(*numbers) for name, numbers in row["signals"].items()})
+            level: LevelFit(row["offset"], row["error"], {name: Weight(*numbers) for name, numbers in row["signals"].items()})
             for level, row in levels.items()
         }
         for modalities, levels in json.loads(path.read_text()).items()
@@ -142,8 +164,8 @@ def _mean(healths: Sequence[Health], wanted: Mapping[str, object]) -> dict[str, 
     return {name: float(np.mean([row[name] for row in rows])) for name in rows[0]} if rows else {}
 
 
-def _level(level: str, offset: float, weights: Mapping[str, Weight], signals: Mapping[str, float]) -> float:
-    total = offset + sum(item.weight * min(max(signals[name], item.low), item.high) for name, item in weights.items())
+def _level(level: str, row: LevelFit, signals: Mapping[str, float]) -> float:
+    total = row.offset + sum(item.weight * min(max(signals[name], item.low), item.high) for name, item in row.signals.items())
     return min(max(math.exp(total) - FLOOR if level == "light" else total, 0.0), 1.0)
 
 

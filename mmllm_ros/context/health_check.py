@@ -72,6 +72,8 @@ def _in_units_of_g(signals: Mapping[str, float]) -> bool:
 
 
 _FAULTS = (
+    # Before frozen, because zeros repeat.
+    (_outside("loudness", low=-75.0), "silent, is the microphone muted, unplugged or on another input?"),
     (_outside("frozen", high=0.5), "frozen, each frame equals the one before"),
     (_outside("black", high=0.995), "black image"),
     (_outside("saturated", high=0.9), "overexposed image"),
@@ -85,7 +87,6 @@ _FAULTS = (
     (_in_units_of_g, "specific force is about 1 at rest, does the driver publish g instead of m/s^2?"),
     (_outside("gravity", low=4.9, high=19.6), "specific force is far from gravity, is gravity_removed right in the rig?"),
     (_outside("up", low=0.7), "gravity is not along the up axis, do imu.axes in the rig fit how the unit is mounted?"),
-    (_outside("loudness", low=-75.0), "silent, is the microphone muted, unplugged or on another input?"),
     (_outside("silent_microphones", high=0.5), "one microphone or more is silent while others hear sound"),
     (_outside("clipping", high=0.02), "clipping, 2 % of the samples or more are at the end of the range: lower the gain"),
     (_outside("hum", high=0.8), "hum of the mains drowns everything else: check ground and cable of the microphone"),

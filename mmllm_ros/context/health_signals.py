@@ -196,7 +196,9 @@ def _small(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     skip = max(1, min(height // 180, width // 320))
     columns = max(2, min(160, width))
     size = (columns, max(2, round(height * columns / width)))
-    small = cv2.resize(np.ascontiguousarray(image[::skip, ::skip]), size, interpolation=cv2.INTER_AREA)
+    # By channel: a copy of three bytes at a time takes five times as long.
+    fewer = cv2.merge([np.ascontiguousarray(image[::skip, ::skip, channel]) for channel in range(3)])
+    small = cv2.resize(fewer, size, interpolation=cv2.INTER_AREA)
     return small, cv2.cvtColor(small, cv2.COLOR_RGB2GRAY)
 
 

@@ -13,6 +13,8 @@ NOT_SELECTED = "not used:"
 """Start of the reason of a healthy modality that is not used."""
 SAME_COST = 1.05
 """Of options whose costs differ by less than this factor the most accurate is taken."""
+NAMED_KINDS = 3
+"""A reason names at most so many kinds of question."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +96,7 @@ class _Candidate:
         self.option = option
         weights = situation.kinds or table.question_counts
         total = sum(weights.values())
-        self.accuracy = sum(w * option.accuracy(kind, situation.context) for kind, w in weights.items()) / total
+        self.accuracy = sum(w * table.accuracy(option, kind, situation.context) for kind, w in weights.items()) / total
         self.flops, self.seconds, self.memory = option.flops, option.seconds, 0.0
         for modality in option.modalities:
             encoder = table.encoders[modality]
@@ -117,10 +119,13 @@ def _reason(
     if not with_it:
         return f"{NOT_SELECTED} it exceeds the budget"
     other = max(with_it, key=lambda candidate: candidate.accuracy)
-    what = next(iter(situation.kinds)) if len(situation.kinds) == 1 else "usual"
+    kinds = [kind.replace("_", " ") for kind in situation.kinds]
+    what = " or ".join(kinds) if 0 < len(kinds) <= NAMED_KINDS else "usual"
+    apart = any(situation.context in rows for rows in chosen.option.counts.values())
+    where = f" ({situation.context})" if apart else ""
     alone = "alone " if len(chosen.option.modalities) == 1 else ""
     return (
         f"{NOT_SELECTED} {join_names(chosen.option.modalities)} {alone}answer{'s' if alone else ''} "
-        f"{100 * chosen.accuracy:.0f} % of the {what} questions ({situation.context}), "
+        f"{100 * chosen.accuracy:.0f} % of the {what} questions{where}, "
         f"with {modality} {100 * other.accuracy:.0f} %"
     )

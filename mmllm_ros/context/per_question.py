@@ -6,11 +6,12 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from functools import cached_property
 
 from ..datatypes import Plan
 from .modality_selection import NOT_SELECTED, AnswerBudget, Choice, Situation, choose
 from .plan_table import PlanTable
-from .question_classifier import SUBJECTS, classify_question
+from .question_kinds import SignalKindFinder, TypeFinder, kind_finder
 
 
 @dataclass(frozen=True)
@@ -20,22 +21,30 @@ class PerQuestionPolicy:
     table: PlanTable
     viewed_directions: Collection[str] = ()
 
+    @cached_property
+    def _finder(self) -> TypeFinder | SignalKindFinder:
+        return kind_finder(self.table, self.viewed_directions)
+
+    def able(self, question: str) -> tuple[str, ...]:
+        """The modalities of which the question needs one at least, empty where that is not known."""
+        return self._finder.find(question).able
+
     def choose(self, question: str, plan: Plan, ready: Collection[str], epsilon: float) -> Choice:
         """The modalities for `question` under `plan`. `ready` are the modalities with recent tokens."""
-        wanted = classify_question(question)
-        kind = wanted.kind(self.viewed_directions)
+        asked = self._finder.find(question)
         known = [modality for modality in plan.available if modality in self.table.encoders]
-        able = [modality for modality in known if modality in wanted.modalities]
+        able = [modality for modality in known if modality in asked.able]
         # Modalities that the table does not know, such as those that joined later, are used where they can answer.
-        more = tuple(m for m in plan.available if m not in self.table.encoders and m in wanted.modalities)
-        if kind not in self.table.question_counts or not able:
+        more = tuple(m for m in plan.available if m not in self.table.encoders and m in asked.able)
+        if not asked.kinds or not set(asked.kinds) <= set(self.table.question_counts) or not able:
             # Nothing is known about this kind of question: every available modality is used.
             return Choice(plan.available, plan.linked_blocks, 0.0, 0.0, 0.0, {})
         # Whatever the budget, a question that a healthy sensor can answer is not answered without one.
         context = plan.context.partition(",")[0]
-        situation = Situation({kind: 1.0}, context, able, ready, most_blocks=plan.linked_blocks, any_of=able)
+        allowed = known if asked.company else able
+        situation = Situation(asked.kinds, context, allowed, ready, most_blocks=plan.linked_blocks, any_of=able)
         choice = choose(self.table, situation, AnswerBudget(plan.budget, plan.flops_budget), epsilon)
-        unable = {m: f"{NOT_SELECTED} it cannot tell {SUBJECTS[wanted.type]}" for m in plan.available if m not in (*able, *more)}
+        unable = {m: f"{NOT_SELECTED} {asked.unable}" for m in plan.available if m not in (*allowed, *more)}
         return Choice(
             (*choice.modalities, *more),
             choice.linked_blocks,

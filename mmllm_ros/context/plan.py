@@ -17,7 +17,7 @@ from .context_estimate import Context, estimate, name_of
 from .hysteresis import ExponentialSmoothing, Hysteresis
 from .modality_selection import AnswerBudget, Choice, Situation, choose
 from .plan_table import PlanTable
-from .question_classifier import classify_question
+from .question_kinds import kind_finder
 
 SMOOTHING_TIME = 2.0
 """Time constant of light and weather [s]; a new name of the context must last half as long."""
@@ -81,7 +81,7 @@ class Planner:
         self.table = table
         self.context = Context()
         self._modalities = tuple(modalities)
-        self._watched = viewed_directions
+        self._finder = kind_finder(table, viewed_directions) if table else None
         self._recent_kinds: deque[str] = deque(maxlen=RECENT_QUESTIONS)
         self._levels, self._name, self._motion = ExponentialSmoothing(), Hysteresis[str](), Hysteresis[str]()
         self._wanted, self._allowed = Hysteresis[tuple[str, ...]](), frozenset[str]()
@@ -91,7 +91,8 @@ class Planner:
 
     def add_question(self, question: str) -> None:
         """Count a question that was asked, for the baseline plan."""
-        self._recent_kinds.append(classify_question(question).kind(self._watched))
+        if self._finder:
+            self._recent_kinds += self._finder.find(question).kinds
 
     def step(
         self,

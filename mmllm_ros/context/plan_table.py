@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 
 from ..datatypes import BadInput, one_line
+from ..rig import Rig
 
 FILE = "plan_table.json"
 FORMAT = "mmllm_ros plan table 1"
@@ -22,6 +23,9 @@ MAX_BYTES = 4_000_000
 
 STRENGTH = 60.0
 """Prior weight: with so many questions, a context counts as much as all contexts of its kind of question together."""
+
+ANY = "any"
+"""The context of questions that were counted in every light and weather together."""
 
 Counts = Mapping[str, Mapping[str, tuple[float, float]]]
 """Kind of question -> context -> right answers, questions."""
@@ -38,7 +42,10 @@ class EncoderCost:
 
 @dataclass(frozen=True, eq=False)
 class Option:
-    """One option: plugged modalities, number of linked blocks, cost of the LLM, and counts of right answers."""
+    """One option: plugged modalities, number of linked blocks, cost of the LLM, and counts of right answers.
+
+    Counts are of the kinds of question that it was measured for.
+    """
 
     modalities: tuple[str, ...]
     linked_blocks: int
@@ -46,29 +53,48 @@ class Option:
     seconds: float
     counts: Counts
 
-    def accuracy(self, kind: str, context: str) -> float:
-        """Share of right answers, 0 to 1, shrunk towards that of its kind in all contexts, which is shrunk to that of all."""
+    def accuracy(self, kind: str, context: str, alike: tuple[str, ...] = ()) -> float:
+        """Share of right answers, 0 to 1, shrunk towards that of its kind in all contexts, which is shrunk to that of the kinds
+        `alike`, empty = all."""
+        if (kind, alike) not in self._of_kind:
+            together = [row for name in alike or self.counts for row in self.counts.get(name, {}).values()]
+            rows = self.counts.get(kind, {}).values()
+            self._of_kind[kind, alike] = _share(rows, _share(together, 0.0, 0.0), STRENGTH)
         row = self.counts.get(kind, {}).get(context, (0.0, 0.0))
-        return _share([row], self._of_kind.get(kind, self._overall), STRENGTH)
+        return _share([row], self._of_kind[kind, alike], STRENGTH)
 
     @cached_property
-    def _of_kind(self) -> dict[str, float]:
-        return {kind: _share(rows.values(), self._overall, STRENGTH) for kind, rows in self.counts.items()}
-
-    @cached_property
-    def _overall(self) -> float:
-        return _share([row for rows in self.counts.values() for row in rows.values()], 0.0, 0.0)
+    def _of_kind(self) -> dict[tuple[str, tuple[str, ...]], float]:
+        """What `accuracy` has computed."""
+        return {}
 
 
 @dataclass(frozen=True)
 class PlanTable:
-    """All options of one model with one rig, and the cost of its encoders."""
+    """All options of one model with one rig, and the cost of its encoders. The first option is that nothing is plugged.
+
+    `needs`: where the kinds of question are those about signals, the modalities that each suffice for a kind.
+    """
 
     model: str
     revision: str
     rig: str
     encoders: Mapping[str, EncoderCost]
     options: tuple[Option, ...]
+    needs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def accuracy(self, option: Option, kind: str, context: str) -> float:
+        """Share of right answers of `option`, 0 to 1, shrunk towards the kinds of the same needs.
+
+        Where it was not measured for a kind of the table, that of nothing plugged.
+        """
+        measured = option if kind in option.counts or kind not in self.question_counts else nothing_plugged(self)
+        return measured.accuracy(kind, context, self._alike.get(self.needs.get(kind), ()))
+
+    @cached_property
+    def _alike(self) -> dict[tuple[str, ...], tuple[str, ...]]:
+        """The kinds of question by their needs."""
+        return {needs: tuple(kind for kind, others in self.needs.items() if others == needs) for needs in self.needs.values()}
 
     @cached_property
     def question_counts(self) -> dict[str, float]:
@@ -101,9 +127,21 @@ class PlanTable:
             )
             if not options:
                 raise ValueError("no options")
-            return cls(encoders=encoders, options=options, **content)
+            needs = {kind: tuple(modalities) for kind, modalities in content.pop("needs", {}).items()}
+            return cls(encoders=encoders, options=options, needs=needs, **content)
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise BadInput(f"plan table {path} cannot be used: {one_line(error)}") from error
+
+
+def plan_table_of(folder: Path, rig: Rig) -> PlanTable | None:
+    """The plan table in model folder `folder`; None where there is none for `rig`: it is of the model's own encoders."""
+    path = folder / FILE
+    return PlanTable.read(path) if path.is_file() and not rig.names_encoders else None
+
+
+def nothing_plugged(table: PlanTable) -> Option:
+    """The answers of the LLM alone."""
+    return next(option for option in table.options if not option.modalities)
 
 
 def join_names(names: Sequence[str]) -> str:

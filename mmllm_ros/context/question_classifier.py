@@ -12,11 +12,9 @@ import math
 import re
 from collections.abc import Collection
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 
-import yaml
-
-from ..resources import shared_folder
+from ..resources import config_table
 from ..rig import Rig
 
 MIDDLES = {"front": 0, "front left": 60, "back left": 120, "back": 180, "back right": -120, "front right": -60}
@@ -75,19 +73,27 @@ class QuestionClass:
         return f"{self.type} in view" if parts <= set(viewed_directions) else f"{self.type} out of view"
 
 
-def classify_question(question: str) -> QuestionClass:
-    """The class of `question`, in everyday or in template wording."""
+def classify_question(question: str, way: str = "") -> QuestionClass:
+    """The class of `question`, in everyday or in template wording.
+
+    `way` is where a router sends it (latent/question_router.py): one of TOPICS, or anything else for the surroundings; empty =
+    as the rules say.
+    """
     core = strip(question)
-    topic = _topic(core)
+    greeting = not core and re.search("[a-z]", question.lower())  # and nothing else
+    if greeting or _rules()["courtesy"].fullmatch(core):
+        return QuestionClass(SELF, topic="abilities")
+    topic = _topic(core) if not way else way if way in TOPICS else ""
     if topic:
         return QuestionClass(SELF, topic=topic, sensor=named_sensor(core))
-    kind = "" if beyond_sensors(core) else question_type(core)
+    kind = "" if asks_for_decision(core) or beyond_sensors(core) else question_type(core)
     if not kind:
         return QuestionClass(OUT_OF_SCOPE)
     where = "front" if kind == "path" else "" if kind in ("ego", "weather") else direction(core)
     return QuestionClass(kind, where, ABLE[kind])
 
 
+@lru_cache(maxsize=256)  # each step of an answer looks at the same question
 def strip(question: str) -> str:
     """A question in lower case, without contractions, greeting, politeness and the phrase that it is embedded in."""
     text = question.lower().replace("’", "'").replace("at the same time", "also").strip()
@@ -119,6 +125,11 @@ def direction(core: str) -> str:
     return side
 
 
+def asks_for_decision(core: str) -> bool:
+    """Whether a stripped question asks what to do, or whether it is safe: that is for the driver to decide."""
+    return _rules()["decision"].search(core) is not None
+
+
 def beyond_sensors(core: str) -> bool:
     """Whether a stripped question asks for what no sensor tells: by what it asks, or by words that no question has.
 
@@ -144,7 +155,7 @@ def lexicon() -> frozenset[str]:
     """Every word that a question about the surroundings can have: those of both grammars in config/, and common others."""
     words = set(_rules()["more_words"].split())
     for name in ("everyday.yaml", "wordings.yaml"):
-        words |= set(_words(yaml.safe_load((shared_folder() / "config" / name).read_text())))
+        words |= set(_words(config_table(name)))
     return frozenset(words | {word + "s" for word in words})
 
 
@@ -167,7 +178,7 @@ _ROBUST = ("ego", "path", "comparison", "distance", "where", "weather")
 @cache
 def _things() -> frozenset[str]:
     """Words for what sensors show: the last word of each noun of the grammar, and others."""
-    nouns = yaml.safe_load((shared_folder() / "config" / "everyday.yaml").read_text())["nouns"]
+    nouns = config_table("everyday.yaml")["nouns"]
     words = {form.split()[-1] for row in nouns.values() for noun in row["known"] for form in noun.split("/")}
     return frozenset({*words, *(word + "s" for word in words), *_rules()["things"].split()})
 
@@ -175,13 +186,13 @@ def _things() -> frozenset[str]:
 @cache
 def _rules() -> dict:
     """The content of config/question_rules.yaml, patterns joined and compiled."""
-    table = yaml.safe_load((shared_folder() / "config" / "question_rules.yaml").read_text())
+    table = dict(config_table("question_rules.yaml"))
     stands_for = table.pop("stands_for")
 
     def pattern(alternatives: list[str]) -> re.Pattern:
         return re.compile(re.sub(r"<(\w+)>", lambda found: stands_for[found.group(1)], "|".join(alternatives)))
 
-    for name in ("greeting", "ending", "lead_in", "beyond", "from_other", "tag", "ahead", "behind"):
+    for name in ("greeting", "ending", "lead_in", "beyond", "decision", "courtesy", "from_other", "tag", "ahead", "behind"):
         table[name] = pattern(table[name])
     for name in ("self", "types"):
         table[name] = [(kind, pattern(patterns)) for rule in table[name] for kind, patterns in rule.items()]

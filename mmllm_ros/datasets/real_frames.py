@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -83,6 +83,11 @@ def frame_files(folder: str | Path) -> list[Path]:
     if not files:
         raise BadInput(f"{folder} holds no SOURCE/FRAME.json")
     return files
+
+
+def read_frames(folder: str | Path) -> Iterator[RealFrame]:
+    """All frames of `folder`. Raises BadInput."""
+    return (read_frame(folder, path) for path in frame_files(folder))
 
 
 def read_frame(folder: str | Path, path: Path) -> RealFrame:
@@ -205,7 +210,7 @@ class _Reader:
             raise BadInput(f"{self.path}: box {index} has status {box['status']!r}, not one of {list(STATUSES)}")
         position, size = (tuple(float(metres) for metres in box[key]) for key in ("center", "size"))
         returns = int(box["num_points"] or 0) if self.has_lidar else 0
-        pixels = {name: _projected_size(position, size, float(box["yaw"]), camera) for name, camera in cameras.items()}
+        pixels = {name: projected_size(position, size, float(box["yaw"]), camera) for name, camera in cameras.items()}
         if self.has_lidar and not returns:
             # What no beam reaches is hidden from a camera beside the lidar, too.
             pixels = dict.fromkeys(cameras, 0)
@@ -257,8 +262,8 @@ def box_in_image(position: Sequence[float], size: Sequence[float], yaw: float, c
     return (left, top, right, bottom) if right - left >= 1 and bottom - top >= 1 else None
 
 
-def _projected_size(position: Sequence[float], size: Sequence[float], yaw: float, camera: Pinhole) -> int:
-    """The area of a box in the image, in pixels of the simulator's camera; hidden parts are not taken off."""
+def projected_size(position: Sequence[float], size: Sequence[float], yaw: float, camera: Pinhole) -> int:
+    """The area [pixels of the simulator's camera] of a box [m], [rad] in the image; hidden parts are not taken off."""
     box = box_in_image(position, size, yaw, camera)
     if box is None:
         return 0

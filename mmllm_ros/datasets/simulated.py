@@ -10,7 +10,7 @@ from random import Random
 import numpy as np
 from rich.progress import track
 
-from ..datatypes import FRAME_GAP, Frame, Question
+from ..datatypes import FRAME_GAP, Question
 from ..encoders import Encoder
 from ..rig import Rig
 from ..simulator.drive import Drive, Snapshot
@@ -65,10 +65,6 @@ def _ask_drive(
     encoders: Mapping[str, Encoder], rig: Rig, split: str, seed: int, context: str, each: int, language: str
 ) -> Example:
     before, now, questions = asked_drive(rig, split, seed, context, each, language)
-    frames = _frames(now)
-    tokens = encode_pairs(encoders, frames, _frames(before))
+    frames = now.frames()
+    tokens = encode_pairs(encoders, frames, before.frames())
     return Example(now.truth.scene, now.truth.weather.name, tokens, tuple(questions), frame_thumbnails(frames))
-
-
-def _frames(snapshot: Snapshot) -> list[Frame]:
-    return [frame for frame in (*snapshot.cameras, snapshot.lidar, snapshot.imu) if frame is not None]

@@ -49,7 +49,7 @@ class DriveSensors:
 
     def observe(self, snapshot: Snapshot) -> SimulatedMoment:
         """One moment; the health of a sensor without a frame has the age of its latest frame."""
-        frames = [frame for frame in (*snapshot.cameras, snapshot.lidar, snapshot.imu) if frame is not None]
+        frames = snapshot.frames()
         began = time.process_time()
         pairs = tuple(self._add(frame) for frame in frames)
         healths = tuple(monitor.health(snapshot.truth.stamp, STALE_AFTER) for monitor in self._monitors.values())

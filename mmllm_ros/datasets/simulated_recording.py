@@ -21,6 +21,7 @@ import numpy as np
 from ..datatypes import FRAME_GAP, NANOSECONDS, BadInput, Frame, Question
 from ..io.frames import shifted
 from ..io.question_files import write_questions
+from ..io.recorded_rig import SCENES
 from ..io.rosbag import Recorder
 from ..rig import Rig
 from ..simulator.drive import Drive, Snapshot
@@ -73,7 +74,7 @@ def _write_split(
             on_frame()
     write_questions(folder / "questions.json", questions, split)
     content = {"split": split, "rig": rig.name, "context": context, "seeds": seeds, "truth": [t.to_json() for t in truths]}
-    (folder / "scene.json").write_text(json.dumps(content) + "\n")
+    (folder / SCENES).write_text(json.dumps(content) + "\n")
     return len(questions)
 
 

@@ -79,7 +79,7 @@ def resolve(question: str, turns: Sequence[Turn]) -> str:
         return question
     before = re.sub(r"[?.! ]+$", "", about.question.lower())
     thing = _Antecedent(about)
-    place = whole_place(core)
+    place = whole_place(re.sub(r"^(?:the|that|this) ones? (?:(?:that|which|who) (?:is|are) )?", "", core))
     if place:
         if not re.search(r"\b(?:it|them)\b", before):
             place = re.sub(r"\b(?:it|them)$", thing.one(), place)

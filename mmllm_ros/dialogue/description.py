@@ -85,11 +85,11 @@ def describe(
         colours: whether a sensor that shows colours is connected.
     """
     directions = SIDES.get(place, (place,)) if place else DIRECTIONS
-    seen = _ask(score, cancelled, {where: f"Are there any things to the {where} of me?" for where in directions})
-    categories = dict.fromkeys(CATEGORIES, 1.0)
+    asked = {where: f"Are there any things to the {where} of me?" for where in directions}
     if len(directions) > 1:
-        found = _ask(score, cancelled, {name: f"How many {plural(name)} are there?" for name in CATEGORIES})
-        categories = {name: _at_least(answers, 1) for name, answers in found.items()}
+        asked |= {name: f"How many {plural(name)} are there?" for name in CATEGORIES}
+    seen = _ask(score, cancelled, asked)
+    categories = {name: _at_least(seen[name], 1) if name in seen else 1.0 for name in CATEGORIES}
     parts, facts, sureness = [], [], []
     for group in _SENTENCES:
         there = [where for where in group if where in directions]
@@ -103,7 +103,7 @@ def describe(
             if on_text:
                 on_text(parts[-1] if len(parts) == 1 else f" {parts[-1]}")
     if not facts:
-        empty = min(answers.get("no", 0.0) for answers in seen.values())
+        empty = min(seen[where].get("no", 0.0) for where in directions)
         words = PLACES.get(place, f"on my {place}" if place else "around me")
         known = empty >= sure and not place
         parts = [NOTHING] if known else [f"I cannot tell what is {words}: I am not sure of anything there."]

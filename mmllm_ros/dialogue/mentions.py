@@ -9,9 +9,7 @@ from dataclasses import dataclass
 from functools import cache
 from itertools import product
 
-import yaml
-
-from ..resources import shared_folder
+from ..resources import config_table
 
 _MORE_NOUNS = (
     *("van", "vehicle", "taxi", "scooter", "cyclist", "biker", "child/children", "kid", "man/men", "woman/women"),
@@ -91,15 +89,10 @@ def whole_place(fragment: str) -> str:
 
 
 @cache
-def _grammar() -> dict:
-    return yaml.safe_load((shared_folder() / "config" / "everyday.yaml").read_text())
-
-
-@cache
 def _forms() -> dict[str, tuple[str, str]]:
     """Each form of each noun -> its singular and its plural."""
     forms = {}
-    nouns = [noun for entry in _grammar()["nouns"].values() for noun in (*entry["known"], *entry["held_out"])]
+    nouns = [noun for entry in config_table("everyday.yaml")["nouns"].values() for noun in (*entry["known"], *entry["held_out"])]
     for row in (*nouns, *_MORE_NOUNS):
         one, _, many = row.partition("/")
         many = many or one + "s"
@@ -116,7 +109,7 @@ def _thing() -> re.Pattern:
 @cache
 def _place() -> re.Pattern:
     mine, others = [], []
-    for row in _grammar()["directions"].values():
+    for row in config_table("everyday.yaml")["directions"].values():
         for viewer, phrases in row.items():
             for phrase in (*phrases["known"], *phrases["held_out"]):
                 (mine if viewer == "me" else others).extend(_spelt_out(phrase))

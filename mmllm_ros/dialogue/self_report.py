@@ -131,10 +131,10 @@ def _sensor_state(sensor: str, state: RobotState) -> str:
     if not messages:
         return "I know of no sensor at this moment."
     if not sensor:
-        return f"Yes, all my sensors are working: {_listed([_name(modality) for modality in asked])}."
+        return f"All my sensors are working: {_listed([_name(modality) for modality in asked])}."
     rate, age = min(message.rate for message in messages), max(message.age for message in messages)
     subject = f"all {len(messages)} {_name(sensor)}s work" if len(messages) > 1 else f"the {_name(sensor)} works"
-    return f"Yes, {subject}, at {rate:.3g} Hz; the newest data is {age:.1f} s old."
+    return f"{subject[0].upper()}{subject[1:]}, at {rate:.3g} Hz; the newest data is {age:.1f} s old."
 
 
 def _why_not_used(sensor: str, state: RobotState) -> str:

@@ -33,6 +33,10 @@ def _encoder_class(kind: str) -> type[Encoder]:
         from .detector import DetectorCamera
 
         return DetectorCamera
+    if kind == "clusters":
+        from .lidar_clusters import LidarClusters
+
+        return LidarClusters
     if kind == "universal":
         from .universal.encoder import UniversalEncoder
 

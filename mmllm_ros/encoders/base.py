@@ -14,9 +14,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..datatypes import NANOSECONDS, Frame, Tokens
+from ..datatypes import NANOSECONDS, BadInput, Frame, Tokens
 from ..io.weights import load_weights, revision_of, save_weights
 from ..rig import Rig
+from .objects import TOKEN_WIDTH
+from .proposals import ATTRIBUTES
 
 
 class Encoder(nn.Module, ABC):
@@ -80,3 +82,20 @@ class Encoder(nn.Module, ABC):
         load_weights(self, folder / "model.safetensors", "encoder")
         self.revision = revision_of(folder)
         self.eval()
+
+
+class DetectionEncoder(Encoder):
+    """Base of the encoders whose tokens are detections (objects.py): a subclass has its own `encode`, and nothing that trains
+    with a model."""
+
+    predicted_attributes = ATTRIBUTES
+
+    @property
+    def token_width(self) -> int:
+        return TOKEN_WIDTH
+
+    def to_tensor(self, frame: Frame) -> Tensor:
+        raise BadInput(f"encoder {type(self).__name__} has no tensors to train on: use `encode`")
+
+    def forward(self, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+        raise BadInput(f"encoder {type(self).__name__} has no tensors to train on: use `encode`")

@@ -19,6 +19,9 @@ HEIGHT_SPREAD = (0.12, 0.10, 0.25, 0.2, 0.25, 0.15, 0.15, 0.10, 0.2, 0.15)
 """Standard deviation of its natural logarithm."""
 DEPTHS = (2.5, 1.2, 1.8, 2.5, 1.8, 0.35, 0.4, 0.15, 0.1, 0.25)
 """How far [m] an object's centre lies behind the surface that faces a sensor, on average."""
+_SMALLEST = int(np.argmin(DEPTHS))
+_ANY_RANGE = 10.0, 1.0
+"""Range [m] and the spread of its logarithm of a thing of which nothing is known."""
 LEAST_POINTS = 4
 GAP = 0.8
 """Points of one object lie, sorted by range, no farther [m] from each other than this."""
@@ -56,11 +59,28 @@ def box_range(
     if found is None:
         found = _combined([sized, _by_ground(corners, camera)])
     away, spread = found
+    return *_place(corners, camera, away), spread
+
+
+def place_of_unknown(
+    corners: np.ndarray, camera: Pinhole, sweep: tuple[np.ndarray, np.ndarray] | None
+) -> tuple[float, float | None]:
+    """Bearing [rad] and range [m] as `box_range` gives them of a thing of no known size; None where neither lidar points nor the
+    ground tell the range."""
+    ground = _by_ground(corners, camera)
+    found = _by_points(corners, _SMALLEST, camera, sweep, ground or _ANY_RANGE) if sweep else None
+    found = found or ground
+    bearing, _, distance = _place(corners, camera, found[0] if found else _ANY_RANGE[0])
+    return bearing, distance if found else None
+
+
+def _place(corners: np.ndarray, camera: Pinhole, away: float) -> tuple[float, float, float]:
+    """Bearing, elevation [rad] and range [m] from the base frame's origin of what is `away` [m] from the camera."""
     middle = np.array([[(corners[0] + corners[2]) / 2, (corners[1] + corners[3]) / 2]])
     ray = camera.rays(middle)[0]
     place = camera.position + ray * away / max(math.hypot(ray[0], ray[1]), 0.1)
     distance = math.hypot(place[0], place[1])
-    return math.atan2(place[1], place[0]), math.atan2(place[2], distance), max(distance, 0.5), spread
+    return math.atan2(place[1], place[0]), math.atan2(place[2], distance), max(distance, 0.5)
 
 
 def _by_size(corners: np.ndarray, kind: int, camera: Pinhole) -> tuple[float, float]:

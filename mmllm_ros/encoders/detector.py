@@ -11,22 +11,20 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from ..datatypes import BadInput, CameraFrame, Detection, Frame, Tokens
 from ..io.distorted_camera import mounted_camera
 from ..io.pinhole import Pinhole
 from ..io.weights import revision_of
 from ..rig import Rig
-from .base import Encoder
+from .base import DetectionEncoder
 from .box_colours import box_colours
 from .box_ranges import box_range, project_sweep
 from .boxes import Boxes, joined, overlap_area, suppressed, tiles
 from .coco import COCO, class_table
 from .detector_models import FLOOR, Detector, HubDetector, OnnxDetector
-from .objects import CATEGORIES, TOKEN_WIDTH, distribution, object_tokens
-from .proposals import ATTRIBUTES, STATUSES
+from .objects import CATEGORIES, distribution, object_tokens
+from .proposals import STATUSES
 
 COLOURED = ("bus", "car", "construction vehicle", "trailer", "truck")
 """Classes whose colour is asked for."""
@@ -44,7 +42,7 @@ def class_posterior(scores: np.ndarray) -> np.ndarray:
     return 0.98 * odds / odds.sum() + 0.02 / len(scores)
 
 
-class DetectorCamera(Encoder):
+class DetectorCamera(DetectionEncoder):
     """An object detector as the camera encoder; nothing of it trains.
 
     Args:
@@ -62,7 +60,6 @@ class DetectorCamera(Encoder):
     """
 
     modality = "camera"
-    predicted_attributes = ATTRIBUTES
 
     def __init__(
         self,
@@ -83,10 +80,6 @@ class DetectorCamera(Encoder):
         self.detector: Detector | None = None
         self._table: np.ndarray | None = None
 
-    @property
-    def token_width(self) -> int:
-        return TOKEN_WIDTH
-
     def load(self, folder: Path) -> None:
         """Load the detector. Raises BadInput where it or what runs it is missing."""
         name = self.config["name"]
@@ -106,13 +99,6 @@ class DetectorCamera(Encoder):
         """Write config.json; the detector's own files stay where they are."""
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "config.json").write_text(json.dumps(self.config, indent=1) + "\n")
-
-    def to_tensor(self, frame: Frame) -> Tensor:
-        """The image as uint8 [3, h, w]."""
-        return torch.from_numpy(np.ascontiguousarray(frame.image)).permute(2, 0, 1)
-
-    def forward(self, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
-        raise BadInput("a detector has no batches of tensors to train on: use `encode`")
 
     def encode(self, pairs: Sequence[tuple[Frame, Frame | None]], points: np.ndarray | None = None) -> list[Tokens]:
         """Tokens of each view; `points` float32 [n, 3+] are lidar points of the base frame, which give ranges."""

@@ -5,20 +5,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
-from torch import Tensor
 
-from ..datatypes import BadInput, Detection, Frame, ObjectList, Tokens
+from ..datatypes import BadInput, Detection, ObjectList, Tokens
 from ..io.object_messages import Report, ReportedObject
 from ..io.pinhole import Pinhole
 from ..rig import ObjectsMount, Rig, rotation
-from .base import Encoder
+from .base import DetectionEncoder
 from .box_ranges import box_range
 from .coco import MEANINGS
-from .objects import CATEGORIES, REVISION, TOKEN_WIDTH, distribution, located, object_tokens
-from .proposals import ATTRIBUTES
+from .objects import CATEGORIES, REVISION, distribution, located, object_tokens
 
 DOUBT = 0.01
 """Share of the class probabilities that all ten classes divide evenly: no stack is always right."""
@@ -89,6 +87,30 @@ def object_list(
     return ObjectList(report.stamp, source, tuple(found), unmapped)
 
 
+def located_objects(
+    report: Report,
+    source: str,
+    names: ClassNames,
+    transform_at: Callable[[str, int], Transform],
+    view_at: Callable[[int], tuple[Pinhole, tuple[np.ndarray, np.ndarray] | None]] | None,
+) -> ObjectList:
+    """`object_list` with what it needs looked up.
+
+    Args:
+        transform_at: gives the transform from a frame to the base frame at a stamp [ns].
+        view_at: gives camera and sweep at a stamp [ns]; None where the rig does not name the camera.
+
+    Raises BadInput, also where they do.
+    """
+    if not any(item.corners for item in report.objects):
+        transform = transform_at(report.frame, report.stamp) if report.objects else None
+        return object_list(report, source, names, transform)
+    if view_at is None:
+        raise BadInput("boxes in an image have no bearing: name their camera as objects.camera in the rig")
+    camera, sweep = view_at(report.stamp)
+    return object_list(report, source, names, camera=camera, sweep=sweep)
+
+
 def _place(
     item: ReportedObject,
     classes: np.ndarray,
@@ -103,25 +125,14 @@ def _place(
     return box_range(np.array(item.corners), classes, camera, sweep)
 
 
-class ReportedObjectsEncoder(Encoder):
+class ReportedObjectsEncoder(DetectionEncoder):
     """The encoder of modality `objects`: lists of objects -> tokens that the modality-agnostic connector reads."""
 
     modality = "objects"
-    predicted_attributes = ATTRIBUTES
 
     def __init__(self, rig: Rig) -> None:
         super().__init__(rig, {"modality": self.modality})
         self.revision = REVISION
-
-    @property
-    def token_width(self) -> int:
-        return TOKEN_WIDTH
-
-    def to_tensor(self, frame: Frame) -> Tensor:
-        raise BadInput("reported objects have no tensor to train on: use `encode`")
-
-    def forward(self, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
-        raise BadInput("reported objects have no batches of tensors to train on: use `encode`")
 
     def encode(self, pairs: Sequence[tuple[ObjectList, ObjectList | None]]) -> list[Tokens]:
         """Tokens of each list."""

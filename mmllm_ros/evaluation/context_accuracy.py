@@ -16,9 +16,11 @@ from rich.table import Table
 from ..context.context_estimate import FLOOR, LEVELS, NAMES, SCALES, Weights, estimate, scaled
 from ..datasets.simulated_drive import DriveSensors, SimulatedMoment
 from ..datatypes import FRAME_GAP
+from ..dialogue.weather import answer_weather
 from ..rig import Rig
 from ..simulator.drive import Drive
-from ..simulator.questions.scene_graph import moving, turn
+from ..simulator.questions.programs import run
+from ..simulator.questions.scene_graph import SceneGraph, moving, turn
 from ..simulator.splits import scene_seed
 
 PENALTY = 1.0
@@ -38,10 +40,11 @@ def drives(rig: Rig, split: str, scenes: int, seed: int) -> list[SimulatedMoment
     return found
 
 
-def confusion(moments: Sequence[SimulatedMoment], weights: Weights | None = None) -> dict:
+def confusion(moments: Sequence[SimulatedMoment], rig: Rig, weights: Weights | None = None) -> dict:
     """{"n", "right", "names": {truth: {estimate: count}}, "motion": the same, "levels": {level: mean absolute error},
-    "camera only", "lidar only": {"right", "levels"}, "seconds": CPU time of the signals of one moment}."""
-    found = {name: _against_truth(moments, weights, modalities) for name, modalities in _VIEWS.items()}
+    "answers": {question: {truth: {answer: count}}}, "camera only", "lidar only": {"right", "levels", "answers"},
+    "seconds": CPU time of the signals of one moment}."""
+    found = {name: _against_truth(moments, rig, weights, modalities) for name, modalities in _VIEWS.items()}
     motion: Counter = Counter()
     for moment in moments:
         ego = moment.truth.ego
@@ -58,23 +61,32 @@ def confusion(moments: Sequence[SimulatedMoment], weights: Weights | None = None
     }
 
 
+QUESTIONS = {"What time of day is it?": "daylight", "Is it foggy?": "fog", "Is it raining?": "rain"}
+"""Questions about the weather, each with the program of its true answer, which clear cases have."""
+
 _VIEWS = {"all": ("camera", "lidar", "imu"), "camera only": ("camera",), "lidar only": ("lidar",)}
 
 
-def _against_truth(moments: Sequence[SimulatedMoment], weights: Weights | None, modalities: Sequence[str]) -> dict:
+def _against_truth(moments: Sequence[SimulatedMoment], rig: Rig, weights: Weights | None, modalities: Sequence[str]) -> dict:
     names: Counter = Counter()
+    answers = {question: Counter() for question in QUESTIONS}
     errors: dict[str, list[float]] = {level: [] for level in LEVELS}
     for moment in moments:
         context = estimate([item for item in moment.healths if item.modality in modalities], weights)
         names[moment.truth.weather.name, context.name] += 1
         for level, value in context.levels.items():
             errors[level].append(abs(value - getattr(moment.truth.weather, level)))
+        for question, program in QUESTIONS.items():
+            truth, chances = run((program,), SceneGraph(moment.truth, rig)), answer_weather(question, context)
+            if truth and chances:
+                answers[question][truth, max(chances, key=chances.__getitem__)] += 1
     right = sum(count for (truth, estimated), count in names.items() if truth == estimated)
     return {
         "n": len(moments),
         "right": right / len(moments),
         "names": _nested(names),
         "levels": {level: float(np.mean(values)) for level, values in errors.items() if values},
+        "answers": {question: _nested(pairs) for question, pairs in answers.items()},
     }
 
 
@@ -115,8 +127,10 @@ def _ridge(rows: Sequence[dict], moments: Sequence[SimulatedMoment], names: Sequ
     units = (signals - centre) / spread
     weights = np.linalg.solve(units.T @ units + PENALTY * np.eye(len(names)), units.T @ (truth - truth.mean())) / spread
     numbers = zip(names, weights, low, high, strict=True)
+    error = float(np.sqrt(np.mean((truth.mean() + (signals - centre) @ weights - truth) ** 2)))
     return {
         "offset": round(float(truth.mean() - weights @ centre), 4),
+        "error": round(error, 4),
         "signals": {name: [round(float(number), 4) for number in row] for name, *row in numbers},
     }
 
@@ -130,6 +144,11 @@ def write(weights: dict, path: Path) -> None:
     path.write_text("{\n " + ",\n ".join(blocks) + "\n}\n")
 
 
+def balanced(rows: dict[str, dict[str, int]]) -> float:
+    """The mean over the true answers of the share that is right, from {truth: {answer: count}}."""
+    return float(np.mean([row.get(truth, 0) / sum(row.values()) for truth, row in rows.items()]))
+
+
 def table(report: dict) -> Table:
     """The confusion table for the terminal."""
     estimated = [*NAMES, *sorted({name for row in report["names"].values() for name in row} - set(NAMES))]
@@ -139,10 +158,12 @@ def table(report: dict) -> Table:
     for truth in (name for name in NAMES if name in report["names"]):
         view.add_row(truth, *(str(report["names"][truth].get(name, "")) for name in estimated))
     errors = ", ".join(f"{level} {value:.2f}" for level, value in report["levels"].items())
+    asked = ", ".join(f"{question} {100 * balanced(rows):.0f} %" for question, rows in report["answers"].items())
     motion = sum(row.get(truth, 0) for truth, row in report["motion"].items())
     total = sum(sum(row.values()) for row in report["motion"].values())
     view.caption = (
         f"mean error of the levels (0 to 1): {errors}; camera only {100 * report['camera only']['right']:.0f} % named right; "
-        f"motion {motion} of {total}; signals of one moment take {1000 * report['seconds']:.1f} ms of CPU"
+        f"motion {motion} of {total}; answers, mean over the true ones: {asked}; "
+        f"signals of one moment take {1000 * report['seconds']:.1f} ms of CPU"
     )
     return view

@@ -45,11 +45,8 @@ def scenes_of(
     found = []
     for number in track(range(scenes), f"drive and encode {split} scenes"):
         before, now, _ = asked_drive(rig, split, scene_seed(split, seed + number), context, each=0)
-        frames, earlier = (
-            [frame for frame in (*snapshot.cameras, snapshot.lidar, snapshot.imu) if frame is not None]
-            for snapshot in (now, before)
-        )
-        found.append(DescribedScene(now.truth.scene, encode_pairs(encoders, frames, earlier), SceneGraph(now.truth, rig)))
+        tokens = encode_pairs(encoders, now.frames(), before.frames())
+        found.append(DescribedScene(now.truth.scene, tokens, SceneGraph(now.truth, rig)))
     return found
 
 

@@ -15,11 +15,13 @@ import numpy as np
 import torch
 from rich.table import Table
 
+from ..assistant import UNLIKE_TEMPERATURE
 from ..datasets.real_frames import RealFrame, box_in_image
 from ..datasets.simulated import Example
 from ..datatypes import BadInput, CameraFrame, Question
 from ..encoders import Encoder
 from ..encoders.boxes import overlap_area
+from ..encoders.familiarity import Familiarity, is_unlike
 from ..encoders.objects import CATEGORIES
 from ..metrics.score_calibration import best_scale, best_temperature
 from ..metrics.statistics import calibration_error, interval, reliability
@@ -38,13 +40,30 @@ FEWEST_BOXES = 20
 Asked = Sequence[tuple[RealFrame, Sequence[Question]]]
 
 
-def calibrate_frames(model: Model, asked: Asked, encoders: Mapping[str, Encoder], labels: bool = False) -> dict:
-    """Accuracy and calibration error as shipped and with held-out calibration.
+def calibrate_frames(
+    model: Model,
+    asked: Asked,
+    encoders: Mapping[str, Encoder],
+    labels: bool = False,
+    familiarity: Mapping[str, Familiarity] | None = None,
+) -> dict:
+    """Accuracy and calibration error as shipped, with held-out calibration, and as the assistant softens answers from readings
+    that `familiarity` (by encoder revision) finds unlike training.
 
     The encoders keep the configuration that they came with. Returns {"n", "shipped": {"right", "low", "high", "ece"},
-    "calibrated": the same and "kept", "kept_right" (abstention), "fits": one for each half with "temperature", "threshold" and,
-    where there is a detector, "calibration" and "least"}.
+    "calibrated": the same and "kept", "kept_right" (abstention), "softened": as shipped, "unlike": the number of frames,
+    "fits": one for each half with "temperature", "threshold" and, where there is a detector, "calibration" and "least"}.
     """
+    report = _held_out(model, asked, encoders, labels)
+    rows, names = report.pop("rows"), [frame.truth.token for frame, _ in asked]
+    unlike = [any(is_unlike(tokens, familiarity or {}) for tokens in row.tokens) for row in rows]
+    temperatures = [UNLIKE_TEMPERATURE if strange else 1.0 for strange in unlike]
+    pairs = [(row, {"temperature": value, "threshold": 0.0}) for row, value in zip(rows, temperatures, strict=True)]
+    return {**report, "softened": _figures(names, pairs), "unlike": sum(unlike)}
+
+
+def _held_out(model: Model, asked: Asked, encoders: Mapping[str, Encoder], labels: bool) -> dict:
+    """The report without what `familiarity` says, and "rows": the answers as shipped."""
     if len(asked) < 4:
         raise BadInput(f"{len(asked)} frames with questions are too few to calibrate on half of them: at least 4")
     camera = encoders.get("camera")
@@ -95,6 +114,7 @@ def _calibrated(model: Model, asked: Asked, encoders: Mapping[str, Encoder], lab
         "shipped": _figures(names, [(row, {"temperature": 1.0, "threshold": 0.0}) for row in shipped]),
         "calibrated": _figures(names, rows),
         "fits": fits,
+        "rows": shipped,
     }
 
 
@@ -103,7 +123,7 @@ def calibration_table(report: dict) -> Table:
     view = Table(title=f"held-out calibration: {report['n']} questions about {report['frames']} real frames, in two halves")
     for heading in ("", "right", "95 %", "ECE", "answered", "right of those"):
         view.add_column(heading, justify="left" if not heading else "right")
-    for name in ("shipped", "calibrated"):
+    for name in ("shipped", "calibrated", *(["softened"] if report["unlike"] else [])):
         row = report[name]
         span = f"{100 * row['low']:.1f}-{100 * row['high']:.1f}"
         view.add_row(
@@ -114,7 +134,8 @@ def calibration_table(report: dict) -> Table:
             f"{100 * row['kept']:.1f}",
             f"{100 * row['kept_right']:.1f}",
         )
-    view.caption = "; ".join(", ".join(f"{key} {_shown(value)}" for key, value in fit.items()) for fit in report["fits"])
+    unlike = f"{report['unlike']} frames are unlike training; " if report["unlike"] else ""
+    view.caption = unlike + "; ".join(", ".join(f"{key} {_shown(value)}" for key, value in fit.items()) for fit in report["fits"])
     return view
 
 
@@ -132,12 +153,14 @@ def _halves(sources: Sequence[str]) -> list[int]:
 
 
 class _Answers:
-    """The answers about one frame: log-probabilities [q, answers] at the model's own temperature, and the true answers [q]."""
+    """The answers about one frame: log-probabilities [q, answers] at the model's own temperature, the true answers [q], and the
+    tokens."""
 
     def __init__(self, model: Model, example: Example) -> None:
         latent_cache = model.latents(list(example.tokens))
         scored = [model.score(question.question, latent_cache).distribution for question in example.questions]
         self.log_probabilities = np.log(np.maximum([[row[answer] for answer in model.answers] for row in scored], 1e-12))
+        self.tokens = example.tokens
         self.truth = np.array([model.answers.index(question.answer) for question in example.questions])
 
 

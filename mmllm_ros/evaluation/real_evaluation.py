@@ -5,16 +5,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
 
 import numpy as np
 from rich.progress import track
 from rich.table import Table
 
 from ..datasets.examples import Example, encode_pairs
-from ..datasets.real_frames import RealFrame, frame_files, read_frame
+from ..datasets.real_frames import RealFrame
 from ..datasets.real_questions import ask_frame
-from ..datatypes import CameraFrame, Detection, LidarScan, Question, Tokens
+from ..datatypes import BadInput, CameraFrame, Detection, LidarScan, Question, Tokens
 from ..encoders import Encoder
 from ..encoders.objects import CATEGORIES, distribution, located, object_tokens
 from ..encoders.proposals import STATUSES
@@ -64,12 +63,15 @@ def frame_tokens(frame: RealFrame, encoders: Mapping[str, Encoder], labels: bool
     return tuple(made)
 
 
-def asked_frames(folder: str | Path, each: int = EACH, seed: int = 0) -> Iterator[tuple[RealFrame, list[Question]]]:
-    """The frames of `folder` with questions about them, without those whose labels answer none. Raises BadInput."""
-    for path in track(frame_files(folder), "read real frames"):
-        frame = read_frame(folder, path)
+def asked_frames(frames: Iterable[RealFrame], each: int = EACH, seed: int = 0) -> Iterator[tuple[RealFrame, list[Question]]]:
+    """Frames with questions about them, without those whose labels answer none. Raises BadInput where no frame is left."""
+    found = False
+    for frame in track(frames, "read real frames"):
         if questions := ask_frame(frame, each, seed):
+            found = True
             yield frame, questions
+    if not found:
+        raise BadInput("no frame has labels that answer a question")
 
 
 def encoded_frames(

@@ -62,12 +62,20 @@ class DistortedCamera(Pinhole):
             sideways = flat * (np.sin(angle) / np.maximum(radius, 1e-12))[:, None]
             seen = np.concatenate([sideways, np.cos(angle)[:, None]], axis=1)
         else:
-            stop = (cv2.TERM_CRITERIA_COUNT + cv2.TERM_CRITERIA_EPS, _ITERATIONS, 1e-12)
-            coefficients = np.array(self.distortion)
-            flat = cv2.undistortPoints(pixels[:, None], self.matrix, coefficients, None, None, None, stop).reshape(-1, 2)
+            flat = _undistorted(pixels, self.matrix, np.array(self.distortion))
             seen = np.concatenate([flat, np.ones((len(flat), 1))], axis=1)
         rays = seen @ self.from_base[:3, :3]
         return rays / np.linalg.norm(rays, axis=1, keepdims=True)
+
+
+def _undistorted(pixels: np.ndarray, matrix: np.ndarray, coefficients: np.ndarray) -> np.ndarray:
+    """Pixels [n, 2] -> x and y [n, 2] of their rays at depth 1."""
+    stop = (cv2.TERM_CRITERIA_COUNT + cv2.TERM_CRITERIA_EPS, _ITERATIONS, 1e-12)
+    if hasattr(cv2, "undistortPointsIter"):  # OpenCV 4: undistortPoints has no criteria there
+        found = cv2.undistortPointsIter(pixels[:, None], matrix, coefficients, None, None, stop)
+    else:
+        found = cv2.undistortPoints(pixels[:, None], matrix, coefficients, None, None, None, stop)
+    return found.reshape(-1, 2)
 
 
 def mounted_camera(mount: CameraMount, width: int, height: int) -> Pinhole:

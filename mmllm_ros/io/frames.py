@@ -147,3 +147,8 @@ class ImuBuffer:
             return None
         times = np.array([stamp for stamp, _ in self._samples], dtype=np.int64)
         return ImuWindow(int(times[-1]), self.source, times, np.stack([sample for _, sample in self._samples]))
+
+
+def points_in_base(points: np.ndarray, mount: LidarMount) -> np.ndarray:
+    """LidarScan points [n, 4] of a lidar on `mount` -> float32 [n, 4] in the base frame; the intensity stays."""
+    return points + np.float32([*mount.position, 0.0])

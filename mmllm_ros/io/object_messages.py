@@ -35,12 +35,15 @@ _ADD = 0
 class ReportedObject:
     """One reported object. `scores` are pairs of a class name, as the stack spells it, and its score between 0 and 1.
 
-    Either `centre` [m] in the frame of the message, or `corners` (left, top, right, bottom) [pixels] is given.
+    Either `centre` [m] in the frame of the message, or `corners` (left, top, right, bottom) [pixels] is given. With a centre
+    there are `size` [m] along its own axes, as it stands in the message, and `yaw` [rad] in the frame of the message.
     """
 
     scores: tuple[tuple[str, float], ...]
     centre: tuple[float, float, float] | None = None
     corners: tuple[float, float, float, float] | None = None
+    size: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    yaw: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +71,7 @@ def _detection(what: str, item: Any) -> ReportedObject:
     )
     box = item.bbox
     if hasattr(box, "size"):
-        return ReportedObject(scores, centre=_position(what, box.center.position))
+        return ReportedObject(scores, centre=_position(what, box.center.position), **_extent(box.size, box.center))
     # vision_msgs 4 has a pose with a position, older releases x and y in the pose itself.
     middle = getattr(box.center, "position", box.center)
     x, y, width, height = (_number(what, name, value) for name, value in zip(
@@ -86,10 +89,21 @@ def _markers(message: Any) -> Report:
     if len(frames) > 1:
         raise BadInput(f"markers of one message are in several frames: {', '.join(frames[:4])}")
     made = tuple(
-        ReportedObject((((item.text or item.ns)[:100], MARKER_SCORE),), _position(f"marker {index}", item.pose.position))
+        ReportedObject(
+            (((item.text or item.ns)[:100], MARKER_SCORE),),
+            _position(f"marker {index}", item.pose.position),
+            **_extent(item.scale, item.pose),
+        )
         for index, item in enumerate(shown)
     )
     return Report(max((_stamp(item.header) for item in shown), default=0), frames[0] if frames else "", made)
+
+
+def _extent(size: Any, pose: Any) -> dict[str, Any]:
+    """Size and yaw, which only the evaluation on recorded boxes uses: it refuses what is invalid."""
+    turn = pose.orientation
+    yaw = math.atan2(2 * (turn.w * turn.z + turn.x * turn.y), 1 - 2 * (turn.y**2 + turn.z**2))
+    return {"size": (float(size.x), float(size.y), float(size.z)), "yaw": yaw}
 
 
 def _stamp(header: Any) -> int:

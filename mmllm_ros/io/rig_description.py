@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..datatypes import BadInput
-from ..rig import Calibration, CameraMount, right_handed_axes, rotation
+from ..rig import CLUSTERS, Calibration, CameraMount, right_handed_axes, rotation
 from .camera_info import calibration_from_info, info_topic, is_rectified
 from .distorted_camera import mounted_camera
 from .object_messages import OBJECT_TYPES
@@ -38,7 +38,7 @@ class Observed:
 
     `topics` maps names to types, `infos` the topic of a CameraInfo to its message, `frames` a topic to the frame id of its
     messages, and `parents` a frame to its parent with the rotation [3, 3] and translation [3] into it. `transforms` says why
-    there are none, empty where there are some.
+    there are none, empty where there are some. `simulated` says that the sensors are those of this package's simulator.
     """
 
     topics: Mapping[str, str]
@@ -46,6 +46,7 @@ class Observed:
     frames: dict[str, str] = field(default_factory=dict)
     parents: dict[str, tuple[str, np.ndarray, np.ndarray]] = field(default_factory=dict)
     transforms: str = ""
+    simulated: bool = False
 
     def add_transforms(self, message: Any) -> None:
         """Take the transforms of a TFMessage."""
@@ -126,9 +127,12 @@ def _camera_names(topics: Sequence[str]) -> dict[str, str]:
     return names
 
 
-def rig_text(seen: Observed) -> str:
-    """The rig file, with a comment wherever something could not be found out. Raises BadInput where no topic is a sensor's."""
-    chosen = choose_topics(seen.topics)
+def rig_text(seen: Observed, chosen: Chosen | None = None) -> str:
+    """The rig file, with a comment wherever something could not be found out. Raises BadInput where no topic is a sensor's.
+
+    `chosen` names the topics where they are not those of `choose_topics`.
+    """
+    chosen = chosen or choose_topics(seen.topics)
     if not (chosen.cameras or chosen.lidar or chosen.imu or chosen.objects):
         known = ", ".join(f"{name} ({kind})" for name, kind in sorted(seen.topics.items())[:20]) or "none"
         raise BadInput(f"no topic carries images, a point cloud, an IMU or detected objects; topics are: {known}")
@@ -155,10 +159,10 @@ def _camera(name: str, topic: str, seen: Observed) -> str:
     pose = seen.pose(frame.strip("/")) if frame else None
     if pose:
         mount, roll = _camera_mount(mount, *pose)
+        bearing = round(math.degrees(mount.bearing), 1) + 0.0  # no minus zero
+        parts.append(f"bearing: {180.0 if bearing == -180.0 else bearing}")  # rounding decides about the sign of straight back
         position = ", ".join(f"{metres:.3f}" for metres in mount.position)
-        parts.append(
-            f"bearing: {math.degrees(mount.bearing):.1f}, pitch: {math.degrees(mount.pitch):.1f}, position: [{position}]"
-        )
+        parts.append(f"pitch: {math.degrees(mount.pitch):.1f}, position: [{position}]")
         if abs(roll) > OBLIQUE:
             remarks.append(f"it is rolled by {math.degrees(roll):.0f} degrees, which the rig cannot say: publish upright images")
     else:
@@ -211,10 +215,12 @@ def _calibration(known: Calibration) -> str:
 def _sensor(kind: str, topic: str, seen: Observed, more: str) -> str:
     parts, remarks = [f"topic: {topic}"], [more] if more else []
     frame = seen.frames.get(topic, "").strip("/")
+    if kind == "lidar" and not seen.simulated:
+        parts.append(f"encoder: {CLUSTERS}")
     if kind == "objects":
         if frame and frame != BASES[0]:
             parts.append(f"frame: {frame}")
-        if seen.topics[topic].endswith("Detection2DArray"):
+        if seen.topics.get(topic, "").endswith("Detection2DArray"):
             remarks.append("boxes in an image: name their camera, `camera: NAME`")
     pose = seen.pose(frame) if frame else None
     if pose is None:

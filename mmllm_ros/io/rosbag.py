@@ -13,10 +13,20 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Self
 
-from rosbags.interfaces import Connection, Qos, QosDurability, QosHistory, QosLiveliness, QosReliability, QosTime
+from rosbags.interfaces import (
+    Connection,
+    MessageDefinitionFormat,
+    Qos,
+    QosDurability,
+    QosHistory,
+    QosLiveliness,
+    QosReliability,
+    QosTime,
+)
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, Reader, StoragePlugin, Writer
 from rosbags.rosbag2.errors import WriterError
-from rosbags.typesys import Stores, get_typestore
+from rosbags.typesys import Stores, get_types_from_msg, get_typestore
+from rosbags.typesys.store import Typestore
 
 from ..datatypes import NANOSECONDS, BadInput, Frame, one_line
 from ..rig import CameraMount, ImuMount, LidarMount, Mount, ObjectsMount, Rig, SignalMount, load_rig, shipped_rigs
@@ -51,7 +61,8 @@ class Topic:
 class Recording:
     """A rosbag2 folder, or a single .mcap or .db3 file.
 
-    `topics` maps names to Topic, `start` and `end` are the receive times [ns] of the first and the last message.
+    `topics` maps names to Topic, `start` and `end` are the receive times [ns] of the first and the last message. `store` knows
+    ROS's message types and those that the recording defines.
     Raises BadInput for a missing, truncated or malformed file and for an unknown storage.
     """
 
@@ -61,6 +72,7 @@ class Recording:
             raise BadInput(f"recording {self.path} does not exist")
         with self._open() as reader:
             self.topics = _topics(reader.connections)
+            self.store = _store(reader.connections)
             self.start: int = reader.start_time
             self.end: int = reader.end_time - 1
             empty = reader.message_count == 0
@@ -99,26 +111,37 @@ class Recording:
 
         return min(shipped_rigs(), key=difference)
 
-    def frames(self, rig: Rig) -> Iterator[Frame]:
-        """The frames of the rig's sensors in the order of arrival; an invalid message is skipped with a warning."""
+    def frames(self, rig: Rig, objects: Callable[[Any, int], Frame] | None = None) -> Iterator[Frame]:
+        """The frames of the rig's sensors in the order of arrival; an invalid message is skipped with a warning.
+
+        `objects` makes a frame of a message of the rig's objects and its receive time [ns]; without it they are left out.
+        """
         convert: dict[str, list[Callable[[Any, int], Frame | None]]] = defaultdict(list)
         for topic, mount in self.sensors(rig).items():
-            if isinstance(mount, ObjectsMount):
-                logging.getLogger(__name__).warning("%s is left out: objects are read over DDS, without --offline", topic)
-                continue
-            convert[topic].append(_Imu(mount) if isinstance(mount, ImuMount) else _single(mount))
+            if not isinstance(mount, ObjectsMount):
+                convert[topic].append(_Imu(mount) if isinstance(mount, ImuMount) else _single(mount))
+            elif objects:
+                convert[topic].append(objects)
         for topic, mount in self.signals(rig):
             convert[topic].append(_Signals(mount))
-        store = get_typestore(Stores.ROS2_JAZZY)
         for topic, kind, time, data in self.raw(convert):
             for to_frame in convert[topic]:
                 try:
-                    frame = to_frame(_deserialized(store, data, kind), time)
+                    frame = to_frame(self.message(data, kind), time)
                 except BadInput as error:
                     logging.getLogger(__name__).warning("%s at %d ns skipped: %s", topic, time, error)
                     continue
                 if frame is not None:
                     yield frame
+
+    def message(self, data: bytes, kind: str) -> Any:
+        """The message of serialized bytes. Raises BadInput, also for a type that the recording does not define."""
+        if kind not in self.store.types:
+            raise BadInput(f"the recording does not define {kind}: record it as mcap")
+        try:
+            return self.store.deserialize_cdr(data, kind)
+        except Exception as error:  # as in _open, the parser raises many types
+            raise BadInput(f"no valid {kind}: {one_line(error)}") from error
 
     def chosen(self, topics: str) -> list[str]:
         """The names in a comma-separated list, with or without their leading slash; all where it is empty. Raises BadInput."""
@@ -255,11 +278,14 @@ def _topics(connections: Collection[Connection]) -> dict[str, Topic]:
     return merged
 
 
-def _deserialized(store: Any, data: bytes, kind: str) -> Any:
-    try:
-        return store.deserialize_cdr(data, kind)
-    except Exception as error:  # as in _open, the parser raises many types
-        raise BadInput(f"no valid {kind}: {one_line(error)}") from error
+def _store(connections: Collection[Connection]) -> Typestore:
+    """ROS's message types, and those that the recording defines."""
+    store = get_typestore(Stores.ROS2_JAZZY)
+    for connection in connections:
+        if connection.msgtype not in store.types and connection.msgdef.format is MessageDefinitionFormat.MSG:
+            defined = get_types_from_msg(connection.msgdef.data, connection.msgtype)
+            store.register({name: fields for name, fields in defined.items() if name not in store.types})
+    return store
 
 
 def _types_of(mount: Mount | SignalMount) -> tuple[str, ...]:

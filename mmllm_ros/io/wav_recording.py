@@ -50,8 +50,8 @@ class WavRecording:
             raise BadInput(f"{self.path} has {channels} channels, signals.{mount.name} of rig {rig.name} {mount.channels}")
         return [(mount.topic, mount)]
 
-    def frames(self, rig: Rig) -> Iterator[Frame]:
-        """Signals of the last seconds, every half second."""
+    def frames(self, rig: Rig, objects: object = None) -> Iterator[Frame]:
+        """Signals of the last seconds, every half second; there are no `objects`."""
         ((_, mount),) = self.signals(rig)
         buffer, step = SoundBuffer(self._rate, mount.channels, "S16LE"), self._rate // 2
         sound = np.broadcast_to(self._sound, (mount.channels, self._sound.shape[1]))

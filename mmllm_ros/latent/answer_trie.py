@@ -50,6 +50,8 @@ class AnswerTrie:
         self._parents: list[int] = []
         self._forks: list[tuple[int, list[int], list[int], list[int]]] = []
         self._pack(root, slot=0)
+        # The tokens at the forks: the part of the vocabulary whose logits `score` reads.
+        self.choices = torch.tensor(sorted({token for _, tokens, _, _ in self._forks for token in tokens}))
 
     def _pack(self, node: _Node, slot: int) -> bool:
         """Give slots to `node`'s forks, depth first. Slot 0 is the prompt's last token, slot i + 1 is `tokens[i]`."""
@@ -91,28 +93,51 @@ class AnswerTrie:
             visible[prompt + i] = row
         return visible[None, None]
 
-    def settled(self, logits: Tensor) -> Tensor | None:
-        """Logits [vocabulary] at the prompt's last token -> log-probability of each answer [answers], where they settle it.
+    def begin(self, logits: Tensor) -> tuple[Tensor, list[int]]:
+        """Logits [vocabulary] at the prompt's last token -> log-probability of each answer [answers] as far as they settle it.
 
-        They do where first tokens that lead to further forks have a probability below UNSETTLED together; answers behind such a
-        token then share it evenly. None where they do not, and `score` needs all slots.
+        The second value is the slots that the rest needs.
+        First tokens that lead to further forks and have a probability below UNSETTLED together need none: the answers behind such
+        a token share it evenly.
         """
         slot, tokens, answers, choices = self._forks[0] if self._forks else (1, [], [], [])
         if slot:
-            return None
-        choice = logits[tokens].float().log_softmax(-1)
-        leaves = torch.bincount(torch.tensor(choices), minlength=len(tokens)).to(logits.device)
-        if choice.exp()[leaves > 1].sum() >= UNSETTLED:
-            return None
+            return logits.new_zeros(len(self.names), dtype=torch.float32), list(range(1, len(self.tokens) + 1))
+        choice = logits[tokens].float().log_softmax(-1).cpu()
+        leaves = torch.bincount(torch.tensor(choices), minlength=len(tokens))
+        ascending = [index for index in choice.argsort().tolist() if leaves[index] > 1]
+        rest = choice[ascending].exp().cumsum(0)
+        opened = {index for index, together in zip(ascending, rest.tolist(), strict=True) if together >= UNSETTLED}
+        for index in opened:
+            leaves[index] = 1
         scores = choice.new_zeros(len(self.names))
         scores[answers] = (choice - leaves.log())[choices]
-        return scores
+        branches: list[int] = []
+        for parent, token in zip(self._parents, self.tokens, strict=True):
+            branches.append(branches[parent - 1] if parent else tokens.index(token))
+        return scores.to(logits.device), [slot for slot, branch in enumerate(branches, 1) if branch in opened]
 
-    def score(self, logits: Tensor) -> Tensor:
-        """Logits [slots, vocabulary] at `positions` -> log-probability of each answer [answers], float32."""
+    def layout_behind(self, prompt: int, slots: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """Position ids [1, n] and mask, bool [1, 1, n, prompt + n], of n slots behind a prompt of that length."""
+        depth, visible = [0], torch.eye(len(self.tokens) + 1, dtype=torch.bool)
+        for slot, parent in enumerate(self._parents, 1):
+            depth.append(depth[parent] + 1)
+            visible[slot] |= visible[parent]
+        chosen = torch.tensor(slots)
+        among = visible[chosen][:, chosen]
+        before = torch.ones((len(slots), prompt), dtype=torch.bool)
+        return torch.tensor([[prompt - 1 + depth[slot] for slot in slots]]), torch.cat([before, among], dim=1)[None, None]
+
+    def score(self, logits: Tensor, slots: Sequence[int] | None = None, begun: Tensor | None = None) -> Tensor:
+        """Logits [slots, vocabulary] at `positions` -> log-probability of each answer [answers], float32.
+
+        With `slots`, the rows are those of these slots, and the forks there are added to `begun`, which `begin` has returned.
+        """
         logits = logits.float()
-        scores = logits.new_zeros(len(self.names))
+        scores = logits.new_zeros(len(self.names)) if begun is None else begun.clone()
+        rows = {slot: row for row, slot in enumerate(range(len(self.tokens) + 1) if slots is None else slots)}
         for slot, tokens, answers, choices in self._forks:
-            choice = logits[slot, tokens].log_softmax(-1)
-            scores.index_add_(0, torch.tensor(answers, device=logits.device), choice[choices])
+            if slot in rows:
+                choice = logits[rows[slot], tokens].log_softmax(-1)
+                scores.index_add_(0, torch.tensor(answers, device=logits.device), choice[choices])
         return scores

@@ -43,6 +43,11 @@ class Latent:
     lora: tuple[tuple[nn.Module, int, int], ...] = ()
     detections: Tensor | None = None
 
+    def open_at(self, rows: Tensor) -> Latent:
+        """With a row of gates for each of S text positions or questions; those not in `rows`, bool [S], are closed."""
+        gate = self.log_gate if self.log_gate.ndim == 3 else self.log_gate[:, None]
+        return replace(self, log_gate=gate.masked_fill(~rows[None, :, None].to(gate.device), -torch.inf))
+
     def of_rows(self, rows: Tensor, log_gate: Tensor) -> Latent:
         """Row `rows[i]` as row i, with the gates `log_gate`."""
         detections = None if self.detections is None else self.detections[rows]
@@ -164,9 +169,13 @@ def attending_from(latent_cache: LatentCache, start: int, length: int) -> dict[i
 
 def attending_at(latent_cache: LatentCache, late: Tensor) -> dict[int, Latent]:
     """The latents of `latent_cache` for text positions of which only those in `late`, bool [S], attend to them."""
-    early = ~late[None, :, None]
+    return {block: latent.open_at(late) for block, latent in latent_cache.items()}
+
+
+def with_gates_of(latent_cache: LatentCache, questions: Tensor | int) -> LatentCache:
+    """From gates [B, Q, P], one row a question, those of `questions`: an index, or one index a row wanted."""
     return {
-        block: replace(latent, log_gate=latent.log_gate[:, None].masked_fill(early.to(latent.log_gate.device), -torch.inf))
+        block: replace(latent, log_gate=latent.log_gate[:, questions]) if latent.log_gate.ndim == 3 else latent
         for block, latent in latent_cache.items()
     }
 

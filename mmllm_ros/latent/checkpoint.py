@@ -17,7 +17,9 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
 from ..datatypes import BadInput, one_line
+from ..device import half_products
 from ..io.weights import load_weights, revision_of, save_weights
+from ..resources import MODALITY_AGNOSTIC, ROUTER
 from .attention_adapter import attach
 from .connector import Connector
 from .manifest import LLM_FOLDER, Manifest, read_json, require_shape
@@ -27,35 +29,35 @@ LORA_FILE = "lora.safetensors"
 """The weights of the LoRA that all modalities share, in a model folder that has one."""
 UNIVERSAL = "universal"
 """The folder of the universal encoder among the encoders: it serves several modalities."""
-MODALITY_AGNOSTIC = "modality_agnostic"
-"""The folder of the modality-agnostic connector: it answers nothing, so it is no part of the model's revision."""
 
 
 def load_llm(source: str | Path, device: torch.device, *, download: bool = False) -> tuple[nn.Module, Any, str]:
     """Load a frozen decoder with its tokenizer and attach the attention adapter. Returns (llm, tokenizer, revision).
 
     `source` is a folder or a hub name; a hub name is looked up in the local cache and downloaded only with `download`.
-    On a CPU the weights become float32, on a GPU they keep their type. Raises BadInput.
+    The weights keep the type of their file on a GPU, and bfloat16 on a CPU that has products of it; other types become float32 on
+    a CPU. Raises BadInput.
     """
     transformers_logging.disable_progress_bar()
     try:
-        llm, tokenizer, missing = _from_pretrained(source, device, local_files_only=True)
+        llm, tokenizer, missing = _from_pretrained(source, local_files_only=True)
     except BadInput:
         if not download:
             raise
         _require_on_hub(str(source))
-        llm, tokenizer, missing = _from_pretrained(source, device, local_files_only=False)
+        llm, tokenizer, missing = _from_pretrained(source, local_files_only=False)
     if missing:
         raise BadInput(f"LLM {source} cannot be loaded: its weights lack {sorted(missing)[0]}")
     revision = revision_of(Path(source)) if Path(source).is_dir() else str(getattr(llm.config, "_commit_hash", ""))[:12]
+    if device.type == "cpu" and not (llm.dtype == torch.bfloat16 and half_products()):
+        llm = llm.float()
     llm = llm.to(device).eval().requires_grad_(False)
     attach(llm)
     return llm, tokenizer, revision
 
 
-def _from_pretrained(source: str | Path, device: torch.device, local_files_only: bool) -> tuple[nn.Module, Any, set[str]]:
-    dtype = torch.float32 if device.type == "cpu" else "auto"
-    options = {"dtype": dtype, "use_safetensors": True, "output_loading_info": True, "local_files_only": local_files_only}
+def _from_pretrained(source: str | Path, local_files_only: bool) -> tuple[nn.Module, Any, set[str]]:
+    options = {"dtype": "auto", "use_safetensors": True, "output_loading_info": True, "local_files_only": local_files_only}
     try:
         tokenizer = AutoTokenizer.from_pretrained(source, local_files_only=local_files_only)
         llm, info = AutoModelForCausalLM.from_pretrained(source, **options)
@@ -132,9 +134,9 @@ def load_modality_agnostic(folder: Path, llm: nn.Module, llm_revision: str | Non
 
 
 def link_parts(source: Path, folder: Path, encoder_revisions: Mapping[str, str]) -> None:
-    """Link LLM and modality-agnostic connector of model folder `source`, and its encoders of the given revisions, into
+    """Link LLM, modality-agnostic connector and router of model folder `source`, and its encoders of the given revisions, into
     `folder`."""
-    parts = [name for name in (LLM_FOLDER, MODALITY_AGNOSTIC) if (source / name).is_dir()]
+    parts = [name for name in (LLM_FOLDER, MODALITY_AGNOSTIC, ROUTER) if (source / name).is_dir()]
     for modality, revision in encoder_revisions.items():
         encoder = source / "encoders" / modality
         if encoder.is_dir() and _encoder_revision(encoder) == revision:
@@ -167,9 +169,11 @@ def _encoder_revision(folder: Path) -> str:
 
 
 def model_revision(folder: Path) -> str:
-    """Twelve hexadecimal digits over connectors, LoRA, tokenizer and config.json, which names other revisions."""
+    """Twelve hexadecimal digits over connectors, LoRA, tokenizer, modality-agnostic connector and router, and over config.json,
+    which names other revisions."""
     digest = hashlib.sha256()
-    for name in ("config.json", "connectors.safetensors", LORA_FILE, f"{LLM_FOLDER}/tokenizer.json"):
+    parts = [f"{part}/{name}" for part in (MODALITY_AGNOSTIC, ROUTER) for name in ("config.json", "model.safetensors")]
+    for name in ("config.json", "connectors.safetensors", LORA_FILE, f"{LLM_FOLDER}/tokenizer.json", *parts):
         if (folder / name).is_file():
             digest.update((folder / name).read_bytes())
     return digest.hexdigest()[:12]

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 from transformers.masking_utils import create_causal_mask
 
 from .attention_adapter import LatentCache, plugged
@@ -33,14 +34,16 @@ def lower_states(
     *,
     first_block: int,
     position_ids: Tensor | None = None,
+    keys: object | None = None,
 ) -> Tensor:
     """Hidden states [B, S, d_model] that enter block `first_block`.
 
     `input_ids` is int64 [B, S]; `attention_mask` is [B, S] (1 = text, 0 = padding) or a boolean [B, 1, S, S] of which position
-    attends to which; `position_ids` [1 or B, S] counts from 0 where it is left out.
+    attends to which; `position_ids` [1 or B, S] counts from 0 where it is left out. `keys`, a new TextKeys (text_states.py), gets
+    the keys and values of each block.
     """
     with plugged({}):
-        return run_blocks(llm, llm.model.embed_tokens(input_ids), attention_mask, position_ids, slice(0, first_block))
+        return run_blocks(llm, llm.model.embed_tokens(input_ids), attention_mask, position_ids, slice(0, first_block), keys)
 
 
 def upper(
@@ -52,14 +55,26 @@ def upper(
     first_block: int,
     positions: Tensor,
     position_ids: Tensor | None = None,
+    keys: object | None = None,
+    tokens: Tensor | None = None,
 ) -> Tensor:
     """Logits [B, n, vocabulary] at `positions`, int64 [n] or [B, n], from the states that enter `first_block`, `latent_cache`
-    plugged."""
+    plugged. `keys` as in `lower_states`, `tokens` as in `head`."""
     if min(latent_cache, default=first_block) < first_block:
         raise ValueError(f"the latent cache links block {min(latent_cache)}, below the first block that is run, {first_block}")
     with plugged(latent_cache):
-        hidden = run_blocks(llm, hidden, attention_mask, position_ids, slice(first_block, None))
-    return llm.lm_head(llm.model.norm(_at(hidden, positions)))
+        hidden = run_blocks(llm, hidden, attention_mask, position_ids, slice(first_block, None), keys)
+    return head(llm, _at(hidden, positions), tokens)
+
+
+def head(llm: nn.Module, hidden: Tensor, tokens: Tensor | None = None) -> Tensor:
+    """Logits [..., vocabulary] of states after the last block; with `tokens`, int64 [t], float32 and minus infinity but there."""
+    hidden = llm.model.norm(hidden)
+    if tokens is None:
+        return llm.lm_head(hidden)
+    # A head of 49,152 rows takes longer than a block. A logit in bfloat16 would be rounded to an eighth.
+    some = functional.linear(hidden.float(), llm.lm_head.weight[tokens].float())
+    return some.new_full((*some.shape[:-1], llm.lm_head.out_features), -torch.inf).index_copy_(-1, tokens, some)
 
 
 def full_pass(
@@ -85,7 +100,12 @@ def _at(hidden: Tensor, positions: Tensor) -> Tensor:
 
 
 def run_blocks(
-    llm: nn.Module, hidden: Tensor, attention_mask: Tensor | None, position_ids: Tensor | None, blocks: slice
+    llm: nn.Module,
+    hidden: Tensor,
+    attention_mask: Tensor | None,
+    position_ids: Tensor | None,
+    blocks: slice,
+    keys: object | None = None,
 ) -> Tensor:
     """Hidden states [B, S, d_model] after `blocks`."""
     decoder = llm.model
@@ -100,5 +120,5 @@ def run_blocks(
     )
     rotation = decoder.rotary_emb(hidden, position_ids)
     for block in decoder.layers[blocks]:
-        hidden = block(hidden, attention_mask=mask, position_ids=position_ids, position_embeddings=rotation)
+        hidden = block(hidden, attention_mask=mask, position_ids=position_ids, position_embeddings=rotation, past_key_values=keys)
     return hidden

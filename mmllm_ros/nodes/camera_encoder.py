@@ -8,13 +8,11 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-import torch
-
-from ..encoders import Encoder, load_encoder
-from ..encoders.nanodet import detector_folder
+from ..encoders import Encoder
 from ..rig import Rig
 from .encoding.encoder_node import EncoderNode
 from .encoding.nearest_sweep import NearestSweep
+from .encoding.open_vocabulary_server import OpenVocabularyServer
 from .encoding.sensor_source import FrameSource, SensorSource
 from .ros_support.process import spin
 
@@ -22,7 +20,8 @@ from .ros_support.process import spin
 class CameraEncoderNode(EncoderNode):
     """One source per camera of the rig. The graph says whether its topic carries Image or CompressedImage.
 
-    Where the rig names a detector, that encodes the images, with ranges from the lidar's sweeps where there is one.
+    Where the rig names a detector, that encodes the images, with ranges from the lidar's sweeps where there is one. Where it
+    names a zero-shot detector, the service ~/ask answers about things beyond the ten classes.
     """
 
     modality = "camera"
@@ -30,6 +29,7 @@ class CameraEncoderNode(EncoderNode):
     def __init__(self, **node_arguments: Any) -> None:
         super().__init__(**node_arguments)
         self._sweep = NearestSweep(self, self.rig) if self.rig.detector and self.rig.lidar else None
+        self._server = OpenVocabularyServer(self, self.rig, lambda: self._sources) if self.rig.open_vocabulary else None
 
     @staticmethod
     def sensors(rig: Rig) -> int:
@@ -39,13 +39,17 @@ class CameraEncoderNode(EncoderNode):
         return [FrameSource(self, "camera", mount.name, mount) for mount in self.rig.cameras]
 
     def _load(self) -> Encoder:
-        if not self.rig.detector:
-            return super()._load()
-        torch.set_num_threads(self.config.threads)
-        encoder = load_encoder(detector_folder(self.rig.detector), self.rig, self.config.device)
+        encoder = super()._load()
         if self._sweep:
             encoder.sweep_at = self._sweep.at
+        if self._server:
+            self._server.load(self.config.device)
         return encoder
+
+    def _release(self) -> None:
+        super()._release()
+        if self._server:
+            self._server.release()
 
 
 def main(args: Sequence[str] | None = None) -> int:

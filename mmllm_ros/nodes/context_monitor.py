@@ -18,7 +18,7 @@ from ..context.load_shedding import LoadShedding
 from ..context.machine_load import MEBIBYTE, MEMORY_LIMIT, MachineLoad
 from ..context.modality_selection import AnswerBudget
 from ..context.plan import HealthReport, Planner, Rules
-from ..context.plan_table import FILE, PlanTable, join_names
+from ..context.plan_table import join_names, plan_table_of
 from ..context.question_classifier import viewed_directions
 from ..datatypes import MODALITIES, NANOSECONDS, BadInput, Plan
 from ..msg import Answer, ModalityPlan, SensorHealth
@@ -52,9 +52,7 @@ class ContextMonitor(Node):
         super().__init__("context_monitor", **node_arguments)
         self.config = declare(self, MonitorConfig, self._on_config)
         rig = load_rig(self.config.rig)
-        path = model_folder(self.config.model) / FILE
-        # The table is of the model's own camera encoder.
-        table = PlanTable.read(path) if path.is_file() and not rig.detector else None
+        table = plan_table_of(model_folder(self.config.model), rig)
         known = dict.fromkeys((*MODALITIES, *rig.modalities))
         self._planner = Planner(known, table, viewed_directions(rig))
         self._lifecycles = EncoderLifecycles(self, rig.modalities, self._on_operator)
@@ -105,7 +103,9 @@ class ContextMonitor(Node):
         plan = dataclasses.replace(plan, stamp=self.get_clock().now().nanoseconds)
         for modality in self._lifecycles.unloaded:
             plan.reasons[modality] = f"unloaded, memory is low; {plan.reasons[modality]}"
-        if self._published is None or _decided(plan) != _decided(self._published):
+        # The last plan holds, whoever published it: beside other publishers it is repeated.
+        others = self.count_publishers("mmllm/plan") > 1
+        if others or self._published is None or _decided(plan) != _decided(self._published):
             self._publish(plan, MIN_PERIOD)
         elif (plan.reasons, plan.context) != (self._published.reasons, self._published.context):
             self._publish(plan, FIGURES_PERIOD)
@@ -129,6 +129,9 @@ class ContextMonitor(Node):
             level = Level.ERROR if not any(plan.plugged.values()) else Level.OK if complete else Level.WARN
             values = {"context": plan.context, **self._planner.context.levels, **plan.reasons, **self._rejections.values()}
             yield Status("plan", level, _summary(plan), values)
+        if (publishers := self.count_publishers("mmllm/plan")) > 1:
+            message = f"{publishers} nodes publish mmllm/plan: this one repeats its plan every {MIN_PERIOD:g} s, stop the others"
+            yield Status("publishers of the plan", Level.WARN, message)
         level = self._load_shedding.level
         message = f"load shedding level {level}: {self._load_shedding.reason}" if level else "none"
         yield Status("machine load", Level.WARN if level else Level.OK, message, self._load)

@@ -14,7 +14,7 @@ from .ros_support.process import spin
 
 
 class LidarEncoderNode(EncoderNode):
-    """One source, called lidar."""
+    """One source, called lidar. Where the rig says so, its encoder is that of clusters, not the model's own."""
 
     modality = "lidar"
 

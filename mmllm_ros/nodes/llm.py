@@ -12,18 +12,17 @@ from rclpy.node import Node
 
 from ..assistant import Assistant
 from ..config import LlmConfig
-from ..context.per_question import PerQuestionPolicy
-from ..context.plan_table import FILE, PlanTable
-from ..context.question_classifier import viewed_directions
 from ..datatypes import MODALITIES, Answer, BadInput, Plan
-from ..model import Model
+from ..encoders.familiarity import load_familiarity
 from ..msg import Answer as AnswerMessage
 from ..msg import ModalityPlan, SensorHealth, SensorTokens
+from ..question_policy import question_policy
 from ..resources import model_folder
 from ..rig import load_rig
 from .answering.adaptation_servers import AdaptationServers
 from .answering.answering_worker import AnsweringWorker
 from .answering.encode_client import EncodeClient
+from .answering.open_vocabulary_client import OpenVocabularyClient
 from .answering.question_servers import QuestionServers
 from .answering.standing_questions import StandingQuestions
 from .ros_support import qos
@@ -34,6 +33,7 @@ from .ros_support.messages import answer_to_message, health_from_message, plan_f
 from .ros_support.parameters import declare
 from .ros_support.process import spin
 from .ros_support.rejections import Rejections
+from .ros_support.warm_process import start_again_when_killed
 
 
 class Llm(Node):
@@ -50,6 +50,7 @@ class Llm(Node):
         self.adaptation = AdaptationServers(self)
         self.rig = load_rig(self.config.rig)
         self._encode = EncodeClient(self, dict.fromkeys((*MODALITIES, *self.rig.modalities)), self._on_tokens)
+        self._look = OpenVocabularyClient(self) if self.rig.open_vocabulary else None
         failed = self.create_guard_condition(self._on_failure)
         self.worker = AnsweringWorker(self._load, self.config.queue, failed.trigger)
         self._questions = QuestionServers(self)
@@ -78,21 +79,14 @@ class Llm(Node):
     def _load(self) -> Assistant:
         """Runs in the worker's thread: loading takes seconds, and meanwhile callers get an error message at once."""
         model = self.adaptation.load_model()
-        policy = self._policy(model)
-        assistant = Assistant(model, self.config, lambda: self.get_clock().now().nanoseconds, policy, self._encode, self.rig)
+        folder = model_folder(self.config.model)
+        policy = question_policy(folder, model, self.rig, self.get_logger().warning)
+        sensing = (policy, self._encode, self.rig, load_familiarity(folder), self._look)
+        assistant = Assistant(model, self.config, lambda: self.get_clock().now().nanoseconds, *sensing)
         if self._plan:
             assistant.set_plan(self._plan)
         self.get_logger().info(f"ready: {model.name} ({model.revision}) with {', '.join(model.modalities)}")
         return assistant
-
-    def _policy(self, model: Model) -> PerQuestionPolicy | None:
-        path = model_folder(self.config.model) / FILE
-        if not path.is_file() or self.rig.detector:  # the table is of the model's own camera encoder
-            return None
-        table = PlanTable.read(path)
-        if (table.model, table.revision) != (model.name, model.revision.partition("+")[0]):
-            self.get_logger().warning(f"{path} was measured with {table.model} {table.revision}: run `mmllm plan` again")
-        return PerQuestionPolicy(table, viewed_directions(self.rig))
 
     def _on_config(self, config: LlmConfig) -> None:
         self.config = config
@@ -172,8 +166,8 @@ class Llm(Node):
 
 
 def main(args: Sequence[str] | None = None) -> int:
-    """Run the node."""
-    return spin(Llm, args)
+    """Run the node, in a process of its own: when that is killed, this one starts it again without loading torch."""
+    return start_again_when_killed(lambda: spin(Llm, args))
 
 
 if __name__ == "__main__":

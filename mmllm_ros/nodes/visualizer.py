@@ -17,11 +17,12 @@ from visualization_msgs.msg import MarkerArray
 
 from ..config import VisualizerConfig
 from ..datatypes import NANOSECONDS, Answer, BadInput, Health, Plan
+from ..io.frames import points_in_base
 from ..msg import Answer as AnswerMessage
 from ..msg import ModalityPlan, SensorHealth
 from ..rig import load_rig
 from ..visualization.overlay import ANSWERS, View, draw_overlay
-from ..visualization.point_colours import colour_points, points_in_base
+from ..visualization.point_colours import colour_points
 from ..visualization.sensor_state import HealthHistory, State, state_of
 from .ros_support import qos
 from .ros_support.clock_jumps import on_jump_back

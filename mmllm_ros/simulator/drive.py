@@ -18,6 +18,8 @@ from .sensors.imu import Imu, ImuErrors
 from .sensors.lidar import Lidar, Sweep
 from .sensors.shading import LightingScene
 from .truth import SceneTruth, Weather
+from .world.clutter import draw_clutter
+from .world.crowds import Placed, draw_crowd
 from .world.ego_vehicle import MANOEUVRES, STEP, Ego, Route
 from .world.ray_scene import RayScene, SceneMesh, Scenery
 from .world.town import Town
@@ -112,6 +114,16 @@ class Drive:
     def add_props(self, props: Sequence[SceneMesh]) -> None:
         """Add fixed meshes in world coordinates (world/props.py) to what the sensors see from now on."""
         self._props += tuple(props)
+
+    def add_surroundings(self, rng: np.random.Generator) -> list[Placed]:
+        """Add clutter (world/clutter.py) and more road users (world/crowds.py), which stand still. The road users are returned,
+        for the truth does not know them."""
+        taken = np.array([(actor.x, actor.y, max(actor.size[:2]) / 2) for actor in self._traffic.actors]).reshape(-1, 3)
+        crowd = draw_crowd(self.pose, taken, rng)
+        taken = np.concatenate([taken, np.array([(item.x, item.y, max(item.size[:2]) / 2) for item in crowd]).reshape(-1, 3)])
+        self.add_props([item.mesh for item in crowd])
+        self.add_props(draw_clutter(self._town, self.pose, taken, rng))
+        return crowd
 
     def advance(self, seconds: float) -> None:
         """Simulate `seconds` more. Whole steps of 10 ms are taken; the remainder is added to the next call. Raises BadInput."""

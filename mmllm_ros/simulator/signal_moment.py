@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..datatypes import Question
+from ..datatypes import Question, Signal
 from ..rig import CameraMount, ImuMount, LidarMount, Rig
 from .drive import Drive
 from .questions.signal_questions import SignalTruth, ask_signals, captions
@@ -48,6 +48,9 @@ imu      float32 [100, 6], specific force [m/s^2] and angular velocity [rad/s], 
 array    float32 [8, 128], strength of the ultrasonic echo in bins of 5 cm; channels as sensors.ultrasonic.TRANSDUCERS
 """
 
+AHEAD = ("image", "video", "depth", "normals")
+"""Kinds of signals with the camera's field of view; the others are of all directions."""
+
 _RIG = Rig("all signals", (CameraMount("front", "camera/front/image_raw", 0.0, FOV),), LidarMount(), ImuMount())
 _MANOEUVRES = {"stand": 0.3, "cruise": 0.1, "accelerate": 0.16, "brake": 0.16, "left": 0.14, "right": 0.14}
 _AROUND_HEIGHTS = (0.4, 0.9, 1.5)
@@ -55,13 +58,21 @@ _AROUND_HEIGHTS = (0.4, 0.9, 1.5)
 
 @dataclass(frozen=True, slots=True)
 class SignalMoment:
-    """`signals` by kind in the layouts of SIGNALS, `truth`, `questions` and `captions` by kind."""
+    """`signals` by kind in the layouts of SIGNALS, `truth`, `questions` and `captions` by kind.
+
+    `owner` int32 [H, W] has the identifier of the object that each pixel of the image shows, or another number.
+    """
 
     signals: Mapping[str, np.ndarray]
     truth: SignalTruth
     questions: tuple[Question, ...]
     captions: Mapping[str, str]
     props: tuple[Prop, ...]
+    owner: np.ndarray
+
+    def frames(self) -> list[Signal]:
+        """The signals as an encoder takes them, each of a modality and a source that are called like its kind."""
+        return [Signal(kind, 0, kind, data, fov=FOV if kind in AHEAD else 2 * math.pi) for kind, data in self.signals.items()]
 
 
 def render_moment(
@@ -112,7 +123,7 @@ def render_moment(
         signals[kind] = with_fault(kind, signals[kind], fault, np.random.default_rng([seed, 68]))
     truth = signal_truth(scene, seed, recording, echoes, view, props, ray_scene, drive.pose)
     questions = ask_signals(truth, np.random.default_rng([seed, 69]), split, seed)
-    return SignalMoment(signals, truth, tuple(questions), captions(truth), props)
+    return SignalMoment(signals, truth, tuple(questions), captions(truth), props, view.owner)
 
 
 def _channels_first(image: np.ndarray) -> np.ndarray:

@@ -28,10 +28,10 @@ from ..resources import EMBEDDED, shared_folder
 from ..rig import Rig, load_rig
 from ..simulator.questions.everyday_kinds import ask_kinds
 from .connectors import TokenTable, encode_all
-from .prepared_batches import Answers, Store
+from .prepared_batches import Answers, Store, draw
 from .prepared_questions import Prepared, Texts, prepare, read_prepared, write_prepared
 from .prepared_texts import encode_shard, read_shard
-from .pretrained import Trained, train
+from .pretrained import Trained, step_loss, train
 from .pretrained_model import ATTEND_LAST, BASE, ENCODERS, PROMPT, fill, save, untrained, warm_start
 from .render import ONE_FRAME_EACH, render
 from .shards import Shards
@@ -95,7 +95,7 @@ def answers_of(model: Model) -> Answers:
 def fit(model: Model, store: Store, minutes: float, work: Path, seed: int) -> None:
     """Train connectors and LoRA of `model` in place; the averaged weights are kept in `work` from time to time."""
     path, saved = work / "averaged.safetensors", time.time()
-    trained = Trained(dict(model.connectors.items()), model.lora)
+    trained, answers = Trained(dict(model.connectors.items()), model.lora), answers_of(model)
     if path.is_file():
         fill(model, load_file(path))
 
@@ -107,8 +107,13 @@ def fit(model: Model, store: Store, minutes: float, work: Path, seed: int) -> No
             save_file({name: value.contiguous() for name, value in averaged.items()}, path)
             saved = time.time()
 
+    def step(rng: np.random.Generator) -> tuple[torch.Tensor, dict[str, float]]:
+        rows, attended = draw(store, VIEWS, BATCH, rng)
+        loss, parts, _ = step_loss(model.llm, trained, store, answers, rows, attended)
+        return loss, parts
+
     seconds = time.time(), time.time() + 60 * minutes
-    fill(model, train(model.llm, trained, store, answers_of(model), VIEWS, BATCH, seconds, RATES, seed, watch))
+    fill(model, train(trained, step, seconds, RATES, seed, watch))
 
 
 def calibrated(model: Model, encoders: Path, seed: int) -> float:

@@ -16,7 +16,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import matplotlib
 import numpy as np
 import torch
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -27,12 +26,10 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.parallel import DistributedDataParallel
 
 from ..datatypes import BadInput
+from ..device import half_products
 from ..io.atomic_write import atomic_file
 from . import processes
 from .muon import Muon
-
-matplotlib.use("Agg")
-from matplotlib import pyplot
 
 Loss = Callable[[np.random.Generator], tuple[Tensor, dict[str, float]]]
 """Draws a batch with the generator, returns its loss and the numbers worth plotting."""
@@ -152,14 +149,14 @@ def fast(device: torch.device) -> Iterator[None]:
     cpu = device.type == "cpu"
     backends = [SDPBackend.MATH] if cpu else [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
     place = contextlib.nullcontext() if cpu else device
-    with place, torch.autocast(device.type, torch.bfloat16, enabled=not cpu or half_products()), sdpa_kernel(backends):
-        yield
-
-
-def half_products() -> bool:
-    """Whether this CPU has bfloat16 products; emulated ones take twenty times as long as float32."""
-    able = torch.cpu.get_capabilities()
-    return able.get("avx512_bf16", False) or able.get("amx_bf16", False)
+    before = torch.backends.cuda.fp16_bf16_reduction_math_sdp_allowed()
+    # In spite of its name this is for the CPU too: the math attention does not go back to float32.
+    torch.backends.cuda.allow_fp16_bf16_reduction_math_sdp(before or cpu)
+    try:
+        with place, torch.autocast(device.type, torch.bfloat16, enabled=not cpu or half_products()), sdpa_kernel(backends):
+            yield
+    finally:
+        torch.backends.cuda.allow_fp16_bf16_reduction_math_sdp(before)
 
 
 def _checkpoint(path: Path, step: int, trained: dict[str, nn.Parameter], optimizers: list[torch.optim.Optimizer]) -> None:
@@ -205,6 +202,12 @@ def _write_rows(path: Path, rows: list[dict[str, float]]) -> None:
 
 def plot_curves(path: Path, rows: list[dict[str, float]]) -> None:
     """Plot each number of `rows` against its step, smoothed over 2 % of the run."""
+    # Here, because the llm node imports this module and never plots: 21 MB.
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
     names = [key for key in dict.fromkeys(key for row in rows for key in row) if key != "step"]
     figure, axes = pyplot.subplots(1, len(names), figsize=(3.2 * len(names), 2.8), squeeze=False)
     for axis, name in zip(axes[0], names, strict=True):

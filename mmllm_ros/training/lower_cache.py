@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -16,13 +16,16 @@ from ..latent.split_forward import can_split, full_pass, lower_states, upper
 from .packing import Packed
 
 KEPT_BYTES = 1 << 29
+AT_ONCE = 32
+"""Texts of one length in a batch of `prepare`."""
 
 
 class LowerCache:
     """States [S, d_model] that enter block `first_block` of `llm`, by token ids; the least recently used is removed first.
 
-    Each new text is computed by itself: in a batch its last bits would depend on the other texts, and a training resumed with an
-    empty cache would differ from an uninterrupted one.
+    `states` computes each new text by itself: in a batch its last bits would depend on the other texts, and a training resumed
+    with an empty cache would differ from an uninterrupted one. `prepare` computes a known set of texts in batches, the same
+    ones each time.
     """
 
     def __init__(self, llm: nn.Module, first_block: int, kept_bytes: int = KEPT_BYTES) -> None:
@@ -39,6 +42,28 @@ class LowerCache:
         return upper(
             self.llm, pad_sequence(rows, batch_first=True), latent_cache, packed.visible, first_block=self.first_block, **options
         )
+
+    def clear(self) -> None:
+        """Remove the states of all texts."""
+        self._states.clear()
+        self._bytes = 0
+
+    @torch.no_grad()
+    def prepare(self, texts: Iterable[tuple[int, ...]]) -> None:
+        """Compute the states of all of `texts`, those of one length together, as far as they fit."""
+        by_length: dict[int, list[tuple[int, ...]]] = {}
+        for text in dict.fromkeys(texts):
+            if text not in self._states:
+                by_length.setdefault(len(text), []).append(text)
+        for _, alike in sorted(by_length.items()):
+            for start in range(0, len(alike), AT_ONCE):
+                together = alike[start : start + AT_ONCE]
+                ids = torch.tensor(together, device=self.llm.device)
+                for text, state in zip(together, lower_states(self.llm, ids, first_block=self.first_block), strict=True):
+                    if self._bytes + state.nbytes > self.kept_bytes:
+                        return
+                    self._states[text] = state.clone()
+                    self._bytes += state.nbytes
 
     @torch.no_grad()
     def states(self, texts: Sequence[tuple[int, ...]]) -> list[Tensor]:

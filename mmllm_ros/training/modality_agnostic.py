@@ -17,8 +17,8 @@ import torch
 from torch import Tensor
 
 from ..datatypes import BadInput
-from ..latent.checkpoint import MODALITY_AGNOSTIC
 from ..model import Model
+from ..resources import MODALITY_AGNOSTIC
 from ..rig import Rig
 from ..simulator.truth import SceneTruth
 from .batches import draw_batch, draw_depth

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The Muon optimizer: the update of a matrix is its orthogonalized momentum (Jordan et al., 2024).
 
-torch's own Muon computes in bfloat16, which on a CPU without such instructions is about twenty times slower than float32.
+torch's own Muon computes in bfloat16 everywhere; here a CPU does so only where it has such products.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 from torch.optim import Optimizer
+
+from ..device import half_products
 
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 ROUNDS = 5
@@ -25,12 +27,14 @@ def orthogonal(matrices: Tensor) -> Tensor:
     """Matrices [n, rows, columns] with all singular values near one, by five quintic Newton-Schulz iterations."""
     tall = matrices.shape[1] > matrices.shape[2]
     x = matrices.transpose(1, 2) if tall else matrices
+    if x.device.type == "cpu" and half_products():
+        x = x.bfloat16()
     x = x / x.norm(dim=(1, 2), keepdim=True).clamp(min=1e-7)
     a, b, c = COEFFICIENTS
     for _ in range(ROUNDS):
         square = x @ x.transpose(1, 2)
         x = a * x + (b * square + c * square @ square) @ x
-    return x.transpose(1, 2) if tall else x
+    return (x.transpose(1, 2) if tall else x).to(matrices.dtype)
 
 
 class Muon(Optimizer):

@@ -23,7 +23,7 @@ from ..latent.text_states import TextKeys, run_blocks
 from .connectors import TokenTable, on_device
 from .loop import fast
 from .muon import Muon
-from .prepared_batches import Answers, Laid, Store, columns_of, draw, lay_out
+from .prepared_batches import Answers, Laid, Store, columns_of, lay_out
 from .prepared_questions import LOOKS, Prepared, wanted_tokens
 
 ATTENTION_WEIGHT = 1.0
@@ -76,10 +76,12 @@ def connect(
 
 def answer_logits(llm: nn.Module, laid: Laid, latent_cache: LatentCache, answers: Answers, first_block: int) -> Tensor:
     """Logits [forks, tokens] over `answers.tokens`, with minus infinity where a fork does not lead."""
+    # The states are kept in 16 bits and laid out as float32; the LLM may be bfloat16.
+    keys = {block: (key.to(llm.dtype), value.to(llm.dtype)) for block, (key, value) in laid.keys.items()}
     with plugged(latent_cache):
-        hidden = run_blocks(llm, laid.hidden, first_block, laid.positions, laid.mask, TextKeys(laid.keys))
+        hidden = run_blocks(llm, laid.hidden.to(llm.dtype), first_block, laid.positions, laid.mask, TextKeys(keys))
     chosen = llm.model.norm(hidden[laid.forks[:, 1], laid.forks[:, 2]])
-    logits = chosen @ llm.lm_head.weight[answers.tokens].T
+    logits = chosen.float() @ llm.lm_head.weight[answers.tokens].float().T
     return logits.masked_fill(~laid.allowed, -torch.inf)
 
 
@@ -143,7 +145,7 @@ def step_loss(
     return loss, parts, right
 
 
-def optimizers(trained: Trained, matrix_rate: float, rate: float) -> list[torch.optim.Optimizer]:
+def optimizers(trained: nn.Module, matrix_rate: float, rate: float) -> list[torch.optim.Optimizer]:
     """Muon for matrices, AdamW for the rest; each group keeps its highest rate as "peak"."""
     values = [value for value in trained.parameters() if value.requires_grad]
     matrices, rest = [v for v in values if v.ndim >= 2], [v for v in values if v.ndim < 2]
@@ -160,12 +162,8 @@ def rate_at(step: int, share: float, begun: float = 0.0) -> float:
 
 
 def train(
-    llm: nn.Module,
-    trained: Trained,
-    store: Store,
-    answers: Answers,
-    shares: Mapping[tuple[int, ...], float],
-    size: tuple[int, int],
+    trained: nn.Module,
+    step_loss: Callable[[np.random.Generator], tuple[Tensor, dict[str, float]]],
     seconds: tuple[float, float],
     rates: tuple[float, float],
     seed: int,
@@ -173,7 +171,8 @@ def train(
 ) -> dict[str, Tensor]:
     """Train until the clock says `seconds[1]` (epoch seconds), as if begun at `seconds[0]`. Returns the averaged weights.
 
-    `watch` is called after each step with its number, its figures and the averaged weights.
+    `step_loss` gives the loss of a step and its parts. `watch` is called after each step with its number, its figures and the
+    averaged weights.
     """
     trained.requires_grad_(True)
     stages = optimizers(trained, *rates)
@@ -184,9 +183,8 @@ def train(
         for group in (group for stage in stages for group in stage.param_groups):
             group["lr"] = group["peak"] * rate_at(step, share)
         trained.zero_grad(set_to_none=True)
-        rows, attended = draw(store, shares, size, np.random.default_rng([seed, step]))
         with fast(torch.device("cpu")):
-            loss, parts, _ = step_loss(llm, trained, store, answers, rows, attended)
+            loss, parts = step_loss(np.random.default_rng([seed, step]))
             loss.backward()
         nn.utils.clip_grad_norm_(trained.parameters(), 1.0)
         for stage in stages:

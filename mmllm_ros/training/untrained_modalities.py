@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from torch import nn
 
 from ..datatypes import BadInput
-from ..encoders.nanodet import detector_folder
 from ..encoders.objects import REVISION, TOKEN_WIDTH
+from ..encoders.of_rig import rig_encoders
 from ..io.weights import revision_of
 from ..model import Model
 from ..rig import Rig
@@ -37,11 +37,11 @@ def with_detections(model: Model, revisions: Mapping[str, str]) -> Model:
 
 
 def of_rig(model: Model, rig: Rig) -> Model:
-    """`model` with connectors for what the detector and the perception stack of a rig give; `model` itself without either.
+    """`model` with connectors for what the encoders that a rig names and its perception stack give, else `model` itself.
 
-    Raises BadInput as `with_detections` does, and where the detector is not there.
+    Raises BadInput as `with_detections` does, and where such an encoder is not there.
     """
-    revisions = {"camera": revision_of(detector_folder(rig.detector))} if rig.detector and rig.cameras else {}
+    revisions = {modality: revision_of(folder) for modality, folder in rig_encoders(rig).items()}
     if rig.objects and "objects" not in model.modalities:
         revisions["objects"] = REVISION
     return with_detections(model, revisions) if revisions else model

@@ -9,15 +9,10 @@ from collections.abc import Mapping
 import numpy as np
 
 from ..io.serialization import camera_rotation
-from ..rig import CameraMount, LidarMount
+from ..rig import CameraMount
 
 NEAREST = 0.3
 """Points closer to a camera than this [m] are not projected."""
-
-
-def points_in_base(points: np.ndarray, mount: LidarMount) -> np.ndarray:
-    """LidarScan points [n, 4] of a lidar on `mount` -> float32 [n, 4] in the base frame; the intensity stays."""
-    return points + np.float32([*mount.position, 0.0])
 
 
 def colour_points(points: np.ndarray, images: Mapping[CameraMount, np.ndarray]) -> np.ndarray:

@@ -17,11 +17,12 @@ from typing import Any
 import numpy as np
 
 from ..datatypes import NANOSECONDS, Answer, BadInput, Health, Plan, one_line
+from ..io.frames import points_in_base
 from ..io.serialization import camera_rotation
 from ..rig import CameraMount, Rig
 from .drawing import AnswerSnapshot, evidence_text
 from .overlay import camera_rows
-from .point_colours import colour_points, points_in_base
+from .point_colours import colour_points
 from .sensor_state import State, state_of
 
 MOST_POINTS = 20_000

@@ -118,9 +118,9 @@ class Ros:
 
         return self.until(answered).result()
 
-    def action_client(self, kind: type, name: str) -> ActionClient:
+    def action_client(self, kind: type, name: str, **options) -> ActionClient:
         """A client of an action that has found its server."""
-        self._action_clients.append(ActionClient(self.tester, kind, name))
+        self._action_clients.append(ActionClient(self.tester, kind, name, **options))
         self.until(self._action_clients[-1].server_is_ready)
         return self._action_clients[-1]
 

@@ -251,7 +251,7 @@ def test_a_node_killed_again_and_again_in_training_loses_nothing(ros, without_li
 
             ros.until(under_way)
             time.sleep(rng.uniform(0.0, 3.0))
-            trainers = psutil.Process(node.pid).children()
+            trainers = psutil.Process(node.pid).children(recursive=True)
         finally:
             node.send_signal(signal.SIGKILL)
             node.wait()

@@ -152,6 +152,24 @@ def test_a_restless_plan_is_published_at_most_twice_a_second(ros):
     assert len(received) - before - 2 <= (time.monotonic() - began) / 0.5
 
 
+def test_a_plan_of_another_publisher_is_replaced_and_reported(ros):
+    start(ros)
+    Reporter(ros, "camera", "front")
+    diagnostics = ros.collect(DiagnosticArray, "/diagnostics")
+    received = plans(ros)
+    ros.until(lambda: received and plugged(received[-1])["camera"])
+    other = ros.publisher(ModalityPlan, "mmllm/plan", qos.LATCHED, matched=1)
+    other.publish(ModalityPlan(modalities=["camera"], plugged=[False], reasons=["hostile"]))
+    ros.until(lambda: any(plan.reasons == ["hostile"] for plan in received))
+    ros.until(lambda: plugged(received[-1])["camera"])
+
+    def reported() -> bool:
+        statuses = [status for array in diagnostics for status in array.status if "publishers of the plan" in status.name]
+        return any(status.message.startswith("2 nodes publish mmllm/plan") for status in statuses)
+
+    ros.until(reported)
+
+
 def test_the_operator_wins_until_automatic(ros):
     encoder = ros.add(FakeEncoder("camera_encoder"))
     start(ros)

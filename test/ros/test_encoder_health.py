@@ -14,11 +14,12 @@ from mmllm_ros.msg import SensorHealth, SensorTokens
 from rcl_interfaces.msg import Log
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rosgraph_msgs.msg import Clock
-from sensor_msgs.msg import PointCloud2
+from sensor_msgs.msg import Imu, PointCloud2
 from sensors import Sensor, cloud, image, imu, stamp, start, status_of, values
 
 from mmllm_ros.datatypes import NANOSECONDS
 from mmllm_ros.nodes.camera_encoder import CameraEncoderNode
+from mmllm_ros.nodes.encoding import sensor_source
 from mmllm_ros.nodes.imu_encoder import ImuEncoderNode
 from mmllm_ros.nodes.lidar_encoder import LidarEncoderNode
 
@@ -144,3 +145,12 @@ def test_a_jump_back_of_the_clock_forgets_everything(ros, tiny_model):
     ros.until(lambda: node._sources[0].monitor.newest.stamp == sensor.stamps[-1])  # nothing is on its way any more
     ros.until(lambda: clock.publish(Clock(clock=Time(sec=10))) or not health[-1].signal_names)
     assert health[-1].reason == "no data has arrived yet"
+
+
+def test_a_publisher_that_is_not_heard_is_reported_with_the_cure(ros, tiny_model, monkeypatch):
+    monkeypatch.setattr(sensor_source, "UNHEARD", 0.0)
+    start(ros, ImuEncoderNode, tiny_model, "configure")
+    health = ros.collect(SensorHealth, "mmllm/health")
+    ros.publisher(Imu, "imu/data")
+    ros.until(lambda: health and "start this node again" in health[-1].reason)
+    assert health[-1].reason.startswith("no data has arrived yet: /")

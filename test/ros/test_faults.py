@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import functools
+import itertools
 import signal
 import time
 from collections.abc import Callable
@@ -118,7 +120,7 @@ class Robot:
 
     def ask(self) -> Answer | None:
         response = self._ros.call(Ask, "mmllm/ask", Ask.Request(question="are there any cars ?", timeout=20.0))
-        assert response.success or "loading" in response.message, response.message
+        assert response.success or "ask again" in response.message, response.message
         return response.answer if response.success else None
 
     def rests_on(self, *modalities: str) -> Answer | None:
@@ -270,16 +272,25 @@ def test_hostile_messages_of_every_type_are_rejected_by_reason_and_good_ones_are
         topic: ros.tester.create_publisher(kind, topic, qos.LATCHED if kind is ModalityPlan else 10)
         for topic, (kind, _) in hostile.topics.items()
     }
-    for number in range(400):
-        topic = sorted(publishers)[number % len(publishers)]
+    numbers = itertools.count()
+
+    def publish_next():
+        topic = sorted(publishers)[next(numbers) % len(publishers)]
         publishers[topic].publish(hostile.topics[topic][1]())
         time.sleep(0.005)
+
+    def rejected(status):
+        publish_next()  # an encoder takes the newest message only: on a busy machine it misses many
+        return any(key.startswith("rejected: ") for key in robot.values(status))
+
+    for _ in range(400):
+        publish_next()
     for status in ("camera_encoder: front", "lidar_encoder: lidar", "imu_encoder: imu", "llm: model", "context_monitor: plan"):
-        robot.until(lambda: any(key.startswith("rejected: ") for key in robot.values(status)))  # noqa: B023
-    # Anyone may publish a plan, and the last one holds: a change makes the monitor publish its own again.
-    client = ros.client(SetModality, "mmllm/set_modality")
-    for mode in (SetModality.Request.PLUGGED, SetModality.Request.AUTOMATIC):
-        assert ros.ask(client, SetModality.Request(modality="camera", mode=mode)).success
+        robot.until(functools.partial(rejected, status))
+    # Anyone may publish a plan, and the last one holds: the monitor repeats its own and reports the other publisher.
+    unplugged = ModalityPlan(modalities=["camera"], plugged=[False], reasons=["hostile"])
+    publishers["mmllm/plan"].publish(unplugged)
+    robot.until(lambda: robot.level("context_monitor: publishers of the plan") == DiagnosticStatus.WARN)
     robot.until(lambda: robot.rests_on("camera", "lidar", "imu"))
     counts = [len(messages) for messages in drawn]
     robot.until(lambda: all(len(messages) > count for messages, count in zip(drawn, counts, strict=True)))

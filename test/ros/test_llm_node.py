@@ -129,15 +129,14 @@ def slow(monkeypatch):
     from mmllm_ros import assistant
 
     release = threading.Event()
-    real = assistant.Assistant.ask
+    real = assistant.Assistant.ask_all
 
-    def wait(self, question, question_id="", on_text=None, cancelled=None, conversation=""):
-        while not release.wait(0.02):
-            if cancelled and cancelled():
-                raise assistant.Cancelled
-        return real(self, question, question_id, on_text, cancelled, conversation)
+    def wait(self, asked):
+        while not release.wait(0.02) and not all(item.is_cancelled() for item in asked):
+            pass
+        yield from real(self, asked)
 
-    monkeypatch.setattr(assistant.Assistant, "ask", wait)
+    monkeypatch.setattr(assistant.Assistant, "ask_all", wait)
     yield release
     release.set()
 
@@ -255,11 +254,10 @@ def test_a_full_queue_has_no_room_and_says_so(ros, tiny_model, slow):
 
 def test_after_a_storm_of_goals_and_cancels_the_queue_has_room_and_questions_are_answered(ros, tiny_model, slow):
     node = ready(ros, tiny_model, queue=4)
-    client = ros.action_client(AskQuestion, "mmllm/ask_question")
+    client = ros.action_client(AskQuestion, "mmllm/ask_question", **qos.ACTION_SERVICES)
     outcomes = set()
-    for _ in range(10):
-        # Six at once: DDS keeps ten requests of a service, and drops more without a word.
-        goals = [client.send_goal_async(AskQuestion.Goal(question=QUESTION)) for _ in range(6)]
+    for _ in range(3):
+        goals = [client.send_goal_async(AskQuestion.Goal(question=QUESTION)) for _ in range(40)]
         ros.until(lambda: all(goal.done() for goal in goals))  # noqa: B023
         for goal in goals:
             goal.result().cancel_goal_async()
@@ -272,6 +270,25 @@ def test_after_a_storm_of_goals_and_cancels_the_queue_has_room_and_questions_are
     ros.until(waiting.done)
     assert waiting.result().success, waiting.result().message
     assert not node._questions._goals
+
+
+def test_questions_that_wait_are_answered_together_and_the_many_without_room_are_refused(ros, tiny_model, slow, monkeypatch):
+    node = ready(ros, tiny_model, queue=4)
+    together = []
+    answer = node.worker._answer
+    monkeypatch.setattr(node.worker, "_answer", lambda questions: together.append(len(questions)) or answer(questions))
+    client = ros.tester.create_client(Ask, "mmllm/ask", qos_profile=qos.SERVICE)
+    ros.until(client.service_is_ready)
+    first = client.call_async(Ask.Request(question=QUESTION))
+    ros.until(lambda: node.worker._current)
+    futures = [client.call_async(Ask.Request(question=QUESTION)) for _ in range(300)]
+    ros.until(lambda: sum(future.done() for future in futures) == 296)
+    refusals = {future.result().message for future in futures if future.done()}
+    assert refusals == {"4 questions are waiting already, ask again later"}
+    slow.set()
+    ros.until(lambda: first.done() and all(future.done() for future in futures))
+    assert first.result().success and sum(future.result().success for future in futures) == 4
+    assert together == [1, 4]
 
 
 def test_a_question_without_an_answer_in_its_time_is_given_up_and_the_next_is_answered(ros, tiny_model, slow):

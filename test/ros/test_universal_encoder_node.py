@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from pathlib import Path
 
@@ -16,9 +17,11 @@ from mmllm_ros.srv import Ask
 from rclpy.parameter import Parameter
 from sensor_msgs.msg import Image
 from sensors import status_of, values
+from signal_table import make_signal_table
 from std_msgs.msg import Float32MultiArray, UInt8MultiArray
 from tiny_universal_model import make_tiny_universal_model
 
+from mmllm_ros.context.plan_table import FILE
 from mmllm_ros.datatypes import NANOSECONDS
 from mmllm_ros.io.sound import encode_pcm
 from mmllm_ros.nodes.context_monitor import ContextMonitor
@@ -112,6 +115,28 @@ def test_a_muted_microphone_is_unplugged_with_its_reason_and_the_others_stay(ros
     assert "silent, is the microphone muted" in reasons["audio"]
     status = ros.until(lambda: status_of(diagnostics, "audio_encoder: roof"))
     assert values(status)["topic"] == "/audio"
+
+
+def test_a_question_is_answered_from_the_signals_that_the_plan_table_chooses_and_the_others_have_a_reason(
+    ros, universal, tmp_path
+):
+    model, rig = Path(shutil.copytree(universal[0], tmp_path / "model", symlinks=True)), universal[1]
+    make_signal_table(audio=0.9, normals=0.9).write(model / FILE)
+    start(ros, model, rig)
+    Robot(ros)
+    common = {"model": str(model), "rig": str(rig)}
+    ros.add(ContextMonitor(parameter_overrides=[Parameter(name, value=value) for name, value in common.items()]))
+    settings = common | {"device": "cpu", "max_age": 60.0, "timeout": 600.0, "encode_timeout": 60.0}
+    llm = ros.add(Llm(parameter_overrides=[Parameter(name, value=value) for name, value in settings.items()]))
+    plans = ros.collect(ModalityPlan, "mmllm/plan", qos.LATCHED)
+    ros.until(lambda: llm.worker.assistant and plans and set(plans[-1].available) == MODALITIES)
+    # A sixth of the usual questions needs the normals, so they are encoded when a question does.
+    assert {m for m, on in zip(plans[-1].modalities, plans[-1].plugged, strict=True) if on} == {"array", "audio"}
+    for question, needed in (("Do you hear a siren?", {"audio"}), ("Is the ground ahead level or rising?", {"normals"})):
+        answer = ros.call(Ask, "mmllm/ask", Ask.Request(question=question)).answer
+        assert {item.modality for item in answer.evidence} == needed
+        reasons = dict(zip(answer.unplugged, answer.reasons, strict=True))
+        assert all(reasons[name].startswith("not used: ") for name in MODALITIES - needed)
 
 
 def test_messages_that_cannot_be_used_are_counted_with_the_reason(ros, universal):

@@ -13,8 +13,8 @@ from visualization_msgs.msg import Marker, MarkerArray
 
 from mmllm_ros.datatypes import NANOSECONDS
 from mmllm_ros.nodes.ros_support import qos
-from mmllm_ros.nodes.ros_support.latest_message import LatestMessageSubscription
 from mmllm_ros.nodes.ros_support.messages import header
+from mmllm_ros.nodes.ros_support.polled_subscription import PolledSubscription
 from mmllm_ros.nodes.visualizer import Visualizer
 
 
@@ -91,7 +91,7 @@ def test_the_sensors_are_listened_to_only_while_somebody_looks(ros):
     publish_answer(ros)
     ros.until(lambda: node._answers)
     assert camera.get_subscription_count() == 0
-    looking = LatestMessageSubscription(ros.tester, Image, "mmllm/overlay")
+    looking = PolledSubscription(ros.tester, Image, "mmllm/overlay")
     ros.until(lambda: camera.get_subscription_count() == 1)
     looking.destroy()
     ros.until(lambda: camera.get_subscription_count() == 0)

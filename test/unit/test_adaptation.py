@@ -73,6 +73,19 @@ def test_a_new_modality_learns_labels_that_only_it_can_predict(learned):
     assert outcome.samples == len(samples) and outcome.message.endswith("better")
 
 
+def test_a_large_llm_learns_which_of_its_answers_is_right(model):
+    large, samples = model.variant({}, {}), labelled_samples(model)[:12]
+    large.attend_last = 2
+    scored = [large.score(sample.question, large.latents(sample.tokens)) for sample in samples]
+    tensors, rows = SampleTensors(large, samples, ()), np.arange(12)
+    latent_caches = tensors.latent_caches({}, tensors.moment, 0)
+    loss, right = tensors.loss(latent_caches, rows, torch.from_numpy(rows), tensors.validation_visible(rows))
+    # The mean negative log-probability of the labels in the distribution over the answer set.
+    wanted = np.mean([-np.log(one.distribution[sample.answer]) for one, sample in zip(scored, samples, strict=True)])
+    assert loss.item() == pytest.approx(wanted, rel=1e-2)
+    assert right == np.mean([one.answer == sample.answer for one, sample in zip(scored, samples, strict=True)])
+
+
 def test_the_estimate_comes_first_and_the_measured_cost_at_the_end(learned):
     outcome, reports, _ = learned
     assert reports[0].step == 0 and reports[0].plan == str(outcome.estimate) and reports[0].steps == outcome.estimate.steps
@@ -214,12 +227,24 @@ def test_a_budget_chooses_depth_and_what_trains_and_what_is_not_trained_is_not_l
             learners = nn.ModuleDict(
                 {"lidar": new_connector(without_lidar, "lidar", learned[0].model.connectors["lidar"].shape["token_width"])}
             )
-            plans = training_plan._plans(SampleTensors(without_lidar, split(learned[2])[0], ["lidar"]), 8, learners, 60)
-            tight = min(plan.memory_mb for plan in plans if plan.trains == "connector") - 1e-6
+            training = SampleTensors(without_lidar, split(learned[2])[0], ["lidar"])
+            tight = training_plan._plan(training, 8, learners, 60, "connector", depth=1).memory_mb - 1e-6
             outcome = adapt(without_lidar, learned[2], AdaptationRequest(("lidar",), TrainingBudget(memory=tight)), tmp_path)
         assert outcome.estimate.trains == "gates" and outcome.estimate.memory_mb <= tight
     open_gates = int(torch.isfinite(outcome.model.connectors["lidar"].log_gate).sum())
     assert open_gates == outcome.estimate.depth
+
+
+@pytest.mark.parametrize("most", [0, 1, 2, 5, 7, 8])
+def test_the_deepest_plan_that_fits_is_found_with_few_measurements(most):
+    measured = []
+
+    def plan(depth):
+        measured.append(depth)
+        return depth
+
+    assert training_plan._deepest(plan, lambda depth: depth <= most, 8) == max(most, 1)
+    assert len(measured) <= 5 and len(measured) == len(set(measured))
 
 
 def test_a_budget_too_small_for_one_step_says_so(without_lidar, learned, tmp_path):

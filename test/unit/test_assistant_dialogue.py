@@ -8,11 +8,13 @@ import pytest
 from test_assistant import Clock, plan, reading
 from tiny_model import make_tiny_model
 
-from mmllm_ros.assistant import Assistant
+from mmllm_ros.assistant import Asked, Assistant
 from mmllm_ros.config import LlmConfig
+from mmllm_ros.context.context_estimate import Context
 from mmllm_ros.datatypes import Health
-from mmllm_ros.model import Model
+from mmllm_ros.model import Model, Scored
 from mmllm_ros.rig import load_rig
+from mmllm_ros.simulator.questions.everyday import CANNOT_TELL
 
 
 @pytest.fixture(scope="module")
@@ -62,3 +64,44 @@ def test_a_follow_up_refers_to_the_last_turn_of_its_conversation_only(assistant,
         del model.answer
     assert "cars" in asked[0] and "behind" in asked[0]
     assert asked[1:] == ["and behind me?", "and behind me?"]
+
+
+def test_a_question_about_the_weather_is_answered_from_the_health_signals_of_the_sensors_in_use(assistant, monkeypatch):
+    estimated = Context("fog", "", {"fog": 0.8}, {"fog": 0.2})
+    seen = []
+    monkeypatch.setattr("mmllm_ros.assistant.estimate", lambda healths: seen.append(list(healths)) or estimated)
+    for modality, healthy in (("camera", True), ("lidar", True)):
+        assistant.set_health(Health(modality, "front", 0, 10.0, 0.1, 0.0, 0, {}, healthy, "", 0.0))
+    answer = assistant.ask("is it foggy outside?")
+    assert answer.answer == "yes" and answer.confidence > 0.9 and [item.modality for item in answer.evidence] == ["camera"]
+    assert [health.modality for health in seen[-1]] == ["camera"]  # no reading of the lidar is there
+    assert assistant.ask("what is the weather like?").answer != "yes"
+
+
+def test_the_model_answers_about_the_weather_where_no_sensor_tells_it(assistant, model, monkeypatch):
+    asked = []
+    monkeypatch.setattr(model, "answer", lambda question, *_: asked.append(question) or Scored("no", 0.5))
+    assert assistant.ask("is it foggy outside?").answer == "no" and asked == ["is it foggy outside?"]
+
+
+def test_what_to_do_is_not_decided_by_the_model(assistant, model, monkeypatch):
+    monkeypatch.setattr(model, "answer", lambda *_: pytest.fail("the model was asked"))
+    monkeypatch.setattr(model, "score_all", lambda *_: pytest.fail("the model was asked"))
+    for answer in assistant.ask_all([Asked("Can I turn left now?"), Asked("is it safe to overtake?")]):
+        assert answer.answer.startswith("I cannot tell") and answer.confidence == 1.0
+
+
+def test_a_greeting_is_answered_with_what_the_robot_can_do(assistant):
+    assert assistant.ask("Thanks!").answer.startswith("I can tell you ")
+
+
+def test_a_thing_that_is_not_there_has_no_place(assistant, model, monkeypatch):
+    said = {"Are there any buses?": Scored("no", 0.9, {"no": 0.9, "yes": 0.1})}
+    place = Scored("front, over 20 metres", 0.7, {"front, over 20 metres": 0.7, "yes": 0.3})
+    monkeypatch.setattr(model, "answers", [*model.answers, CANNOT_TELL])
+    monkeypatch.setattr(model, "answer", lambda *_: place)
+    monkeypatch.setattr(model, "score", lambda text, _: said[text])
+    answer = assistant.ask("Where is the bus?")
+    assert (answer.answer, answer.confidence) == ("I see no buses.", 0.9)
+    said["Are there any buses?"] = Scored("yes", 0.9, {"no": 0.1, "yes": 0.9})
+    assert assistant.ask("Where is the bus?").answer == place.answer

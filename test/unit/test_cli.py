@@ -8,6 +8,7 @@ import json
 import socket
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -58,6 +59,22 @@ def test_replay_offline_answers_with_evidence_of_all_recorded_modalities(bag, mo
         assert {item["modality"] for item in record["evidence"]} == {"camera", "lidar", "imu"}
         assert all(0.0 <= item["age"] <= 1.5 for item in record["evidence"])
         assert record["unplugged"] == [] and record["model"] == "tiny" and 0.0 <= record["confidence"] <= 1.0
+
+
+def test_replay_offline_does_without_a_covered_camera_as_the_robot_does(model, tmp_path):
+    rig, path, file = load_rig("front"), tmp_path / "bag", tmp_path / "answers.jsonl"
+    drive = Drive(3, rig, "day")
+    with Recorder(path, rig) as recorder:
+        for _ in range(7):
+            snapshot = drive.capture()
+            covered = [replace(frame, image=np.zeros_like(frame.image)) for frame in snapshot.cameras]
+            recorder.write([snapshot.imu, *covered, snapshot.lidar])
+            drive.advance(0.5)
+    command = ["replay", str(path), "--offline", "--ask", "Are there any cars?", "--model", str(model), "--json", str(file)]
+    assert main(command) == 0
+    record = json.loads(file.read_text())
+    assert "camera" not in {item["modality"] for item in record["evidence"]}
+    assert "black image" in next(item["reason"] for item in record["unplugged"] if item["modality"] == "camera")
 
 
 def test_answering_connects_to_nothing_on_a_network(bag, model, monkeypatch):
@@ -186,7 +203,8 @@ def test_help_lists_the_commands(capsys):
 
 
 def test_every_option_has_a_help_text_and_a_command_has_few_of_them():
-    many = {"drive": 10, "evaluate-imu": 15}  # the latter has one for each error of a simulated IMU
+    # One for each error of a simulated IMU; one for each kind of sensor and source of real frames.
+    many = {"drive": 10, "evaluate-imu": 15, "evaluate-frames": 10, "adapt-scenario": 10}
     commands = get_command(app).commands
     commands |= {f"modality {name}": command for name, command in commands["modality"].commands.items()}
     for name, command in commands.items():

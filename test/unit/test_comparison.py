@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,8 @@ import report
 from data import ComparisonData
 from methods import ABLATIONS, make_methods
 
+from mmllm_ros.encoders.proposals import ATTRIBUTES
+
 ROWS = (
     "blind",
     "token insertion",
@@ -26,18 +29,31 @@ ROWS = (
     "mPnP as published",
     "ours",
     *(f"ours without {key}" for key in ABLATIONS),
+    "attributes as text",
+    "blind, with LoRA",
+    "ours, with LoRA",
+    "attributes as text, with LoRA",
 )
-TRAINED = ROWS[1:]
+TRAINED = [row for row in ROWS if row not in ("blind", "attributes as text")]
 
 
 @pytest.fixture(scope="module")
 def data() -> ComparisonData:
-    return ComparisonData(tiny_model(), scenes.AROUND, token_tables(), TRUTHS, 2)
+    tables = token_tables()
+    # The row of attributes as text reads the last numbers of a camera's token.
+    attributes = torch.rand((*tables["camera"].values.shape[:2], ATTRIBUTES), generator=torch.Generator().manual_seed(2))
+    tables["camera"] = replace(tables["camera"], values=attributes.half())
+    return ComparisonData(tiny_model(), scenes.AROUND, tables, TRUTHS, 2)
 
 
 def method(data: ComparisonData, name: str):
     torch.manual_seed(0)
-    return make_methods(data.model.llm, 2, data.widths, {"trunk": 16, "rank": 4})[name]()
+    return methods_of(data)[name]()
+
+
+def methods_of(data: ComparisonData) -> dict:
+    ranks = {"rank": 2, "output_rank": 1}
+    return make_methods(data.model.llm, data.model.tokenizer, 2, data.widths, {"trunk": 16, "rank": 4}, ranks)
 
 
 def logits(one, data: ComparisonData, asked) -> torch.Tensor:
@@ -46,7 +62,7 @@ def logits(one, data: ComparisonData, asked) -> torch.Tensor:
 
 
 def test_the_rows_are_those_of_the_table(data):
-    assert tuple(make_methods(data.model.llm, 2, data.widths, {"trunk": 16, "rank": 4})) == ROWS
+    assert tuple(methods_of(data)) == ROWS
 
 
 @pytest.mark.parametrize("name", TRAINED)
@@ -119,10 +135,11 @@ def test_the_formula_agrees_with_what_torch_counts(data, name):
 
 def test_equal_flops_and_equal_accuracy_come_from_the_curves():
     costs = dict.fromkeys(report.COSTS, 1.0)
+    costs |= {"steps": 20.0, "interval": (0.0, 1.0)}
     ours = {"row": "ours", "seed": 0, "accuracy": {"overall": 0.8}, "curve": [(10, 0.6), (20, 0.8)], **costs}
     other = {"row": "token insertion", "seed": 0, "accuracy": {"overall": 0.7}, "curve": [(10, 0.5), (20, 0.7)]}
     other |= {**costs, "step_flops": 4.0, "step_bytes": 2.0}
-    row = report.summary([ours, other], 20)[0]
+    row = report.summary([ours, other])[0]
     # Ours has spent 20 when it is done; 5 steps of the other cost as much, and it was never validated so early.
     assert np.isnan(row["gain_at_equal_flops"])
     # On par is 0.69: the other is there after 20 steps of 4, ours after 20 of 1.

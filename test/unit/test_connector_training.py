@@ -143,6 +143,23 @@ def test_kept_states_are_the_frozen_blocks_output_bit_for_bit_whatever_came_alon
     assert torch.equal(again, lower_states(llm, torch.tensor([[7, 7, 7]]), first_block=2)[0]) and len(computed) == 4
 
 
+def test_texts_known_beforehand_are_computed_together_by_length_as_far_as_they_fit(monkeypatch):
+    llm = tiny_decoder("llama")
+    attach(llm)
+    texts = [(5, 9, 11), (4, 8), (7, 7, 7), (5, 9, 11), (1, 2)]
+    cache = LowerCache(llm, 2)
+    computed = count_lower_passes(monkeypatch)
+    cache.prepare(texts)
+    cache.prepare(texts)
+    assert [ids.tolist() for ids in computed] == [[[4, 8], [1, 2]], [[5, 9, 11], [7, 7, 7]]]
+    for text, state in zip(texts, cache.states(texts), strict=True):
+        assert torch.allclose(state, lower_states(llm, torch.tensor([text]), first_block=2)[0], atol=1e-6)
+    assert len(computed) == 2
+    small = LowerCache(llm, 2, kept_bytes=3 * state.nbytes)
+    small.prepare(texts)
+    assert len(small.states(texts[1:2])) == 1 and len(computed) == 4
+
+
 def test_the_cache_stays_within_its_size_and_removes_the_least_recently_read(monkeypatch):
     llm = tiny_decoder("llama")
     attach(llm)

@@ -12,7 +12,7 @@ from mmllm_ros.context.context_estimate import Context, estimate, name_of, shipp
 from mmllm_ros.context.health_signals import SIGNALS
 from mmllm_ros.datasets.simulated_drive import DriveSensors, SimulatedMoment
 from mmllm_ros.datatypes import Health
-from mmllm_ros.evaluation.context_accuracy import confusion, fit
+from mmllm_ros.evaluation.context_accuracy import balanced, confusion, fit
 from mmllm_ros.rig import load_rig
 from mmllm_ros.simulator.drive import Drive
 from mmllm_ros.simulator.truth import Weather
@@ -85,13 +85,21 @@ def test_the_strongest_condition_gives_the_name():
 
 def test_every_signal_that_a_weight_is_for_is_documented():
     for levels in shipped_weights().values():
-        for offset, weights in levels.values():
-            assert abs(offset) < 20 and set(weights) <= set(SIGNALS)
+        for row in levels.values():
+            assert abs(row.offset) < 20 and 0 < row.error < 1 and set(row.signals) <= set(SIGNALS)
+
+
+def test_the_chance_of_a_level_follows_from_its_error():
+    context = Context("fog", "", {"fog": 0.4, "light": 0.45}, {"fog": 0.1, "light": 0.5})
+    assert context.chance_above("fog", 0.4) == context.chance_above("light", 0.45) == 0.5
+    assert context.chance_above("fog", 0.2) == pytest.approx(0.977, abs=0.001)
+    assert context.chance_above("light", 0.0) == pytest.approx(1.0, abs=0.001)
 
 
 def test_the_weights_are_fitted_from_drives_and_the_confusion_counts_every_moment():
     moments = [moment(weather, seed) for weather in CLEAR.values() for seed in (0, 1)]
     assert set(fit(moments)) == {"camera", "lidar", "camera+lidar"}
-    report = confusion(moments)
+    report = confusion(moments, load_rig("front"))
+    assert balanced(report["answers"]["Is it foggy?"]) == balanced(report["answers"]["What time of day is it?"]) == 1.0
     assert report["n"] == sum(sum(row.values()) for row in report["names"].values()) == 10
     assert report["right"] >= 0.9

@@ -12,6 +12,7 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmark" / "continual"))
 from continual_report import summary
+from joint_questions import joint_questions
 from signals import Modality
 
 from mmllm_ros.training.continual.answering import Asked
@@ -27,7 +28,15 @@ def run(method: str, *stages: dict[str, list[int]]) -> dict:
     """A run that learns the last modality of each stage."""
     trained = {"mixing": 5, "own": 7}
     rows = [{"modality": list(right)[-1], "trained": trained, "right": right, "changed": []} for right in stages]
-    return {"method": method, "order": "robot", "seed": 0, "stages": rows, "together": {"audio": {"joint": 0.5}}}
+    pairs = {"audio": {"joint_both": 0.25, "joint_chosen": 0.5}}
+    return {
+        "method": method,
+        "order": "robot",
+        "seed": 0,
+        "stages": rows,
+        "together": pairs,
+        "joint": {},
+    }
 
 
 def test_figures_follow_their_definitions():
@@ -56,4 +65,17 @@ def test_figures_follow_their_definitions():
     # Mean T 0.625 against 0.875; gains over blind 0.375 against 0.625; 5 of 50 parameters.
     assert ours["T_against_full"] == pytest.approx(0.625 / 0.875)
     assert ours["gain_against_full"] == pytest.approx(0.375 / 0.625)
+    assert (ours["joint_both"], ours["joint_chosen"]) == (0.25, 0.5)
     assert ours["mixing_share"] == pytest.approx(0.1)
+
+
+def test_a_joint_question_is_true_where_both_parts_are_and_as_many_are_true_as_false():
+    def asked(kind: str, answers: list[str]) -> Modality:
+        rows = [Asked(number, f"Is there {kind}?", answer, kind) for number, answer in enumerate(answers)]
+        return Modality(torch.zeros(len(rows), 1, 1), torch.zeros(len(rows), 2), rows, [], list(range(len(rows))))
+
+    data = {"image": asked("a bus", ["yes", "yes", "no", "red"]), "audio": asked("a horn", ["yes", "no", "no", "yes"])}
+    joints = joint_questions(data, "audio")
+    assert {joint.asked.question for joint in joints} == {"Is there a bus, and is there a horn?"}
+    by_answer = {joint.asked.answer: joint for joint in joints}
+    assert len(joints) == 2 and by_answer["yes"].rows == (0, 0) and by_answer["no"].rows in ((1, 1), (2, 2))

@@ -40,7 +40,9 @@ DIALOGUES = (
         ("How far is the nearest bus?", "over 20 metres", "How far is the nearest bus?"),
         ("what colour is that?", "red", "What colour is the nearest bus?"),
         ("And the nearest truck?", "red", "What colour is the nearest truck?"),
-        ("and now?", "red", "What colour is the nearest truck?"),
+        ("and the one behind?", "blue", "What colour is the nearest truck behind me?"),
+        ("what about the ones that are on my left?", "red", "What colour is the nearest truck on my left?"),
+        ("and now?", "red", "What colour is the nearest truck on my left?"),
     ],
     [
         ("Is anyone in front of us?", "yes", "Is anyone in front of us?"),

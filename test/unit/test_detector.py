@@ -11,6 +11,7 @@ import math
 import numpy as np
 import pytest
 from real_frames_folder import box, write_frame
+from recorded_moment import answers_about_one_moment
 
 from mmllm_ros.datasets.real_frames import box_in_image, read_frame
 from mmllm_ros.datatypes import BadInput, CameraFrame
@@ -187,6 +188,8 @@ def test_a_hugging_face_detector_in_a_folder_is_loaded_and_read(tmp_path):
     assert made.detector.names == ("car", "person")
     (tokens,) = made.encode([(CameraFrame(0, "front", np.zeros((64, 64, 3), np.uint8)), None)])
     assert np.isfinite(tokens.values).all() and len(made.revision) == 12
+    # The same folder as the detector of a rig, for a recording without ROS.
+    assert '"modality": "camera"' in answers_about_one_moment(tmp_path, f"detector: {tmp_path}", "Are there any cars?")
 
 
 def test_a_detector_that_is_not_there_is_refused_in_one_line(tmp_path):

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from mmllm_ros import config
+from mmllm_ros import config, launch_setup
 from mmllm_ros.datatypes import BadInput
 from mmllm_ros.launch_setup import Process, log_levels, processes
 
@@ -102,6 +102,18 @@ def test_composed_is_one_process_that_asks_nothing_of_itself():
     assert composed["drive"].parameters["interval"] == composed["drive"].parameters["duration"] == 0.0
     settings = {name: value for name, value in composed["drive"].parameters.items() if name != "use_sim_time"}
     config.DriveConfig(**settings)
+
+
+def test_what_publishes_images_gets_the_large_shared_memory_unless_the_user_has_set_up_fast_dds(monkeypatch):
+    for name in launch_setup.DDS_SETTINGS:
+        monkeypatch.delenv(name, raising=False)
+    with_profile = {name for name, process in started().items() if process.environment}
+    assert with_profile == {"simulator", "visualizer"}, "67 MB of shared memory for each: only where images are published"
+    file = Path(started()["simulator"].environment["FASTRTPS_DEFAULT_PROFILES_FILE"])
+    assert "<segment_size>67108864</segment_size>" in file.read_text()
+    assert started(composed="true")["drive"].environment
+    monkeypatch.setenv("FASTDDS_BUILTIN_TRANSPORTS", "UDPv4")
+    assert not any(process.environment for process in started().values())
 
 
 def test_the_log_level_is_that_of_the_nodes_own_loggers():

@@ -22,11 +22,13 @@ from transformers import AutoModelForCausalLM, OPTConfig, OPTForCausalLM
 
 from mmllm_ros.datatypes import BadInput, Tokens
 from mmllm_ros.latent.answer_trie import AnswerTrie
-from mmllm_ros.latent.attention_adapter import plugged
-from mmllm_ros.latent.connector import Connector
+from mmllm_ros.latent.attention_adapter import attending_at, plugged
+from mmllm_ros.latent.checkpoint import model_revision
+from mmllm_ros.latent.connector import Connector, merge
 from mmllm_ros.latent.generation import Cancelled, continue_text
 from mmllm_ros.latent.manifest import Manifest
 from mmllm_ros.model import KEPT_TEXTS, Model
+from mmllm_ros.resources import MODALITY_AGNOSTIC, ROUTER
 
 QUESTION = "are there any cars ?"
 
@@ -81,6 +83,22 @@ def test_one_pass_gives_the_scores_of_separate_passes(model, monkeypatch, plug, 
     assert scored.answer == max(expected, key=expected.get)
     assert scored.confidence == pytest.approx(max(expected.values()), rel=1e-4)
     assert sum(scored.distribution.values()) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("attend_last", [0, 3])
+def test_questions_that_attend_to_different_sensors_have_the_scores_of_separate_passes_in_one(model, monkeypatch, attend_last):
+    monkeypatch.setattr(model, "attend_last", attend_last)
+    questions = [QUESTION, "am i moving ?", "xylophone ?", "how many trucks are there ?", "are there any buses ?"]
+    latent_caches = model.latent_caches(everything(model))
+    used = [("camera", "lidar"), ("imu",), ("imu",), (), ("lidar",)]
+    rows = {name: torch.tensor([name in names for names in used]) for name in latent_caches}
+    together = merge({name: attending_at(latent_caches[name], rows[name]) for name in latent_caches})
+    alone = [model.score(q, merge({n: latent_caches[n] for n in names})) for q, names in zip(questions, used, strict=True)]
+    for one, packed in zip(alone, model.score_all(questions, together), strict=True):
+        assert packed.answer == one.answer
+        assert packed.confidence == pytest.approx(one.confidence, rel=1e-4)
+        assert packed.distribution == pytest.approx(one.distribution, abs=1e-3 if attend_last else 1e-5)
+    assert len({scored.confidence for scored in alone}) == len(questions)
 
 
 def test_a_family_that_cannot_be_split_has_the_same_scores(tmp_path):
@@ -255,6 +273,16 @@ def test_the_same_seed_makes_the_same_model(tmp_path, model):
     again = Model.load(make_tiny_model(tmp_path), "cpu")
     assert again.revision == model.revision
     assert Model.load(make_tiny_model(tmp_path / "other", seed=1), "cpu").revision != model.revision
+
+
+@pytest.mark.parametrize("part", [MODALITY_AGNOSTIC, ROUTER])
+def test_another_modality_agnostic_connector_or_router_is_another_revision(tmp_path, part):
+    folder = make_tiny_model(tmp_path)
+    before = model_revision(folder)
+    (folder / part).mkdir(exist_ok=True)
+    with (folder / part / "model.safetensors").open("ab") as file:
+        file.write(b"other weights")
+    assert model_revision(folder) != before
 
 
 def test_a_saved_model_answers_as_the_one_that_was_saved(tmp_path, model, folder):

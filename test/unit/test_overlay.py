@@ -12,11 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mmllm_ros.datatypes import NANOSECONDS, Answer, Evidence, Health, Plan
+from mmllm_ros.io.frames import points_in_base
 from mmllm_ros.rig import CameraMount, LidarMount, Rig, load_rig, shipped_rigs
 from mmllm_ros.visualization.canvas import fitted, text_width, wrapped, write
 from mmllm_ros.visualization.drawing import evidence_text
 from mmllm_ros.visualization.overlay import SIZE, View, draw_overlay, heading_path
-from mmllm_ros.visualization.point_colours import colour_points, points_in_base
+from mmllm_ros.visualization.point_colours import colour_points
 from mmllm_ros.visualization.sensor_state import HealthHistory, State, motion_text, state_of
 
 PLAN = Plan(5, {"camera": True, "lidar": False}, {"camera": "healthy", "lidar": "hardly any returns"}, "night", 0, 0.1, 0.2)

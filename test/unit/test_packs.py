@@ -13,8 +13,10 @@ import pytest
 import torch
 from tiny_model import tiny_llm, tiny_tokenizer
 
+from mmllm_ros.assistant import Assistant
 from mmllm_ros.cli import main
-from mmllm_ros.datatypes import BadInput, Question, Signal
+from mmllm_ros.config import LlmConfig
+from mmllm_ros.datatypes import BadInput, Plan, Question, Signal
 from mmllm_ros.encoders import load_encoder
 from mmllm_ros.encoders.universal.encoder import UniversalEncoder
 from mmllm_ros.encoders.universal.packs import Pack, Packs
@@ -22,6 +24,7 @@ from mmllm_ros.encoders.universal.signals import Layout
 from mmllm_ros.latent.connector import Connector
 from mmllm_ros.latent.manifest import Manifest
 from mmllm_ros.model import Model
+from mmllm_ros.question_policy import question_policy
 from mmllm_ros.resources import PACKS
 from mmllm_ros.rig import load_rig
 from mmllm_ros.training.continual.labelled_signals import write_labelled_signals
@@ -116,6 +119,17 @@ def test_a_laser_scan_is_added_and_removed_by_command_and_old_answers_stay_bit_i
         (tokens,) = packs.encode([Signal("scan", 1, "laser", scan(near, rng), fov=3.1)])
         assert tokens.encoder == model.encoder_revisions["scan"] == packs.loaded["scan"].revision
         assert model.score(NEAR, model.latents([tokens])).answer == answer
+    # On the robot the pack is connected for questions like its own only: others get the same answer as without it.
+    (imu,) = packs.encode([Signal("imu", 1, "imu", rng.normal(size=(50, 6)))])
+    assistant = Assistant(model, LlmConfig(), lambda: 1, question_policy(folder, model, load_rig("front"), pytest.fail))
+    assistant.set_plan(Plan(1, {"imu": True, "scan": True}, {}, "", 0, available=("imu", "scan")))
+    for one in (imu, tokens):
+        assistant.put(one)
+    near, moving = assistant.ask(NEAR), assistant.ask("Do you feel the robot move?")
+    assert (near.answer, [one.modality for one in near.evidence]) == ("no", ["scan"])
+    assert [one.modality for one in moving.evidence] == ["imu"]
+    assert moving.confidence == model.score("Do you feel the robot move?", model.latents([imu])).confidence
+    assert moving.unplugged["scan"] == "not used: the question is like those of imu"
     assert main(["modality", "remove", "scan", "--model", str(folder)]) == 0
     assert old_answers(folder) == before
     assert Model.load(folder, "cpu").modalities == ("array", "imu")

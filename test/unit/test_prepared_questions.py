@@ -83,10 +83,13 @@ def test_prepared_questions_are_read_back_as_they_were(frames, tmp_path):
     assert read_prepared(tmp_path / "q.jsonl") == questions
 
 
-def test_training_lowers_the_loss_of_answers_and_of_attention(frames, tmp_path):
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_training_lowers_the_loss_of_answers_and_of_attention(frames, tmp_path, dtype):
     _, tables = frames
     tokenizer = tiny_tokenizer()
     llm = tiny_llm(len(tokenizer))
+    for weight in llm.parameters():
+        weight.data = weight.data.to(dtype)
     prompt = Prompt(tokenizer)
     answers = prepared_batches.Answers(ANSWERS, [prompt.answer_ids(answer) for answer in ANSWERS])
     texts = Texts()

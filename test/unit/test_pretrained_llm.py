@@ -14,7 +14,7 @@ from tiny_model import tiny_llm, tiny_tokenizer
 
 from mmllm_ros import resources
 from mmllm_ros.datatypes import BadInput
-from mmllm_ros.latent import base_models
+from mmllm_ros.latent import base_models, checkpoint
 from mmllm_ros.latent.answer_trie import AnswerTrie
 from mmllm_ros.latent.attention_adapter import attending_from, plugged
 from mmllm_ros.latent.connector import Connector, merge
@@ -104,6 +104,29 @@ def test_a_saved_model_loads_with_its_lora_and_answers_alike(model, tmp_path):
         assert one.answer == other.answer and one.confidence == pytest.approx(other.confidence, abs=0.02)
 
 
+@pytest.mark.parametrize(
+    ("stored", "half_products", "loaded"),
+    [
+        (torch.bfloat16, True, torch.bfloat16),
+        (torch.bfloat16, False, torch.float32),
+        (torch.float16, True, torch.float32),
+    ],
+)
+def test_weights_stay_bfloat16_where_the_file_has_it_and_the_cpu_computes_in_it(
+    tmp_path, monkeypatch, stored, half_products, loaded
+):
+    tokenizer = tiny_tokenizer()
+    written = tiny_llm(len(tokenizer)).to(stored)
+    written.save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    monkeypatch.setattr(checkpoint, "half_products", lambda: half_products)
+    llm = checkpoint.load_llm(tmp_path, torch.device("cpu"))[0]
+    assert {weight.dtype for weight in llm.parameters()} == {loaded}
+    assert all(torch.equal(one.float(), other.float()) for one, other in zip(llm.parameters(), written.parameters(), strict=True))
+    # Angles of the rotary positions would lose their precision.
+    assert llm.model.rotary_emb.inv_freq.dtype == torch.float32
+
+
 def test_a_damaged_lora_is_refused_in_one_line(model, tmp_path):
     model.save(tmp_path)
     (tmp_path / "lora.safetensors").write_bytes(b"nothing")
@@ -114,10 +137,42 @@ def test_a_damaged_lora_is_refused_in_one_line(model, tmp_path):
 def test_a_settled_root_gives_the_distribution_of_all_slots():
     trie = AnswerTrie([[1, 0], [2, 0], [3, 4, 0], [3, 5, 0]], ["a", "b", "c", "d"])
     logits = torch.randn(1 + len(trie.tokens), 8)
-    assert trie.settled(logits[0]) is None
+    assert trie.begin(logits[0])[1] == [1]
     logits[0, 3] = -12.0
-    assert torch.allclose(trie.settled(logits[0]).exp(), trie.score(logits).exp(), atol=1e-3)
-    assert trie.settled(logits[0]).exp().sum() == pytest.approx(1.0)
+    scores, open_slots = trie.begin(logits[0])
+    assert not open_slots and torch.allclose(scores.exp(), trie.score(logits).exp(), atol=1e-3)
+    assert scores.exp().sum() == pytest.approx(1.0)
+
+
+def test_slots_that_the_first_token_leaves_open_complete_the_distribution():
+    trie = AnswerTrie([[1, 0], [3, 4, 0], [3, 5, 0], [6, 4, 0], [6, 5, 0]], ["a", "b", "c", "d", "e"])
+    logits = torch.randn(3, 8)
+    logits[0, 6] = -12.0
+    scores, open_slots = trie.begin(logits[0])
+    assert open_slots == [1], "behind token 3, and not behind token 6"
+    assert torch.allclose(trie.score(logits[1:2], open_slots, scores).exp(), trie.score(logits).exp(), atol=1e-3)
+
+
+@pytest.mark.parametrize("asked", [(), ("camera",), ("camera", "lidar")])
+def test_two_passes_give_the_distribution_of_one_over_the_whole_answer_tree(model, asked):
+    latent_cache, tree = bank_of(model, *asked), model._trie
+    ids = [*model.prompt.question_ids(QUESTION), *tree.tokens]
+    with torch.inference_mode():
+        whole = tree.score(model._logits(ids, len(tree.tokens), latent_cache)).exp()
+    assert tree.tokens and torch.tensor(list(model.score(QUESTION, latent_cache).distribution.values())).allclose(
+        whole, atol=2e-3
+    )
+
+
+def test_packed_questions_that_their_first_token_does_not_settle_share_a_second_pass(model, monkeypatch):
+    latent_cache, questions, passes = bank_of(model, "camera"), [QUESTION, "how many cars are there ?"], []
+    alone = [model.score(question, latent_cache) for question in questions]
+    logits = model._packed_logits
+    monkeypatch.setattr(model, "_packed_logits", lambda texts, *rest: passes.append(len(texts)) or logits(texts, *rest))
+    for _ in range(2):  # the second time from the cache
+        for one, other in zip(model.score_all(questions, latent_cache), alone, strict=True):
+            assert list(one.distribution.values()) == pytest.approx(list(other.distribution.values()), abs=2e-3)
+    assert passes == [2, 2, 2, 2]
 
 
 def test_forks_of_an_answer_are_those_of_the_tree():

@@ -12,7 +12,16 @@ import numpy as np
 import pytest
 from scenes import AROUND, random_scene
 
-from mmllm_ros.context.question_classifier import ABLE, TOPICS, QuestionClass, classify_question
+from mmllm_ros.context.question_classifier import (
+    ABLE,
+    OUT_OF_SCOPE,
+    SELF,
+    TOPICS,
+    QuestionClass,
+    asks_for_decision,
+    classify_question,
+    strip,
+)
 from mmllm_ros.simulator.questions.everyday_kinds import EVERYDAY_TYPES, ask_kinds
 from mmllm_ros.simulator.questions.out_of_scope import out_of_scope
 from mmllm_ros.simulator.questions.programs import parse
@@ -188,6 +197,30 @@ def test_a_question_about_a_sensor_names_its_modality():
 )  # fmt: skip
 def test_a_direction_is_one_from_the_robot_only(question, where):
     assert classify_question(question).direction == where
+
+
+@pytest.mark.parametrize("question", ["thanks!", "Hello robot", "who are you?", "good morning", "help", "hey"])
+def test_a_greeting_and_thanks_ask_what_the_robot_can_do_whatever_a_router_says(question):
+    assert classify_question(question, "surroundings") == QuestionClass(SELF, topic="abilities")
+
+
+@pytest.mark.parametrize(
+    ("question", "decision"),
+    [
+        ("can I turn left now?", True),
+        ("Should I brake?", True),
+        ("is it safe to go straight", True),
+        ("do we have to stop?", True),
+        ("is it possible to overtake?", True),
+        ("am I turning left?", False),
+        ("do we turn left, turn right or go straight?", False),
+        ("can you see a bus?", False),
+        ("is the road ahead clear?", False),
+    ],
+)
+def test_what_to_do_is_for_the_driver_to_decide(question, decision):
+    assert asks_for_decision(strip(question)) == decision
+    assert not decision or classify_question(question).type == OUT_OF_SCOPE
 
 
 def test_an_empty_question_asks_for_nothing_that_a_sensor_tells():

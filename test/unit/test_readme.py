@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The documents match the sources: tables, commands, options, launch arguments, files, links and examples.
 
-test/ros/test_documents.py runs their commands.
+test/ros/test_documents.py and test_documents_beside_robot.py run their commands.
 """
 
 from __future__ import annotations
@@ -12,14 +12,16 @@ import re
 import shlex
 from functools import cache
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 import yaml
 from typer.main import get_command
 
-from docs import node_tables, tree
+from docs import node_tables, security_policy, tree
 from mmllm_ros.cli import app
-from mmllm_ros.rig import load_rig
+from mmllm_ros.launch_setup import ENCLAVES, node_names
+from mmllm_ros.rig import load_rig, rig_overrides
 
 ROOT = Path(__file__).resolve().parents[2]
 NODES = ROOT / "mmllm_ros" / "nodes"
@@ -48,6 +50,22 @@ def test_every_page_says_at_its_top_who_it_is_for(page: Path) -> None:
 
 def test_the_node_tables_are_what_the_script_writes() -> None:
     assert TEXTS[node_tables.PAGE] == node_tables.page(), "run `python -m docs.node_tables`"
+
+
+def test_the_security_policy_is_what_the_script_writes() -> None:
+    written = (ROOT / "config" / "sros2" / "front.xml").read_text()
+    assert written == security_policy.policy(load_rig("front")), "run `python -m docs.security_policy front`"
+
+
+@pytest.mark.parametrize("name", ["front", "nuscenes", "radiate"])
+def test_the_security_policy_has_an_enclave_for_each_process_and_the_sensors_of_the_rig(name: str) -> None:
+    rig = load_rig(name)
+    root = ElementTree.fromstring(security_policy.policy(rig))
+    assert {enclave.get("path") for enclave in root.iter("enclave")} >= {
+        f"{ENCLAVES}/{executable}" for executable in (*node_names(rig), "simulator", "replay", "drive")
+    }
+    heard = {topic.text for topics in root.iter("topics") if topics.get("subscribe") for topic in topics}
+    assert {*(mount.topic for mount in rig.cameras), rig.lidar.topic, rig.imu.topic} <= heard
 
 
 def test_the_tree_is_what_the_script_writes() -> None:
@@ -190,8 +208,10 @@ def test_every_file_named_exists() -> None:
 
 
 def test_the_rig_file_shown_loads_and_the_parameters_shown_parse(tmp_path) -> None:
-    rig, parameters = (block for kind, block in BLOCKS if kind == "yaml" and ("cameras" in block or "qos" in block))
+    over, rig, parameters = (block for kind, block in BLOCKS if kind == "yaml" and ("cameras" in block or "qos" in block))
     file = tmp_path / "my_robot.yaml"
+    file.write_text(over)
+    assert set(rig_overrides(file)) == {"cameras", "lidar"}
     file.write_text(rig)
     loaded = load_rig(file)
     assert [mount.name for mount in loaded.cameras] == ["front", "rear"] and loaded.lidar and loaded.imu

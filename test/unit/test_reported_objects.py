@@ -21,6 +21,7 @@ from mmllm_ros.rig import CameraMount, ObjectsMount, Rig, load_rig
 from mmllm_ros.training.untrained_modalities import of_rig
 
 CAR, TRUCK = CATEGORIES.index("car"), CATEGORIES.index("truck")
+AHEAD = Fields(x=0.0, y=0.0, z=0.0, w=1.0)
 
 
 def header(frame="base_link", sec=5):
@@ -37,7 +38,8 @@ def point(x, y, z=0.0):
 
 def detections_3d(*items, **of):
     boxes = [
-        Fields(results=results, bbox=Fields(center=Fields(position=place), size=point(4, 2, 1.5))) for results, place in items
+        Fields(results=results, bbox=Fields(center=Fields(position=place, orientation=AHEAD), size=point(4, 2, 1.5)))
+        for results, place in items
     ]
     return Fields(header=header(**of), detections=boxes)
 
@@ -51,7 +53,8 @@ def detections_2d(*items, **of):
 
 
 def marker(name, place, shape=1, action=0, frame="base_link", text=""):
-    return Fields(header=header(frame), ns=name, text=text, type=shape, action=action, pose=Fields(position=place))
+    pose = Fields(position=place, orientation=AHEAD)
+    return Fields(header=header(frame), ns=name, text=text, type=shape, action=action, pose=pose, scale=point(4, 2, 1.5))
 
 
 def located(message, transform=None, classes=(), **sensors):
@@ -142,7 +145,7 @@ def test_a_perception_stack_that_is_connected_leaves_other_answers_bit_identical
         assert alone.distribution == beside.distribution
     seen = object_tokens(list(located(detections_3d((hypotheses(bus=1.0), point(9.0, 0.0)))).detections), 1)
     assert joined.score("Are there any buss?", joined.latents([seen])).answer == "yes"
-    model.modality_agnostic = None  # as in drive_smollm2: the lidar's connector reads them
+    model.modality_agnostic = None  # then the lidar's connector reads them
     other = of_rig(model, Rig("stack", (), None, None, ObjectsMount()))
     assert other.score("Are there any buss?", other.latents([seen])).answer == "yes"
 

@@ -87,6 +87,7 @@ def test_degrees_of_the_file_are_radians_of_the_rig(rig_file: Path, bearing: flo
         ("lidar: {rings: 1.5}", "lidar.rings is 1.5, not a whole number"),
         ("lidar: {axes: [+x, +y, -z]}", "not three right-handed signed axes"),
         ("lidar: {fov_up: -30, fov_down: 10}", "lidar.fov_down is 10"),
+        ("lidar: {encoder: boxes}", "lidar.encoder is 'boxes', not clusters"),
         ("imu: {gravity_removed: 'no'}", "imu.gravity_removed is 'no'"),
         ("- front", "a rig is ['front'], not a mapping"),
         ("[" * 5000, "recursion"),
@@ -159,3 +160,11 @@ def test_a_key_given_twice_and_a_blank_sensor_are_refused(tmp_path, content, com
     path.write_text(content)
     with pytest.raises(BadInput, match=complaint):
         load_rig(path)
+
+
+@pytest.mark.parametrize("kind", SECTIONS, ids=lambda kind: kind.__name__)
+def test_a_drive_has_the_defaults_of_its_nodes(kind: type) -> None:
+    """It passes on only what differs from its own defaults; seed and duration of the simulator it always passes."""
+    defaults = {field.name: field.default for field in dataclasses.fields(config.DriveConfig)}
+    own = {field.name: field.default for field in dataclasses.fields(kind) if field.name not in ("seed", "duration")}
+    assert {name: defaults[name] for name in own if name in defaults} == {name: own[name] for name in own if name in defaults}

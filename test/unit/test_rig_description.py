@@ -15,7 +15,7 @@ from mmllm_ros.cli import main
 from mmllm_ros.datatypes import BadInput, CameraFrame, ImuWindow, LidarScan
 from mmllm_ros.io.rig_description import CLOUD, IMAGES, IMU, Observed, choose_topics, rig_text
 from mmllm_ros.io.rosbag import Recorder, Recording
-from mmllm_ros.rig import ObjectsMount, load_rig
+from mmllm_ros.rig import CLUSTERS, ObjectsMount, load_rig
 
 
 def written(tmp_path, text):
@@ -50,13 +50,15 @@ def test_the_rig_of_a_recording_is_the_one_that_it_was_made_with(tmp_path, capsy
     assert len(list(Recording(tmp_path / "bag").frames(stack))) == len(list(Recording(tmp_path / "bag").frames(read))) == 3
 
 
-def test_offline_replay_does_not_pretend_to_run_the_detector_of_a_rig(tmp_path, capsys):
-    path = tmp_path / "robot.yaml"
-    path.write_text("cameras: {front: {}}\ndetector: nanodet\n")
-    with Recorder(tmp_path / "bag", load_rig(path)) as recorder:
-        recorder.write([CameraFrame(1, "front", np.zeros((48, 64, 3), np.uint8))])
-    assert main(["replay", str(tmp_path / "bag"), "--rig", str(path), "--offline", "--ask", "Are there any cars?"]) == 2
-    assert "leave out --offline" in capsys.readouterr().err
+def test_the_lidar_of_a_simulated_recording_keeps_the_encoder_of_the_model(tmp_path, capsys):
+    assert main(["simulate", "--out", str(tmp_path / "drive"), "--frames", "1", "--rig", "front"]) == 0
+    (recording,) = tmp_path.glob("drive/*/recording")
+    capsys.readouterr()
+    assert main(["rig", str(recording)]) == 0
+    assert written(tmp_path, capsys.readouterr().out).lidar.encoder == ""
+    # Away from the file of its scenes it is a recording like any other.
+    assert main(["rig", str(recording.rename(tmp_path / "alone"))]) == 0
+    assert written(tmp_path, capsys.readouterr().out).lidar.encoder == CLUSTERS
 
 
 def transform(child, parent, yaw=0.0, place=(0.0, 0.0, 0.0)):

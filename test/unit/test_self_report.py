@@ -36,7 +36,7 @@ def _answer(question, state=STATE):
         ("do you have a radar?", "No, I have no radar. I have 2 cameras (c0, c60), a lidar and an IMU."),
         ("Do you have a lidar?", "Yes, I have a lidar."),
         ("is the lidar working?", "The lidar is not in order: almost no returns."),
-        ("Is the camera ok?", "Yes, the camera works, at 10 Hz; the newest data is 0.1 s old."),
+        ("Is the camera ok?", "The camera works, at 10 Hz; the newest data is 0.1 s old."),
         ("Is the imu working?", "I have received nothing from my IMU."),
         ("Is the radar working?", "I have no radar."),
         ("Are all your sensors ok?", "The lidar is not in order: almost no returns. I have received nothing from my IMU."),

@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 
 from mmllm_ros.latent.checkpoint import model_revision
+from mmllm_ros.resources import model_folder
 
-SHIPPED = Path(__file__).parents[2] / "models" / "drive_tiny"
+MODELS = Path(__file__).parents[2] / "models"
+SHIPPED = MODELS / "drive_tiny"
 
 
 def test_the_shipped_model_is_under_thirty_megabytes_and_has_no_executable_content():
@@ -20,6 +22,20 @@ def test_the_shipped_model_is_under_thirty_megabytes_and_has_no_executable_conte
     assert {path.suffix for path in files} == {".safetensors", ".json", ".md"}
 
 
-@pytest.mark.parametrize("table", ["plan_table.json", "depths.json"])
-def test_a_table_in_the_model_folder_was_measured_with_its_weights(table):
-    assert json.loads((SHIPPED / table).read_text())["revision"] == model_revision(SHIPPED)
+def test_a_shipped_model_is_found_by_its_name():
+    assert all(model_folder(name) == MODELS / name for name in ("drive_tiny", "drive_smollm2", "universal"))
+
+
+TABLES = (
+    "drive_tiny/plan_table.json",
+    "drive_tiny/depths.json",
+    "drive_smollm2/plan_table.json",
+    "drive_smollm2/depths.json",
+    "universal/plan_table.json",
+)
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_a_table_in_a_model_folder_was_measured_with_its_weights(table):
+    path = MODELS / table
+    assert json.loads(path.read_text())["revision"] == model_revision(path.parent)

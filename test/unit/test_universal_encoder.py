@@ -19,7 +19,7 @@ from mmllm_ros.encoders.universal.encoder import LAYOUTS, UniversalEncoder
 from mmllm_ros.encoders.universal.points import farthest_points, point_patches
 from mmllm_ros.encoders.universal.projection import ROUTERS, UniversalProjection
 from mmllm_ros.encoders.universal.signals import Layout
-from mmllm_ros.encoders.universal.spectrogram import RATE, audio_features, mel_bands
+from mmllm_ros.encoders.universal.spectrogram import LEVEL_UNIT, RATE, audio_features, mel_bands
 from mmllm_ros.rig import load_rig
 
 SMALL = {"hidden_size": 24, "num_hidden_layers": 1, "num_attention_heads": 3, "intermediate_size": 24}
@@ -155,14 +155,14 @@ def test_experts_copied_from_an_image_trained_projection_start_with_its_output()
     assert torch.allclose(target(features, "audio"), source(features, "image"), atol=1e-5)
 
 
-def test_sound_from_the_left_reaches_the_left_microphone_first() -> None:
+def test_sound_from_the_left_is_louder_in_the_left_microphone() -> None:
     tone = np.sin(2 * math.pi * 500 * np.arange(20_000) / RATE).astype(np.float32)
-    late = torch.from_numpy(np.stack([tone[4:], tone[:-4]]))
-    loud, _, cosine, sine = audio_features(late, 64, 30)
-    band = int(loud.mean(1).argmax())
+    mean, left, right = audio_features(torch.from_numpy(np.stack([tone, tone / 4])), 64, 30)
+    band = int(mean.mean(1).argmax())
     assert mel_bands(64)[band].argmax() == round(500 / RATE * 512)
-    # Four samples of 500 Hz are an eighth of a turn.
-    assert math.atan2(sine[band].mean(), cosine[band].mean()) == pytest.approx(-math.pi / 4, abs=0.05)
+    # A quarter of the amplitude is 2 ln 4 of the logarithm of power: half of it above and below the mean, in LEVEL_UNIT.
+    assert left[band].mean() == pytest.approx(math.log(4) / LEVEL_UNIT, abs=0.01)
+    assert torch.allclose(right[band], -left[band], atol=1e-5)
 
 
 def test_patches_of_points_spread_over_the_cloud() -> None:

@@ -123,6 +123,12 @@ class UniversalEncoder(Encoder):
         if modality in self.tokenizers:
             del self.tokenizers[modality]
 
+    def of_modality(self, modality: str) -> nn.ModuleList:
+        """What is not shared with other modalities. Raises BadInput."""
+        self.layout(modality)
+        own = [self.tokenizers[modality]] if modality in self.tokenizers else []
+        return nn.ModuleList([self.projection.modalities[modality], *own])
+
     def layout(self, modality: str) -> Layout:
         """The layout of the signals of `modality`. Raises BadInput."""
         if modality not in self.layouts:

@@ -27,7 +27,7 @@ from ...io.weights import load_weights, revision_of, save_weights
 from ...resources import PACKS
 from ...rig import Rig
 from .. import load_encoder
-from .adapters import ModalityAdapters
+from .adapters import RANK, ModalityAdapters
 from .encoder import UniversalEncoder
 from .projection import ModalityMaps
 from .signals import Layout
@@ -36,6 +36,8 @@ from .tokenizers import make_tokenizer
 FORMAT = "mmllm_ros pack 1"
 NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 MOST_PACKS = 64
+MOST_QUESTIONS, LONGEST_QUESTION = 200, 2000
+"""Of a pack's manifest."""
 LARGEST_RANK = 256
 LARGEST_SIGNAL = 1 << 20
 """Numbers of a signal of the layout of a pack: the size of its tokenizer grows with them."""
@@ -45,13 +47,18 @@ LARGEST_FILE = 1 << 28
 
 @dataclass(frozen=True)
 class PackManifest:
-    """config.json of a pack. `older` maps the older packs that it uses to their revisions, in the order of the gate's paths."""
+    """config.json of a pack.
+
+    `older` maps the older packs that it uses to their revisions, in the order of the gate's paths. `questions` are those that it
+    was trained on: a robot connects it for questions like these (context/question_scope.py).
+    """
 
     modality: str
     layout: dict
     rank: int
     encoder_revision: str
     older: dict[str, str] = field(default_factory=dict)
+    questions: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         if not isinstance(self.modality, str) or not NAME.fullmatch(self.modality):
@@ -63,6 +70,9 @@ class PackManifest:
         numbers = math.prod(Layout.of(self.layout).size)
         if numbers > LARGEST_SIGNAL:
             raise BadInput(f"a signal of size {self.layout['size']} has {numbers} numbers, more than {LARGEST_SIGNAL}")
+        listed = isinstance(self.questions, list) and len(self.questions) <= MOST_QUESTIONS
+        if not (listed and all(isinstance(text, str) and len(text) <= LONGEST_QUESTION for text in self.questions)):
+            raise BadInput(f"questions is not a list of at most {MOST_QUESTIONS} texts of at most {LONGEST_QUESTION} characters")
         texts = isinstance(self.older, dict) and all(isinstance(value, str) for value in self.older.values())
         if not (texts and len(self.older) <= MOST_PACKS and isinstance(self.encoder_revision, str)):
             raise BadInput(
@@ -105,7 +115,7 @@ class Pack(nn.Module):
         modality: str,
         layout: Layout,
         older: Mapping[str, Pack] | None = None,
-        rank: int = 8,
+        rank: int = RANK,
         like: str | None = None,
     ) -> None:
         super().__init__()
@@ -157,6 +167,7 @@ class Pack(nn.Module):
             if older[name].revision != revision:
                 raise BadInput(f"pack {folder} uses revision {revision!r} of pack {name!r}, not {older[name].revision!r}")
         pack = cls(encoder, manifest.modality, Layout.of(manifest.layout), {n: older[n] for n in manifest.older}, manifest.rank)
+        pack.manifest = manifest
         path = folder / "model.safetensors"
         if path.is_file() and path.stat().st_size > LARGEST_FILE:
             raise BadInput(f"{path} has {path.stat().st_size} bytes, more than {LARGEST_FILE}")

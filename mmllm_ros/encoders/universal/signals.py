@@ -8,7 +8,7 @@ video    uint8 [T, 3, H, W], RGB, oldest first                   [3, t, h, w], -
 depth    float [1, H, W], REP-118 metres, 0 or NaN = missing      [2, h, w]: log range, present
 normals  float [3, H, W], unit vectors in REP-103 axes, 0 = none [3, h, w]
 points   float [N, 3 or 4], x y z [m], intensity 0 to 1          [patches, points, 8] (points.py)
-audio    float [M, samples], M microphones, 16 kHz, -1 to 1      [3 M - 2, bands, frames] (spectrogram.py)
+audio    float [M, samples], M microphones, 16 kHz, -1 to 1      [1 + M, bands, frames] (spectrogram.py)
 imu      float [L, 6], specific force [m/s^2], angular velocity  [6, l]
          [rad/s], evenly spaced in time
 array    float [C, L] of a fixed layout                          [C, l]: (x - offset) / scale

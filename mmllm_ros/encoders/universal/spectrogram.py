@@ -1,9 +1,9 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Sound of one or more microphones as log-mel spectrograms and phase differences, from which direction can be learned.
+"""Sound of one or more microphones as a log-mel spectrogram and level differences, from which direction can be learned.
 
-As in SALSA-Lite (arXiv 2111.08192), each further microphone adds its phase difference to the first one, here as cosine and sine
-averaged over a mel band.
+Microphones that look to different sides differ in level. Phase differences (SALSA-Lite, arXiv 2111.08192) are of no use between
+microphones metres apart: they are ambiguous above about 100 Hz.
 """
 
 from __future__ import annotations
@@ -22,11 +22,13 @@ LOWEST, HIGHEST = 40.0, 7600.0
 """Hz, of the mel bands."""
 QUIETEST = 1e-8
 """Power that is added to a band before the logarithm."""
+LEVEL_UNIT = 2.0
+"""Natural logarithm of the power ratio that a level difference of 1 stands for, 8.7 dB."""
 
 
 def channels(microphones: int) -> int:
     """How many maps `audio_features` has."""
-    return 3 * microphones - 2
+    return 1 if microphones == 1 else 1 + microphones
 
 
 @cache
@@ -45,20 +47,19 @@ def mel_bands(bands: int) -> Tensor:
 
 
 def audio_features(sound: Tensor, bands: int, frames: int) -> Tensor:
-    """Sound [M, samples] at RATE -> float32 [3 M - 2, bands, frames]: M log-mel maps, then M - 1 cosines and M - 1 sines.
+    """Sound [M, samples] at RATE -> float32 [channels(M), bands, frames].
 
-    Of a longer sound the last `frames` frames are used; a shorter one has silence before it.
+    The maps: log-mel, the mean of the microphones; with several, how much louder each is. Of a longer sound the last `frames`
+    frames are used; a shorter one has silence before it.
     """
     length = HOP * (frames - 1) + WINDOW
     sound = functional.pad(sound, (max(0, length - sound.shape[1]), 0))[:, -length:]
     spectrum = torch.stft(sound, WINDOW, HOP, window=torch.hann_window(WINDOW), center=False, return_complex=True)
     filters = mel_bands(bands)
     loud = (filters @ spectrum.abs().square() + QUIETEST).log()
+    mean = loud.mean(0, keepdim=True)
     # Sounds between -80 and +40 dB of a band come to about -1 to 1.
-    maps = [loud / 9.2 + 1.0]
+    maps = [mean / 9.2 + 1.0]
     if len(sound) > 1:
-        cross = spectrum[1:] * spectrum[:1].conj()
-        both = (filters @ cross.real), (filters @ cross.imag)
-        power = (both[0].square() + both[1].square() + QUIETEST**2).sqrt()
-        maps += [part / power for part in both]
+        maps.append(((loud - mean) / LEVEL_UNIT).clamp(-2, 2))
     return torch.cat(maps)

@@ -23,6 +23,7 @@ from ...model import Model
 from ...resources import model_folder
 from ...srv import Teach
 from ...training.untrained_modalities import of_rig
+from ..ros_support import qos
 from .training_process import TrainingProcess
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ class AdaptationServers:
         self.model: Model | None = None
         self.state: AdaptationState | None = None
         self.training: TrainingProcess | None = None
-        node.create_service(Teach, "mmllm/teach", self._on_teach)
+        node.create_service(Teach, "mmllm/teach", self._on_teach, qos_profile=qos.SERVICE)
         # A goal is awaited for minutes.
         group = ReentrantCallbackGroup()
         self._server = ActionServer(

@@ -1,21 +1,22 @@
 # Copyright 2026 The mmllm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""The worker thread of the llm node: loads the model and answers the questions of a bounded queue, one at a time."""
+"""The worker thread of the llm node: loads the model and answers the questions of a bounded queue, those that wait together."""
 
 from __future__ import annotations
 
-import contextlib
-import queue
 import threading
 import traceback
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from rclpy.task import Future
 
-from ...assistant import Assistant, Cancelled
+from ...assistant import Asked, Assistant
 from ...datatypes import Answer, BadInput, one_line
 from ..ros_support.process import END_TIMEOUT
+
+MOST_TOGETHER = 16
+"""Questions that are answered in one pass; the first of them waits for the last."""
 
 
 class PendingQuestion:
@@ -43,7 +44,7 @@ class PendingQuestion:
 
 
 class AnsweringWorker:
-    """Loads an assistant, then answers the queued questions in order.
+    """Loads an assistant, then answers the queued questions in order; what has queued up meanwhile is answered together.
 
     Args:
         load: makes the assistant, in the worker's thread. BadInput, OSError and MemoryError are stored in `failure`.
@@ -54,10 +55,12 @@ class AnsweringWorker:
     def __init__(self, load: Callable[[], Assistant], capacity: int, on_failure: Callable[[], None]) -> None:
         self._load = load
         self._on_failure = on_failure
-        self._queue: queue.Queue[PendingQuestion | None] = queue.Queue(capacity)
+        self._capacity = capacity
+        self._queue: deque[PendingQuestion] = deque()
         self._changes: deque[Callable[[], None]] = deque()
-        self._current: PendingQuestion | None = None
+        self._current: list[PendingQuestion] = []
         self._stopping = False
+        self._condition = threading.Condition()
         self.assistant: Assistant | None = None
         self.failure = ""
         self._thread = threading.Thread(target=self._work, name="answering", daemon=True)
@@ -66,49 +69,38 @@ class AnsweringWorker:
     @property
     def waiting(self) -> int:
         """Number of questions in the queue."""
-        return self._queue.qsize()
+        return len(self._queue)
 
-    def submit(self, pending: PendingQuestion) -> None:
-        """Queue a question. Raises BadInput when there is no model or the queue is full."""
+    def submit(self, *pending: PendingQuestion) -> None:
+        """Queue questions, all or none. Raises BadInput when there is no model or no room."""
         if self.failure:
             raise BadInput(f"there is no model: {self.failure}")
         if self.assistant is None:
             raise BadInput("the model is still loading, ask again in a moment")
-        if self._queue.full():
-            self._drop_finished()
-        try:
-            self._queue.put_nowait(pending)
-        except queue.Full:
-            raise BadInput(f"{self._queue.maxsize} questions are waiting already, ask again later") from None
-
-    def _drop_finished(self) -> None:
-        """Make room: questions that were cancelled or have timed out wait for nothing."""
-        with self._queue.mutex:
-            waiting = [pending for pending in self._queue.queue if pending is None or not pending.finished()]
-            self._queue.queue.clear()
-            self._queue.queue.extend(waiting)
+        with self._condition:
+            if len(self._queue) + len(pending) > self._capacity:
+                # Questions that were cancelled or have timed out wait for nothing.
+                self._queue = deque(waiting for waiting in self._queue if not waiting.finished())
+            if len(self._queue) + len(pending) > self._capacity:
+                raise BadInput(f"{len(self._queue)} questions are waiting already, ask again later")
+            self._queue.extend(pending)
+            self._condition.notify()
 
     def between(self, change: Callable[[], None]) -> None:
-        """Run `change` in the worker's thread, after the current question and before the next one."""
-        self._changes.append(change)
-        wake = PendingQuestion("", "")
-        wake.finish("")
-        with contextlib.suppress(queue.Full):  # a full queue wakes the thread as well
-            self._queue.put_nowait(wake)
+        """Run `change` in the worker's thread, after the current questions and before the next ones."""
+        with self._condition:
+            self._changes.append(change)
+            self._condition.notify()
 
     def stop(self) -> None:
         """Finish every question with an error message and end the thread."""
-        self._stopping = True
-        while True:
-            try:
-                pending = self._queue.get_nowait()
-            except queue.Empty:
-                break
-            if pending is not None:
-                pending.finish("the node is shutting down")
-        if current := self._current:
-            current.finish("the node is shutting down")
-        self._queue.put(None)
+        with self._condition:
+            self._stopping = True
+            unanswered = [*self._current, *self._queue]
+            self._queue.clear()
+            self._condition.notify()
+        for pending in unanswered:
+            pending.finish("the node is shutting down")
         self._thread.join(timeout=END_TIMEOUT)
 
     def _work(self) -> None:
@@ -118,23 +110,37 @@ class AnsweringWorker:
             self.failure = one_line(error) or type(error).__name__
             self._on_failure()
             return
-        while not self._stopping and (pending := self._queue.get()) is not None:
-            while self._changes:
-                self._changes.popleft()()
-            if not pending.finished():
-                self._current = pending
-                pending.finish(self._outcome(pending))
-                self._current = None
+        while self._take():
+            self._answer(self._current)
+            self._current = []
 
-    def _outcome(self, pending: PendingQuestion) -> Answer | str:
+    def _take(self) -> bool:
+        """Wait for questions and make them the current ones; False when the thread shall end."""
+        while True:
+            with self._condition:
+                self._condition.wait_for(lambda: self._queue or self._changes or self._stopping)
+                if self._stopping:
+                    return False
+                changes, self._changes = self._changes, deque()
+                while not changes and self._queue and len(self._current) < MOST_TOGETHER:
+                    pending = self._queue.popleft()
+                    self._current += [] if pending.finished() else [pending]
+            for change in changes:
+                change()
+            if self._current:
+                return True
+
+    def _answer(self, questions: Sequence[PendingQuestion]) -> None:
+        asked = [Asked(item.question, item.question_id, item.on_text, item.finished, item.conversation) for item in questions]
+        answered = 0
         try:
-            return self.assistant.ask(
-                pending.question, pending.question_id, pending.on_text, pending.finished, pending.conversation
-            )
-        except BadInput as error:
-            return str(error)
-        except Cancelled:
-            return "cancelled"
+            for outcome in self.assistant.ask_all(asked):
+                questions[answered].finish(outcome if isinstance(outcome, Answer) else str(outcome) or "cancelled")
+                answered += 1
         except Exception as error:  # a failing question does not end the node: it is reported, with its traceback
             traceback.print_exc()
-            return f"answering failed: {type(error).__name__}: {one_line(error)[:200]}"
+            if len(questions) == 1:
+                questions[0].finish(f"answering failed: {type(error).__name__}: {one_line(error)[:200]}")
+                return
+            for left in questions[answered:]:  # which of them failed is not known
+                self._answer([left])

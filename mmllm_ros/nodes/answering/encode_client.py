@@ -4,17 +4,15 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 
-from rclpy.client import Client
 from rclpy.node import Node
-from rclpy.task import Future
 
 from ...msg import SensorTokens
 from ...srv import Encode
 from ..ros_support.sensor_topics import encoder_name
+from .pending_call import PendingCall
 
 
 class EncodeClient:
@@ -29,16 +27,13 @@ class EncodeClient:
         """Return when all encoders have responded, or after `seconds` [s]. An encoder without a service is skipped."""
         deadline = time.monotonic() + seconds
         ready = [modality for modality in modalities if modality in self._clients and self._clients[modality].service_is_ready()]
-        for modality, client, future, arrived in [self._call(modality, seconds) for modality in ready]:
-            if not arrived.wait(max(0.0, deadline - time.monotonic())):
-                client.remove_pending_request(future)
+        calls = {modality: PendingCall(self._clients[modality], Encode.Request(timeout=seconds)) for modality in ready}
+        for modality, call in calls.items():
+            try:
+                response = call.response(deadline - time.monotonic())
+            except TimeoutError:
                 self._log.warning(f"{modality} was not encoded within {seconds:g} s", throttle_duration_sec=5.0)
-            elif (response := future.result()) and response.success:
+                continue
+            if response and response.success:
                 for message in response.tokens:
                     self._on_tokens(message)
-
-    def _call(self, modality: str, seconds: float) -> tuple[str, Client, Future, threading.Event]:
-        client, arrived = self._clients[modality], threading.Event()
-        future = client.call_async(Encode.Request(timeout=seconds))
-        future.add_done_callback(lambda _: arrived.set())
-        return modality, client, future, arrived

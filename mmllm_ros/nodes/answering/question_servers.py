@@ -10,12 +10,13 @@ from __future__ import annotations
 import dataclasses
 import itertools
 from collections import deque
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 from rclpy.action import ActionServer, CancelResponse
 from rclpy.action.server import ServerGoalHandle
-from rclpy.callback_groups import ReentrantCallbackGroup
+from rclpy.callback_groups import MutuallyExclusiveCallbackGroup, ReentrantCallbackGroup
 from rclpy.clock import Clock, ClockType
 from std_msgs.msg import String
 
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
     from ..llm import Llm
 
 Reply = Ask.Response | AskQuestion.Result
+
+RESULT_TIMEOUT = 10
+"""An outcome that no action client has fetched is kept so long [s]; rclpy's 900 s keep four kB of every question."""
 
 
 class QuestionServers:
@@ -45,9 +49,16 @@ class QuestionServers:
         # In the node's default group, which is mutually exclusive, an awaited question would block all other callbacks.
         group = ReentrantCallbackGroup()
         node.create_subscription(String, "mmllm/questions", self._on_question, qos.RELIABLE, callback_group=group)
-        node.create_service(Ask, "mmllm/ask", self._on_ask, callback_group=group)
+        node.create_service(Ask, "mmllm/ask", self._on_ask, qos_profile=qos.SERVICE, callback_group=group)
         self._server = ActionServer(
-            node, AskQuestion, "mmllm/ask_question", self._on_goal, callback_group=group, cancel_callback=self._on_cancel
+            node,
+            AskQuestion,
+            "mmllm/ask_question",
+            self._on_goal,
+            callback_group=group,
+            cancel_callback=self._on_cancel,
+            result_timeout=RESULT_TIMEOUT,
+            **qos.ACTION_SERVICES,
         )
 
     def close(self) -> None:
@@ -70,6 +81,8 @@ class QuestionServers:
 
         def on_text(piece: str) -> None:
             nonlocal text
+            if pending.finished():  # cancelled, or the node is shutting down and the server is gone
+                return
             text += piece
             goal.publish_feedback(AskQuestion.Feedback(text=text))
 
@@ -95,27 +108,43 @@ class QuestionServers:
 
     async def answer(self, pending: PendingQuestion, timeout: float = 0.0) -> Answer | str:
         """The answer, or an error message of one line. `timeout` [s], 0 = the node's parameter."""
-        node, timer = self._node, None
-        # Setting a future does not wake an rclpy executor, and a sleeping executor does not look at it.
-        pending.outcome.add_done_callback(lambda _: node.executor.wake())
+        (outcome,) = await self.answer_all([pending], timeout)
+        return outcome
+
+    async def answer_all(self, questions: Sequence[PendingQuestion], timeout: float = 0.0) -> list[Answer | str]:
+        """The same for questions that are asked together; the queue takes all of them or none."""
+        node, timer, outcomes = self._node, None, []
+        for pending in questions:
+            # Setting a future does not wake an rclpy executor, and a sleeping executor does not look at it.
+            pending.outcome.add_done_callback(lambda _: node.executor.wake())
         try:
             limit = dataclasses.replace(node.config, timeout=timeout or node.config.timeout).timeout  # checks the range
-            if not pending.finished():
-                node.worker.submit(pending)
-                timer = node.create_timer(limit, lambda: pending.finish(f"no answer within {limit:g} s"), clock=self._steady)
-            outcome = await pending.outcome
+            if waiting := [pending for pending in questions if not pending.finished()]:
+                node.worker.submit(*waiting)
+                timer = node.create_timer(
+                    limit,
+                    lambda: [pending.finish(f"no answer within {limit:g} s") for pending in waiting],
+                    callback_group=MutuallyExclusiveCallbackGroup(),  # a group never forgets its timers
+                    clock=self._steady,
+                )
         except BadInput as error:
-            outcome = str(error)
+            for pending in questions:
+                pending.finish(str(error))
+        for pending in questions:
+            outcomes.append(await pending.outcome)
+            self._count(pending, outcomes[-1])
         if timer:
             node.destroy_timer(timer)
+        return outcomes
+
+    def _count(self, pending: PendingQuestion, outcome: Answer | str) -> None:
         if isinstance(outcome, Answer):
             self.answered += 1
             self._latencies.append(outcome.latency)
-            node.publish_answer(outcome)
+            self._node.publish_answer(outcome)
         else:
             self.rejected += 1
-            node.get_logger().warning(f"question {pending.question_id} has no answer: {outcome}")
-        return outcome
+            self._node.get_logger().warning(f"question {pending.question_id} has no answer: {outcome}")
 
     def _fill(self, reply: Reply, outcome: Answer | str) -> Reply:
         reply.success = isinstance(outcome, Answer)

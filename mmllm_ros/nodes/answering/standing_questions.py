@@ -20,10 +20,9 @@ SEPARATOR = "|"
 
 
 class StandingQuestions:
-    """Asks all questions one behind the other, `watch_rate` times a second; a round that is not over delays the next one.
+    """Asks all questions together, `watch_rate` times a second; a round that is not over delays the next one.
 
-    Questions of others come between them, in the order of arrival. Each text's lower blocks are computed once, and the keys and
-    values of a frame once for the whole round.
+    They are answered in one forward pass, and each text's lower blocks are computed once.
     """
 
     def __init__(self, node: Llm, servers: QuestionServers) -> None:
@@ -44,7 +43,10 @@ class StandingQuestions:
             return
         self._busy = True
         try:
-            for question in filter(None, map(str.strip, self._node.config.watch.split(SEPARATOR))):
-                await self._servers.answer(PendingQuestion(question, self._servers.number("watch")))
+            texts = list(filter(None, map(str.strip, self._node.config.watch.split(SEPARATOR))))
+            most = self._node.config.queue
+            for start in range(0, len(texts), most):
+                questions = [PendingQuestion(text, self._servers.number("watch")) for text in texts[start : start + most]]
+                await self._servers.answer_all(questions)
         finally:
             self._busy = False

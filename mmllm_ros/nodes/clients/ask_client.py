@@ -16,6 +16,7 @@ from rclpy.task import Future
 
 from ...action import AskQuestion
 from ...datatypes import Answer, BadInput
+from ..ros_support import qos
 from ..ros_support.messages import answer_from_message
 
 ACTION = "mmllm/ask_question"
@@ -29,7 +30,8 @@ class AskClient:
 
     def __init__(self, node: Node) -> None:
         self.busy = False
-        self._client = ActionClient(node, AskQuestion, ACTION)
+        self._destroyed = False
+        self._client = ActionClient(node, AskQuestion, ACTION, **qos.ACTION_SERVICES)
         self._goal: ClientGoalHandle | None = None
 
     @property
@@ -55,6 +57,8 @@ class AskClient:
         self.busy, self._goal = True, None
 
         def on_accepted(future: Future) -> None:
+            if self._destroyed:  # the executor may have had the response before
+                return
             self._goal = future.result()
             if self._goal.accepted:
                 self._goal.get_result_async().add_done_callback(on_result)
@@ -82,7 +86,8 @@ class AskClient:
         return self._goal.cancel_goal_async() if self._goal and self._goal.accepted else None
 
     def destroy(self) -> None:
-        """Destroy the action client: Node.destroy_node does not."""
+        """Destroy the action client: Node.destroy_node does not. A question under way has no outcome."""
+        self._destroyed = True
         self._client.destroy()
 
 

@@ -15,10 +15,9 @@ from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 
 from ...config import DriveConfig
-from ...context.plan_table import FILE, PlanTable
-from ...context.question_classifier import classify_question, viewed_directions
 from ...datatypes import Answer
 from ...dialogue.description import described_place
+from ...evaluation.guessing import Guessing
 from ...latent.manifest import LLM_FOLDER, Manifest
 from ...msg import ModalityPlan
 from ...resources import model_folder
@@ -58,10 +57,10 @@ class DriveClient(Node):
         self.truth: Callable[[], SceneTruth | None] = lambda: None
         self.on_answer: Callable[[AnswerSnapshot], None] = lambda snapshot: None
         self._rig = load_rig(self.config.rig)
-        path = model_folder(self.config.model) / FILE
-        self._table = PlanTable.read(path) if path.is_file() else None
+        folder = model_folder(self.config.model)
+        self._guessing = Guessing(self.config.model, self._rig)
         # A model with an LLM of its own knows only the words of the templates.
-        own = Manifest.read(path.parent).llm == LLM_FOLDER
+        own = Manifest.read(folder).llm == LLM_FOLDER
         self._language = "template" if own else "everyday"
         self._log = RunLog(Path(self.config.out, self.get_namespace().lstrip("/"))) if self.config.interval else None
         self.failure = ""
@@ -128,13 +127,6 @@ class DriveClient(Node):
         plugged = {modality for modality, on in zip(self._plan.modalities, self._plan.plugged, strict=True) if on}
         return {mount.modality for mount in self._rig.mounts} <= plugged | set(self._plan.available)
 
-    def _guess(self, question: str, context: str) -> float:
-        """How probably a guess without sensors is right, by the plan table of the model; 0 without a table."""
-        if self._table is None:
-            return 0.0
-        blind = next(option for option in self._table.options if not option.modalities)
-        return blind.accuracy(classify_question(question).kind(viewed_directions(self._rig)), context.partition(",")[0])
-
     def _question(self) -> tuple[str, str]:
         """A question and its true answer, empty where it is not known; no question before the first frame of the simulator."""
         if self.config.source != "simulator":
@@ -155,5 +147,6 @@ class DriveClient(Node):
             return
         context = self._plan.context if self._plan else ""
         snapshot = AnswerSnapshot(dict(self._views.images), self._views.points, answer, truth, context)
-        self._log.add(snapshot, time.monotonic() - self._started, self._guess(answer.question, context) if truth else 0.0)
+        guess = self._guessing.right(answer.question, context) if truth else 0.0
+        self._log.add(snapshot, time.monotonic() - self._started, guess)
         self.on_answer(snapshot)

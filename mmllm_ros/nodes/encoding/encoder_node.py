@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any, ClassVar
 
 import torch
-from rclpy.callback_groups import ReentrantCallbackGroup
+from rclpy.callback_groups import MutuallyExclusiveCallbackGroup, ReentrantCallbackGroup
 from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 from rclpy.qos import QoSProfile
@@ -19,6 +19,7 @@ from rclpy.task import Future
 from ...config import EncoderConfig
 from ...datatypes import BadInput, Health, Tokens, one_line
 from ...encoders import Encoder, load_encoder
+from ...encoders.of_rig import rig_encoders
 from ...latent.manifest import Manifest
 from ...msg import ModalityPlan, SensorHealth, SensorTokens
 from ...resources import model_folder
@@ -120,8 +121,11 @@ class EncoderNode(SafeLifecycleNode, ABC):
         super().destroy_node()
 
     def _load(self) -> Encoder:
-        """The encoder of the configured model. Raises BadInput where its revision is not the one the model was trained with."""
+        """The encoder that the rig names, else that of the configured model. Raises BadInput where its revision is not the
+        one the model was trained with."""
         torch.set_num_threads(self.config.threads)
+        if named := rig_encoders(self.rig).get(self.modality):
+            return load_encoder(named, self.rig, self.config.device)
         folder = model_folder(self.config.model)
         encoder = load_encoder(folder / "encoders" / self.modality, self.rig, self.config.device)
         expected = Manifest.read(folder).encoder_revisions.get(self.modality)
@@ -145,7 +149,12 @@ class EncoderNode(SafeLifecycleNode, ABC):
         # Setting a future does not wake an rclpy executor, and a sleeping executor does not look at it.
         outcome.add_done_callback(lambda _: self.executor.wake())
         worker.encode_now(outcome.set_result)
-        timer = self.create_timer(request.timeout or ENCODE_TIMEOUT, lambda: outcome.set_result(None), clock=self._steady)
+        timer = self.create_timer(
+            request.timeout or ENCODE_TIMEOUT,
+            lambda: outcome.set_result(None),
+            callback_group=MutuallyExclusiveCallbackGroup(),  # a group never forgets its timers
+            clock=self._steady,
+        )
         encoded = await outcome
         self.destroy_timer(timer)
         if not encoded:

@@ -8,13 +8,11 @@ import numpy as np
 from rclpy.node import Node
 from sensor_msgs.msg import PointCloud2
 
-from ...datatypes import NANOSECONDS, BadInput, LidarScan
+from ...datatypes import BadInput
+from ...io.recorded_sweeps import NewestSweep
 from ...rig import Rig
-from ..ros_support.latest_message import LatestMessageSubscription
 from ..ros_support.messages import frame_from_message
-
-SWEEP_GAP = NANOSECONDS // 4
-"""A sweep gives ranges to an image whose stamp differs by no more than this [ns]."""
+from ..ros_support.polled_subscription import PolledSubscription
 
 
 class NearestSweep:
@@ -22,16 +20,14 @@ class NearestSweep:
 
     def __init__(self, node: Node, rig: Rig) -> None:
         self._node, self._mount = node, rig.lidar
-        self._subscription = LatestMessageSubscription(node, PointCloud2, rig.lidar.topic)
-        self._newest: LidarScan | None = None
+        self._subscription = PolledSubscription(node, PointCloud2, rig.lidar.topic)
+        self._newest = NewestSweep(rig)
 
     def at(self, stamp: int) -> np.ndarray | None:
         """Points float32 [n, 3] in the base frame of the sweep near `stamp` [ns]; None without one."""
         if taken := self._subscription.take():
             try:
-                self._newest = frame_from_message(taken[0], "lidar", self._mount)
+                self._newest.take(frame_from_message(taken[0], "lidar", self._mount))
             except BadInput as error:
                 self._node.get_logger().warning(f"{self._mount.topic}: no ranges: {error}", throttle_duration_sec=5.0)
-        if self._newest is None or abs(self._newest.stamp - stamp) > SWEEP_GAP:
-            return None
-        return self._newest.points[:, :3] + np.array(self._mount.position, dtype=np.float32)
+        return self._newest.at(stamp)

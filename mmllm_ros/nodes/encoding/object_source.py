@@ -15,14 +15,14 @@ from sensor_msgs.msg import CameraInfo
 
 from ...datatypes import BadInput, ObjectList, one_line
 from ...encoders.box_ranges import project_sweep
-from ...encoders.reported_objects import ClassNames, Transform, mounted, object_list
+from ...encoders.reported_objects import ClassNames, Transform, located_objects, mounted
 from ...io.camera_info import calibration_from_info, info_topic, is_rectified
 from ...io.distorted_camera import mounted_camera
 from ...io.object_messages import Report, read_report
 from ...io.pinhole import Pinhole
 from ...io.rig_description import quaternion_matrix
 from ...rig import ObjectsMount, Rig
-from ..ros_support.latest_message import LatestMessageSubscription
+from ..ros_support.polled_subscription import PolledSubscription
 from .nearest_sweep import NearestSweep
 from .sensor_source import LatestMessageSource
 
@@ -44,7 +44,8 @@ class ObjectSource(LatestMessageSource):
 
     def read(self, message: Any) -> tuple[ObjectList, str]:
         report = self._stamped(read_report(message), timeless=hasattr(message, "markers"))
-        return self._located(report), report.frame
+        view = self._ranges.at if self._ranges else None
+        return located_objects(report, self.name, self._names, self._frames.transform, view), report.frame
 
     def _stamped(self, report: Report, timeless: bool) -> Report:
         """Markers often have no stamp, and an empty array has none: they are of the time at which they arrive."""
@@ -54,15 +55,6 @@ class ObjectSource(LatestMessageSource):
             raise BadInput(f"stamp is 0: the publisher in frame {report.frame!r} does not set it")
         return dataclasses.replace(report, stamp=self._now())
 
-    def _located(self, report: Report) -> ObjectList:
-        if not any(item.corners for item in report.objects):
-            transform = self._frames.transform(report.frame, report.stamp) if report.objects else None
-            return object_list(report, self.name, self._names, transform)
-        if self._ranges is None:
-            raise BadInput("boxes in an image have no bearing: name their camera as objects.camera in the rig")
-        camera, sweep = self._ranges.at(report.stamp)
-        return object_list(report, self.name, self._names, camera=camera, sweep=sweep)
-
 
 class BoxRanges:
     """What gives ranges to boxes in an image: the camera's calibration from its CameraInfo, and the lidar's newest sweep."""
@@ -70,7 +62,7 @@ class BoxRanges:
     def __init__(self, node: Node, rig: Rig) -> None:
         self._mount = rig.camera(rig.objects.camera)
         self._topic = info_topic(self._mount.topic)
-        self._info = LatestMessageSubscription(node, CameraInfo, self._topic)
+        self._info = PolledSubscription(node, CameraInfo, self._topic)
         self._sweep = NearestSweep(node, rig) if rig.lidar else None
         self._camera: Pinhole | None = None
 

@@ -5,10 +5,9 @@
 from __future__ import annotations
 
 import dataclasses
-import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from rclpy.node import Node
@@ -19,11 +18,17 @@ from ...context.sensor_monitor import SensorMonitor
 from ...datatypes import NANOSECONDS, BadInput, Frame, Health
 from ...io.frames import ImuBuffer
 from ...rig import CameraMount, ImuMount, LidarMount
-from ..ros_support.diagnostics import Level, Status, SubscriptionEvents
-from ..ros_support.latest_message import OVERRIDABLE, LatestMessageSubscription, sensor_data
+from ..ros_support.diagnostics import Level, Status
 from ..ros_support.messages import frame_from_message, imu_from_message
+from ..ros_support.polled_subscription import PolledSubscription
 from ..ros_support.rejections import Rejections
 from ..ros_support.sensor_topics import KINDS, SensorTopic
+
+IMU_DEPTH = 4096
+"""Samples that DDS keeps until the worker takes them: four seconds at 1 kHz."""
+
+UNHEARD = 10.0
+"""From so long [s] after the start on, a sensor that has a publisher and sent nothing is reported with what may be the cause."""
 
 CLOCK_DELAY = 2 * NANOSECONDS
 """A simulated clock may lag behind the stamps by so long [ns] on a busy machine; a larger offset is a wrong clock."""
@@ -46,7 +51,7 @@ class SensorSource(ABC):
         self.running = False
         self.topic = SensorTopic(node, kinds or KINDS[modality], topic, self.subscribe)
         self._node = node
-        self._arrived = self._repeated_at = 0.0
+        self._arrived = self._repeated_at = self._begun = 0.0
         self.repeated = 0
         self._health: Health | None = None
 
@@ -66,6 +71,7 @@ class SensorSource(ABC):
         """Start to take messages, with all counters at zero."""
         self.clear()
         self.rejections = Rejections()
+        self._begun = time.monotonic()
         self.running = True
 
     def end(self) -> None:
@@ -90,12 +96,20 @@ class SensorSource(ABC):
         if not health.healthy and time.monotonic() - self._repeated_at <= stale_after < silence:
             health = dataclasses.replace(health, reason="stamps do not advance, each message repeats the one before")
         elif not health.healthy and (not health.signals or min(health.age, silence) > stale_after):
-            reason = self.rejections.last or self.topic.problem or health.reason
+            reason = self.rejections.last or self.topic.problem or self._unheard() or health.reason
             health = dataclasses.replace(health, reason=reason)
         if not health.healthy and CLOCK_QUESTION in health.reason and self._clock_is_ignored():
             health = dataclasses.replace(health, reason=f"{health.reason} /clock is published: start the nodes with use_sim_time")
         self._health = health
         return health
+
+    def _unheard(self) -> str:
+        """What may be wrong where a publisher is there and no message has ever come; empty before UNHEARD."""
+        if self._arrived or time.monotonic() - self._begun < UNHEARD:
+            return ""
+        name = self.topic.subscribed_name
+        # https://github.com/eProsima/Fast-DDS/issues/5053: after kill -9 of a process.
+        return f"no data has arrived yet: {name} has a publisher that sends nothing, or that Fast DDS lost: start this node again"
 
     def _clock_is_ignored(self) -> bool:
         return not self._node.get_clock().ros_time_is_active and self._node.count_publishers("/clock") > 0
@@ -127,12 +141,17 @@ class SensorSource(ABC):
         self.pair = self.monitor.add(frame)
         self._arrived = time.monotonic()
 
+    def _add_new(self, frame: Frame | None) -> None:
+        newest = self.monitor.newest
+        if frame is not None and (newest is None or frame.stamp != newest.stamp):
+            self._add(frame)
+
 
 class LatestMessageSource(SensorSource):
     """Base of the sources of which only the newest message is read, and each message is a frame."""
 
-    def subscribe(self, kind: type, topic: str) -> LatestMessageSubscription:
-        return LatestMessageSubscription(self._node, kind, topic)
+    def subscribe(self, kind: type, topic: str) -> PolledSubscription:
+        return PolledSubscription(self._node, kind, topic)
 
     @abstractmethod
     def read(self, message: Any) -> tuple[Frame, str]:
@@ -176,92 +195,48 @@ class FrameSource(LatestMessageSource):
         return frame_from_message(message, self.name, self._mount), message.header.frame_id
 
 
-class StoredMessagesSource(SensorSource):
-    """Base of the sources that store every message in a callback; the worker makes a frame of what is stored in `buffer`."""
+class ImuSource(SensorSource):
+    """An IMU: the samples of the last second are one window.
 
-    def __init__(self, node: Node, modality: str, name: str, topic: str, buffer: Any, kinds: Sequence[type] = ()) -> None:
-        self._buffer = buffer
-        self._lock = threading.Lock()
-        self._taken = 0
-        super().__init__(node, modality, name, topic, kinds)
-
-    def subscribe(self, kind: type, topic: str) -> SampleSubscription:
-        return SampleSubscription(self._node, kind, topic, self.store)
-
-    @abstractmethod
-    def store(self, message: Any) -> None:
-        """Store a message, in the executor."""
-
-    def health(self, stale_after: float, cost: float = 0.0) -> Health:
-        with self._lock:
-            return super().health(stale_after, cost)
-
-    def clear(self) -> None:
-        with self._lock:
-            super().clear()
-            self._buffer.clear()
-
-    def _add_new(self, frame: Frame | None) -> None:
-        newest = self.monitor.newest
-        if frame is not None and (newest is None or frame.stamp != newest.stamp):
-            self._add(frame)
-
-
-class ImuSource(StoredMessagesSource):
-    """An IMU: the samples of the last second are one window."""
+    The worker takes them: a callback for each sample would cost most of what the node costs.
+    """
 
     def __init__(self, node: Node, modality: str, name: str, mount: ImuMount) -> None:
-        super().__init__(node, modality, name, mount.topic, ImuBuffer(name))
+        super().__init__(node, modality, name, mount.topic)
         self._mount = mount
-        self._late = 0
+        self._buffer = ImuBuffer(name)
+        self._taken = self._late = 0
         self.topic.follow()
 
-    def store(self, message: Imu) -> None:
-        if not self.running:
-            return
-        try:
-            stamp, sample = imu_from_message(message, self._mount)
-        except BadInput as error:
-            self.reject(error)
-            return
-        with self._lock:
+    def subscribe(self, kind: type, topic: str) -> PolledSubscription:
+        return PolledSubscription(self._node, kind, topic, IMU_DEPTH)
+
+    def begin(self) -> None:
+        self._arrived_samples()  # those of the time before are dropped
+        super().begin()
+
+    def clear(self) -> None:
+        super().clear()
+        self._buffer.clear()
+
+    def poll(self) -> None:
+        for message in self._arrived_samples():
+            try:
+                stamp, sample = imu_from_message(message, self._mount)
+            except BadInput as error:
+                self.reject(error)
+                continue
             self._taken += 1
             if self._buffer.push(stamp, sample):
                 self.monitor.count(stamp)
                 self._accept(message.header.frame_id)
             else:
                 self._late += 1
-
-    def poll(self) -> None:
-        with self._lock:
-            window = self._buffer.window()
-        self._add_new(window)
+        self._add_new(self._buffer.window())
 
     def counts(self) -> dict[str, int]:
         return {"taken": self._taken, "late or duplicate": self._late}
 
-
-class SampleSubscription:
-    """Passes every message to `callback`, in the executor."""
-
-    def __init__(self, node: Node, kind: type, topic: str, callback: Callable[[Any], None]) -> None:
-        self.events = SubscriptionEvents(topic)
-        self._node = node
-        # A depth above 1: at 400 Hz several samples arrive while another callback runs.
-        self._subscription = node.create_subscription(
-            kind,
-            topic,
-            callback,
-            sensor_data(100),
-            event_callbacks=self.events.callbacks(),
-            qos_overriding_options=OVERRIDABLE,
-        )
-
-    @property
-    def publishers(self) -> int:
-        """Number of matched publishers."""
-        return self._subscription.get_publisher_count()
-
-    def destroy(self) -> None:
-        """Destroy the DDS subscription, in a callback of the executor."""
-        self._node.destroy_subscription(self._subscription)
+    def _arrived_samples(self) -> list[Imu]:
+        with self.topic.lock:
+            return self.topic.subscription.take_all() if self.topic.subscription else []

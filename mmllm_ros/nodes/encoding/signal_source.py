@@ -4,16 +4,20 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable
 from typing import Any
 
 from rclpy.node import Node
 
-from ...datatypes import BadInput, Signal
+from ...datatypes import BadInput, Health, Signal
 from ...io.signals import MESSAGE_TYPES, STREAMS, SignalStream, signal_from_message
 from ...rig import SignalMount
+from ..ros_support.diagnostics import SubscriptionEvents
 from ..ros_support.messages import stamp_from
+from ..ros_support.polled_subscription import OVERRIDABLE, sensor_data
 from ..sources.recorded_topics import message_class
-from .sensor_source import LatestMessageSource, SensorSource, StoredMessagesSource
+from .sensor_source import LatestMessageSource, SensorSource
 
 
 def make_source(node: Node, mount: SignalMount) -> SensorSource:
@@ -39,15 +43,23 @@ class SignalSource(LatestMessageSource):
         return signal_from_message(message, self._mount, self._node.get_clock().now().nanoseconds), frame_id
 
 
-class StreamSource(StoredMessagesSource):
-    """A signal of the messages of the last seconds."""
+class StreamSource(SensorSource):
+    """A signal of the messages of the last seconds.
+
+    Each is stored in a callback, as a message without a stamp gets the time of its arrival.
+    """
 
     def __init__(self, node: Node, mount: SignalMount) -> None:
-        super().__init__(node, mount.modality, mount.name, mount.topic, SignalStream(mount), message_classes(mount))
-        self._unused = 0
+        super().__init__(node, mount.modality, mount.name, mount.topic, message_classes(mount))
+        self._buffer = SignalStream(mount)
+        self._lock = threading.Lock()
+        self._taken = self._unused = 0
         self.topic.follow()
 
-    def store(self, message: Any) -> None:
+    def subscribe(self, kind: type, topic: str) -> CallbackSubscription:
+        return CallbackSubscription(self._node, kind, topic, self._store)
+
+    def _store(self, message: Any) -> None:
         if not self.running:
             return
         try:
@@ -72,8 +84,43 @@ class StreamSource(StoredMessagesSource):
             self.reject(error)
         self._add_new(signal)
 
+    def health(self, stale_after: float, cost: float = 0.0) -> Health:
+        with self._lock:
+            return super().health(stale_after, cost)
+
+    def clear(self) -> None:
+        with self._lock:
+            super().clear()
+            self._buffer.clear()
+
     def counts(self) -> dict[str, int]:
         return {"taken": self._taken, "late or not needed": self._unused}
+
+
+class CallbackSubscription:
+    """Passes every message to `callback`, in the executor."""
+
+    def __init__(self, node: Node, kind: type, topic: str, callback: Callable[[Any], None]) -> None:
+        self.events = SubscriptionEvents(topic)
+        self._node = node
+        # A depth above 1: at 400 Hz several samples arrive while another callback runs.
+        self._subscription = node.create_subscription(
+            kind,
+            topic,
+            callback,
+            sensor_data(100),
+            event_callbacks=self.events.callbacks(),
+            qos_overriding_options=OVERRIDABLE,
+        )
+
+    @property
+    def publishers(self) -> int:
+        """Number of matched publishers."""
+        return self._subscription.get_publisher_count()
+
+    def destroy(self) -> None:
+        """Destroy the DDS subscription, in a callback of the executor."""
+        self._node.destroy_subscription(self._subscription)
 
 
 def stamped_frame(message: Any) -> str:

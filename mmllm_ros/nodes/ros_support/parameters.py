@@ -13,8 +13,9 @@ from rclpy.exceptions import ParameterException
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
-from ...config import Validated
+from ...config import SimulatorConfig, Validated
 from ...datatypes import BadInput, one_line
+from ...rig import rig_overrides
 
 Config = TypeVar("Config", bound=Validated)
 
@@ -24,7 +25,7 @@ def declare(node: Node, kind: type[Config], on_change: Callable[[Config], None] 
 
     A later change is validated as a whole against `kind`: a valid one is passed to `on_change` as a new frozen instance, an
     invalid one is rejected with the reason. Without `on_change` every parameter is read-only. Raises BadInput, one line
-    that names parameter and value, for an invalid start value.
+    that names parameter and value, for an invalid start value. A rig `auto` is waited for and becomes the path of its file.
     """
     values = {}
     for field in dataclasses.fields(kind):
@@ -34,10 +35,23 @@ def declare(node: Node, kind: type[Config], on_change: Callable[[Config], None] 
             values[field.name] = node.declare_parameter(field.name, field.default, descriptor).value
         except ParameterException as error:
             raise BadInput(f"{node.get_name()}: {one_line(error)}") from error
+    if "rig" in values and kind is not SimulatorConfig and values.get("source") != "simulator":
+        values["rig"] = _file_of_auto(node, values["rig"], values.get("bag", ""))
     config = kind(**values)
     if on_change is not None:
         _ParameterCallbacks(node, config, on_change)
     return config
+
+
+def _file_of_auto(node: Node, rig: str, bag: str) -> str:
+    """`rig`, or for the rig of the running robot or of the recording `bag` a file with it. Raises BadInput."""
+    if rig_overrides(rig) is None:
+        return rig
+    # Imported here, because they import rosbags, which most nodes do without.
+    from ...io.robot_rig import rig_of_recording
+    from .rig_probe import rig_file
+
+    return rig_of_recording(rig, bag) if bag else rig_file(node, rig)
 
 
 class _ParameterCallbacks:

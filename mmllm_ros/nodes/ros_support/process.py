@@ -21,6 +21,10 @@ from ...datatypes import BadInput
 END_TIMEOUT = 2.5
 """A process ends at the latest after so long [s] from Ctrl-C on, whatever a node or the middleware waits for."""
 
+HUNG_AFTER = END_TIMEOUT + 2.0
+"""After so long [s] the kernel ends it by SIGALRM: with Python's lock held, as in Fast DDS where a process with which it shared
+memory was killed, no thread of Python can."""
+
 
 def spin(make_node: Callable[[], Node | list[Node]], args: Sequence[str] | None = None) -> int:
     """Run one node, or several in one executor, until Ctrl-C, SIGTERM or their own shutdown, and return the exit status.
@@ -69,7 +73,7 @@ def _spin(make_node: Callable[[], Node | list[Node]], args: Sequence[str] | None
 def _interrupt_event() -> Iterator[threading.Event]:
     """An event that is set on Ctrl-C: while rclpy converts a message, a RuntimeError replaces the KeyboardInterrupt.
 
-    From then on the process has END_TIMEOUT to leave this context, or it ends with status 0 and one line.
+    From then on the process has END_TIMEOUT to leave this context, or it ends with status 0 and one line, or at HUNG_AFTER.
     """
     interrupted = threading.Event()
     if threading.current_thread() is not threading.main_thread():
@@ -81,6 +85,7 @@ def _interrupt_event() -> Iterator[threading.Event]:
     def interrupt(number: int, frame: FrameType | None) -> None:
         if not interrupted.is_set():
             deadline.start()
+            signal.setitimer(signal.ITIMER_REAL, HUNG_AFTER)
         interrupted.set()
         raise KeyboardInterrupt
 
@@ -89,6 +94,7 @@ def _interrupt_event() -> Iterator[threading.Event]:
         yield interrupted
     finally:
         deadline.cancel()
+        signal.setitimer(signal.ITIMER_REAL, 0.0)
         signal.signal(signal.SIGINT, before)
 
 

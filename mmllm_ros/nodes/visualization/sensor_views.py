@@ -13,8 +13,8 @@ from rclpy.node import Node
 
 from ...datatypes import BadInput, LidarScan
 from ...rig import CameraMount, LidarMount, Rig
-from ..ros_support.latest_message import LatestMessageSubscription
 from ..ros_support.messages import frame_from_message
+from ..ros_support.polled_subscription import PolledSubscription
 from ..ros_support.sensor_topics import FOLLOW_PERIOD, KINDS, SensorTopic
 
 
@@ -24,11 +24,11 @@ class SensorViews:
     def __init__(self, node: Node, rig: Rig) -> None:
         self.images: dict[str, np.ndarray] = {}
         self.scan: LidarScan | None = None
-        self._sensors: deque[tuple[str, CameraMount | LidarMount, SensorTopic[LatestMessageSubscription]]] = deque()
+        self._sensors: deque[tuple[str, CameraMount | LidarMount, SensorTopic[PolledSubscription]]] = deque()
         self._node = node
         mounts = [(mount.name, mount) for mount in rig.cameras] + ([("lidar", rig.lidar)] if rig.lidar else [])
         for name, mount in mounts:
-            topic = SensorTopic(node, KINDS[mount.modality], mount.topic, partial(LatestMessageSubscription, node))
+            topic = SensorTopic(node, KINDS[mount.modality], mount.topic, partial(PolledSubscription, node))
             self._sensors.append((name, mount, topic))
         self._timer = node.create_timer(FOLLOW_PERIOD, self._follow, clock=Clock(clock_type=ClockType.STEADY_TIME))
         self._follow()

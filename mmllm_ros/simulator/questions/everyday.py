@@ -11,13 +11,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from functools import cache
 from random import Random
 
-import yaml
-
 from ...datatypes import BadInput, Question
-from ...resources import shared_folder
+from ...resources import config_table
 from ..truth import CYCLES, VEHICLES
 from .programs import Program, parse
 
@@ -39,10 +36,9 @@ _ALONE = ("light", "turn", "braking", "accelerating", "moving", "free", "pace", 
 _INDIRECT, _GREETED, _POLITE, _CONTRACTED, _UPPER, _MARKED = 0.25, 0.15, 0.1, 0.6, 0.6, 0.75
 
 
-@cache
 def grammar() -> dict:
     """The content of config/everyday.yaml."""
-    return yaml.safe_load((shared_folder() / "config" / "everyday.yaml").read_text())
+    return config_table("everyday.yaml")
 
 
 def reword(question: Question, random: Random, split: str = "train") -> Question:

@@ -7,13 +7,10 @@ What the connected sensors happen not to see is no such question: it keeps its t
 
 from __future__ import annotations
 
-from functools import cache
 from random import Random
 
-import yaml
-
 from ...datatypes import BadInput, Question
-from ...resources import shared_folder
+from ...resources import config_table
 from ..truth import CYCLES, VEHICLES
 from .everyday import CANNOT_TELL, Writer
 from .scene_graph import DIRECTIONS, STATUSES_OF
@@ -22,10 +19,9 @@ OUT_OF_SCOPE = "out of scope"
 """The type of these questions."""
 
 
-@cache
 def kinds() -> dict[str, dict[str, list[str]]]:
     """The phrasings by kind, under "known" and "held_out", and the word lists of their slots under "lists"."""
-    return yaml.safe_load((shared_folder() / "config" / "cannot_tell.yaml").read_text())
+    return config_table("cannot_tell.yaml")
 
 
 def out_of_scope(random: Random, count: int, split: str = "train") -> list[Question]:

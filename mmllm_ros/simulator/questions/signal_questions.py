@@ -11,14 +11,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cache
 from random import Random
 
 import numpy as np
-import yaml
 
 from ...datatypes import Question
-from ...resources import shared_folder
+from ...resources import config_table
 from ..truth import VEHICLES, SceneObject, SceneTruth
 from ..world.sounds import SoundSource
 from .scene_graph import MIN_PIXELS, direction, moving, speed_change, turn
@@ -302,10 +300,9 @@ KINDS = {
 """Every kind of question, by its name in config/signal_questions.yaml."""
 
 
-@cache
 def wordings() -> dict[str, dict[str, list[str]]]:
     """The wordings of each kind, under "known" and "held_out"."""
-    return yaml.safe_load((shared_folder() / "config" / "signal_questions.yaml").read_text())
+    return config_table("signal_questions.yaml")
 
 
 def ask_signals(truth: SignalTruth, rng: np.random.Generator, split: str = "train", seed: int = 0) -> list[Question]:

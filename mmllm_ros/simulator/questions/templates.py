@@ -6,9 +6,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import yaml
-
-from ...resources import shared_folder
+from ...resources import config_table
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +24,7 @@ class Template:
 
 
 def _templates() -> tuple[Template, ...]:
-    table = yaml.safe_load((shared_folder() / "config" / "wordings.yaml").read_text())
+    table = config_table("wordings.yaml")
     return tuple(
         Template(name, row["type"], row["hop"], tuple(row["wordings"]), tuple(row["held_out"])) for name, row in table.items()
     )

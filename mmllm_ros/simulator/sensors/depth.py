@@ -10,7 +10,7 @@ import numpy as np
 
 from ...rig import CameraMount
 from ..truth import Weather
-from ..world.ray_scene import RayScene
+from ..world.ray_scene import SCENERY, RayScene
 from ..world.weather import extinction
 from .camera import Camera
 
@@ -26,13 +26,14 @@ class DepthView:
 
     `depth` float32 [h, w]: metres along the optical axis (REP-118), 0 = no reading. `normals` float32 [h, w, 3]: unit vectors
     towards the camera in its x forward, y left, z up axes, all 0 where there is no reading. `exact` is the depth before noise
-    and dropouts, infinite for the sky; `facing` the normals before noise.
+    and dropouts, infinite for the sky; `facing` the normals before noise; `owner` int32 [h, w] the owner seen (ray_scene.py).
     """
 
     depth: np.ndarray
     normals: np.ndarray
     exact: np.ndarray
     facing: np.ndarray
+    owner: np.ndarray
 
 
 class DepthCamera:
@@ -73,4 +74,5 @@ class DepthCamera:
             noisy.astype(np.float32).reshape(shape),
             exact.astype(np.float32).reshape(height, width),
             np.where(np.isfinite(exact)[:, None], normal, 0.0).astype(np.float32).reshape(shape),
+            np.where(hits.index >= 0, ray_scene.owner[hits.index], SCENERY).reshape(height, width),
         )

@@ -25,6 +25,10 @@ class Snapshot:
     imu: ImuWindow | None
     truth: SceneTruth
 
+    def frames(self) -> list[Frame]:
+        """The frames that there are: of the cameras, the lidar, the IMU."""
+        return [frame for frame in (*self.cameras, self.lidar, self.imu) if frame is not None]
+
 
 @dataclass(frozen=True, slots=True)
 class Fault:

@@ -7,8 +7,9 @@ Backbone, projection, older packs and the LLM are frozen, so answers that do not
 
 from __future__ import annotations
 
+import dataclasses
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -18,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from ...datatypes import BadInput
-from ...encoders.universal.packs import Pack, Packs
+from ...encoders.universal.packs import LONGEST_QUESTION, MOST_QUESTIONS, Pack, Packs
 from ...io.atomic_write import atomic_folder
 from ...latent.attention_adapter import LatentCache
 from ...latent.connector import Connector
@@ -90,6 +91,7 @@ def train_pack(
     """
     train, held = split_rows(labelled)
     answering = Answering(model, labelled.asked, len(connector.heads))
+    pack.manifest = dataclasses.replace(pack.manifest, questions=frequent_questions(labelled.asked, train))
     packs.add(pack)
     learner = PackLearner(packs, pack, connector)
 
@@ -103,7 +105,7 @@ def train_pack(
     fit(pack.modality, learner, loss, schedule, folder, seed, watch)
     learner.requires_grad_(False)
     return PackFigures(
-        float(answered(learner, answering, labelled, held).float().mean()),
+        float(answered(learner.latents, answering, labelled, held).float().mean()),
         blind_share(labelled.asked, train, held),
         len(train),
         len(held),
@@ -112,14 +114,16 @@ def train_pack(
 
 
 @torch.no_grad()
-def answered(learner: PackLearner, answering: Answering, labelled: LabelledSignals, rows: Sequence[int]) -> Tensor:
-    """Which of the questions `rows` are answered right, bool [rows]."""
+def answered(
+    latents: Callable[[Tensor, Tensor], LatentCache], answering: Answering, labelled: LabelledSignals, rows: Sequence[int]
+) -> Tensor:
+    """Which of the questions `rows` are answered right, bool [rows]; `latents` as `PackLearner.latents`."""
     found = []
     for start in range(0, len(rows), EVALUATED_AT_ONCE):
         part = list(rows[start : start + EVALUATED_AT_ONCE])
         samples = torch.tensor([labelled.asked[row].sample for row in part])
         with fast(torch.device("cpu")):
-            found.append(answering.loss(part, learner.latents(labelled.tensors[samples], labelled.views[samples]))[1])
+            found.append(answering.loss(part, latents(labelled.tensors[samples], labelled.views[samples]))[1])
     return torch.cat(found)
 
 
@@ -134,6 +138,12 @@ def split_rows(labelled: LabelledSignals) -> tuple[list[int], list[int]]:
             f"{len(train)} questions to train on and {len(kept)} of other scenes to validate, at least {LEAST} of each are needed"
         )
     return train, kept
+
+
+def frequent_questions(asked: Sequence[Asked], rows: Sequence[int]) -> list[str]:
+    """The wordings of the questions `rows`, each once, the most frequent ones where there are very many."""
+    counts = Counter(asked[row].question for row in rows)
+    return [text for text, _ in counts.most_common(MOST_QUESTIONS) if len(text) <= LONGEST_QUESTION]
 
 
 def blind_share(asked: Sequence[Asked], train: Sequence[int], held: Sequence[int]) -> float:

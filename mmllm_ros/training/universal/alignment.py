@@ -3,7 +3,8 @@
 """Alignment: the tokens of all kinds of signals learn to show the same attributes, by heads that all kinds share.
 
 The paper aligns with captions and an LLM, at a cost that two CPU cores do not have. Here a token shows what is in its sector
-(class, colour, range, sound), and all tokens together answer each kind of question. The heads are left behind afterwards.
+(class, colour, range, sound), all tokens together answer each kind of question, and the backbone's features of a view show what
+is in each patch. The heads are left behind afterwards.
 """
 
 from __future__ import annotations
@@ -21,10 +22,11 @@ from ...encoders.proposals import COLOURS
 from ...encoders.universal.encoder import UniversalEncoder
 from ...encoders.universal.signals import FARTHEST
 from ...simulator.questions.signal_questions import KINDS
+from ...simulator.signal_moment import AHEAD
 from ...simulator.truth import CATEGORIES
 from .mirror import mirrored, mirrored_answers, mirrored_targets
 from .moments import Moments
-from .targets import AHEAD, SOUNDS, TEMPLATES
+from .targets import PATCHES, SOUNDS, TEMPLATES
 
 SHOWS_TOO = {"video": "image"}
 """A clip also answers the questions about its last image."""
@@ -32,7 +34,10 @@ UNKNOWN = -1
 RAREST = 4.0
 """A rare answer weighs at most this much more than it would without weights."""
 SEES_OBJECTS = (*AHEAD[:3], "points")
-LOSSES = {"range": 1.0, "object": 0.5, "colour": 0.5, "sound": 1.0, "motion": 0.5, "answers": 1.0}
+COLOURED = ("image", "video")
+SOMETHING = 5.0
+"""Weight of a patch or sector with an object, beside one without."""
+LOSSES = {"patches": 1.0, "range": 1.0, "object": 0.5, "colour": 0.5, "sound": 1.0, "motion": 0.5, "answers": 1.0}
 
 
 def templates_of(modality: str) -> list[int]:
@@ -81,6 +86,8 @@ class Alignment(nn.Module):
         width = encoder.token_width
         self.encoder = encoder
         self.object, self.colour = nn.Linear(width, 1 + len(CATEGORIES)), nn.Linear(width, 1 + len(COLOURS))
+        self.patch_object, self.patch_colour = nn.Linear(width, 1 + len(CATEGORIES)), nn.Linear(width, 1 + len(COLOURS))
+        self.patch_range = nn.Linear(width, 1)
         self.sound, self.motion = nn.Linear(width, len(SOUNDS)), nn.Linear(width, 3)
         self.look = nn.Parameter(torch.randn(len(answers), width) / width**0.5)
         self.answer = nn.Parameter(torch.zeros(len(answers), max(answers), width))
@@ -94,6 +101,18 @@ class Alignment(nn.Module):
         logits = torch.einsum("btw,taw->bta", share @ values, self.answer) + self.prior
         return logits.float().masked_fill(self.beyond, -torch.inf)
 
+    def patch_loss(self, modality: str, features: Tensor, targets: dict[str, Tensor]) -> Tensor:
+        """The loss of the backbone's features [B, N, W] of a signal of the camera's view: its last tokens are the patches."""
+        wanted = {name: targets[name].flatten(1) for name in PATCHES}
+        features = features[:, -wanted["patch_range"].shape[1] :]
+        loss = found_loss(self.patch_object(features), wanted["patch_object"])
+        if modality in COLOURED:
+            loss = loss + found_loss(self.patch_colour(features), wanted["patch_colour"])
+        scale = math.log1p(FARTHEST)
+        off = self.patch_range(features).squeeze(-1).float() - wanted["patch_range"].clamp(max=FARTHEST).log1p() / scale
+        apart = functional.smooth_l1_loss(off, torch.zeros_like(off), beta=0.05, reduction="none")
+        return loss + 10 * (apart * (wanted["patch_range"] > 0)).mean()
+
     def losses(self, modality: str, values: Tensor, places: Tensor, targets: dict[str, Tensor]) -> dict[str, Tensor]:
         """The losses of one modality's tokens [B, P, W] by name."""
         area, found = "ahead" if modality in AHEAD else "around", {}
@@ -103,9 +122,9 @@ class Alignment(nn.Module):
             apart = functional.smooth_l1_loss(off, torch.zeros_like(off), beta=0.05, reduction="none")
             found["range"] = 10 * (apart * (wanted > 0)).mean()
         if modality in SEES_OBJECTS:
-            found["object"] = functional.cross_entropy(self.object(values).flatten(0, 1), targets[f"{area}_object"].flatten())
-        if modality in ("image", "video"):
-            found["colour"] = functional.cross_entropy(self.colour(values).flatten(0, 1), targets["ahead_colour"].flatten())
+            found["object"] = found_loss(self.object(values), targets[f"{area}_object"])
+        if modality in COLOURED:
+            found["colour"] = found_loss(self.colour(values), targets["ahead_colour"])
         if modality == "audio":
             found["sound"] = 5 * functional.binary_cross_entropy_with_logits(self.sound(values).float(), targets["around_sound"])
         if modality in ("imu", "video"):
@@ -122,6 +141,13 @@ class Alignment(nn.Module):
         weight = weights[torch.tensor(chosen)[column], wanted]
         right = (logits[row, column].argmax(-1) == wanted).float().mean().item()
         return (each * weight).sum() / weight.sum(), right
+
+
+def found_loss(logits: Tensor, wanted: Tensor) -> Tensor:
+    """Cross-entropy of logits [B, P, C] where class 0 is "nothing here", of which there is much more."""
+    each = functional.cross_entropy(logits.flatten(0, 1).float(), wanted.flatten(), reduction="none")
+    weight = torch.where(wanted.flatten() > 0, SOMETHING, 1.0)
+    return (each * weight).sum() / weight.sum()
 
 
 @dataclass
@@ -153,26 +179,10 @@ class Batches:
         if flip:
             tensors, targets = mirrored(self.alignment.encoder.layout(modality).kind, tensors), mirrored_targets(targets)
         labels = (self.labels.mirrored if flip else self.labels.plain)[rows]
-        values, places = self.alignment.encoder({"now": tensors, "view": self.moments.view(modality, rows)}, modality)
+        features = self.alignment.encoder.features(modality, tensors)
+        values, places = self.alignment.encoder.project(modality, features, self.moments.view(modality, rows))
         losses = self.alignment.losses(modality, values, places, targets)
+        if modality in AHEAD and features.requires_grad:
+            losses["patches"] = self.alignment.patch_loss(modality, features, targets)
         losses["answers"], right = self.alignment.answer_loss(modality, values, labels, self.labels.weights)
         return sum(LOSSES[name] * value for name, value in losses.items()), {"right": right}
-
-
-@torch.inference_mode()
-def balanced_accuracy(alignment: Alignment, moments: Moments, labels: Labels, modality: str) -> dict[str, float]:
-    """By kind of question, the mean over its answers of the share that the heads get right; 1 / answers is chance."""
-    logits = []
-    for rows in torch.arange(len(moments)).split(32):
-        values, _ = alignment.encoder({"now": moments.batch(modality, rows), "view": moments.view(modality, rows)}, modality)
-        logits.append(alignment.answer_logits(values))
-    guesses = torch.cat(logits).argmax(-1)
-    found = {}
-    for template in templates_of(modality):
-        rights = [
-            (guesses[mask, template] == answer).float().mean().item()
-            for answer in range(len(labels.names[template]))
-            if (mask := labels.plain[:, template] == answer).any()
-        ]
-        found[TEMPLATES[template]] = float(np.mean(rights)) if rights else math.nan
-    return found

@@ -6,10 +6,9 @@ from __future__ import annotations
 
 import re
 
-import torch
 from torch import Tensor
 
-from .targets import TEMPLATES
+from .targets import PATCHES, TEMPLATES
 
 _SIDES = {"left": "right", "right": "left"}
 MICROPHONES = (1, 0, 3, 2)
@@ -45,20 +44,11 @@ def mirrored(kind: str, tensors: Tensor) -> Tensor:
         return tensors * tensors.new_tensor([1, -1, 1, -1, 1, -1]).view(6, 1)
     if kind == "array":
         return tensors[:, list(TRANSDUCERS)]
-    return _mirrored_sound(tensors)
-
-
-def _mirrored_sound(tensors: Tensor) -> Tensor:
-    """Phase differences are to the first microphone, which is another one in the mirrored moment."""
-    count = len(MICROPHONES)
-    loud, cosine, sine = tensors.split([count, count - 1, count - 1], dim=1)
-    phase = torch.cat([torch.ones_like(cosine[:, :1], dtype=torch.complex64), torch.complex(cosine.float(), sine.float())], dim=1)
-    phase = phase[:, list(MICROPHONES)]
-    phase = (phase * phase[:, :1].conj())[:, 1:]
-    return torch.cat([loud[:, list(MICROPHONES)], phase.real, phase.imag], dim=1)
+    # The mean of the microphones, then the level of each.
+    return tensors[:, [0, *(1 + number for number in MICROPHONES)]]
 
 
 def mirrored_targets(targets: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Targets [B, ...] of the mirrored moments: sectors run from left to right."""
-    turned = {name: value.flip(1) for name, value in targets.items() if name != "motion"}
+    """Targets [B, ...] of the mirrored moments: sectors and the columns of patches run from left to right."""
+    turned = {name: value.flip(-1) if name in PATCHES else value.flip(1) for name, value in targets.items() if name != "motion"}
     return {**turned, "motion": targets["motion"] * targets["motion"].new_tensor([1, -1, 1])}

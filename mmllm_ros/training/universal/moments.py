@@ -16,8 +16,8 @@ from torch import Tensor
 
 from ...datatypes import Signal
 from ...encoders.universal.signals import Layout
-from ...simulator.signal_moment import FOV, render_moment
-from .targets import AHEAD, TEMPLATES, answers_of, sector_targets
+from ...simulator.signal_moment import AHEAD, FOV, render_moment
+from .targets import TEMPLATES, answers_of, sector_targets
 
 PER_SHARD = 50
 VIEWS = {True: (0.0, FOV), False: (0.0, 6.2831853)}

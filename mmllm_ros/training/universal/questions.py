@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from ...encoders.universal.encoder import UniversalEncoder
-from ...latent.attention_adapter import LatentCache
+from ...latent.attention_adapter import LatentCache, queries
 from ...latent.base_models import resolve_base
 from ...latent.checkpoint import load_llm
 from ...latent.connector import Connector, merge
@@ -28,10 +28,11 @@ from ...simulator.questions.signal_questions import wordings
 from ..connectors import TokenTable
 from ..loop import fast, fit
 from ..prepared_batches import Answers, lay_out
-from ..prepared_questions import Prepared
+from ..prepared_questions import LOOKS, Prepared
 from ..prepared_texts import encode_shard, read_shard, text_name
-from ..pretrained import TEXT_NOISE, TOKEN_NOISE, Trained, answer_logits, fork_loss, noisy
+from ..pretrained import ATTENTION_WEIGHT, TEXT_NOISE, Trained, answer_logits, attention_loss, fork_loss, noisy
 from ..pretrained_model import ATTEND_LAST, PROMPT
+from ..warm_start import new_connector
 from .alignment import UNKNOWN, Labels, templates_of
 from .mirror import mirrored
 from .moments import Moments
@@ -39,6 +40,11 @@ from .settings import QuestionStage
 from .targets import TEMPLATES
 
 ENCODE_BATCH = 32
+TOKEN_NOISE = 0.5
+"""Noise on tokens, in units of their mean standard deviation over moments: some modalities have tokens that differ little,
+and noise of one size for all drowned the ultrasonic array."""
+SUPERVISED = (1, 4)
+"""Which of the linked blocks, counted from the first, have heads that are supervised to attend to what answers a question."""
 
 
 @torch.no_grad()
@@ -115,13 +121,16 @@ class Reading:
             encode_shard(model.llm, model.prompt, self.first_block, model.attend_last, known, sorted(wanted), path)
         self.texts = read_shard(path)
 
-    def loss(self, asked: Sequence[Asked], latent_cache: LatentCache, noise: float = 0.0) -> tuple[Tensor, Tensor]:
-        """Mean cross-entropy of the answers, and which are right, bool [Q]; row i of `latent_cache` is for question i."""
+    def loss(self, asked: Sequence[Asked], latent_cache: LatentCache, noise: float = 0.0) -> tuple[Tensor, Tensor, Tensor]:
+        """Mean cross-entropy of the answers, which are right, bool [Q], and where each prompt ends, [Q, 2] row and position.
+
+        Row i of `latent_cache` is for question i.
+        """
         rows = [[Prepared(one.row, (), self.numbers[one.wording], one.answer, (), "", "")] for one in asked]
         laid = lay_out(rows, self.texts, self.answers, self.first_block)
         laid.hidden = noisy(laid.hidden, noise)
         logits = answer_logits(self.model.llm, laid, latent_cache, self.answers, self.first_block)
-        return fork_loss(logits, laid, len(asked))
+        return *fork_loss(logits, laid, len(asked)), laid.last
 
     def has(self, one: Asked) -> bool:
         """Whether the text of `one` with its answer was computed."""
@@ -134,19 +143,55 @@ def connect(
     tables: Mapping[str, TokenTable],
     rows: Tensor,
     modalities: Sequence[str],
-    noise: float = 0.0,
+    noise: Mapping[str, float] | None = None,
+    connected: Mapping[str, Tensor] | None = None,
 ) -> LatentCache:
-    """The latents of moments `rows` with `modalities` connected."""
+    """The latents of moments `rows` with `modalities` connected; with `connected`, bool [rows] each, only in those rows.
+
+    `noise` is the standard deviation of the noise on the tokens of each modality.
+    """
     caches = {}
     for modality in modalities:
         table = tables[modality].at(rows)
-        caches[modality] = connectors[modality](noisy(table.values.float(), noise), table.places, sources=table.sources)
+        valid = connected[modality][:, None].expand(table.values.shape[:2]) if connected else None
+        values = table.values.float()
+        if noise:
+            values = values + noise[modality] * torch.randn_like(values)
+        caches[modality] = connectors[modality](values, table.places, valid=valid, sources=table.sources)
     return merge(caches)
 
 
+def draw_connected(
+    own: Sequence[str], modalities: Sequence[str], stage: QuestionStage, rng: np.random.Generator
+) -> dict[str, Tensor]:
+    """For each question, that `own` answers, whether each of `modalities` is connected: only `own` in the share `alone` of the
+    questions, all in the share `everything`, else a random set with `own`."""
+    connected = np.zeros((len(own), len(modalities)), bool)
+    for row, name in enumerate(own):
+        which = rng.random()
+        if which < stage.alone + stage.everything:
+            connected[row] = which >= stage.alone
+        else:
+            connected[row] = rng.random(len(modalities)) < rng.random()
+        connected[row, modalities.index(name)] = True
+    return {name: torch.from_numpy(connected[:, column]) for column, name in enumerate(modalities)}
+
+
+def answering_tokens(asked: Sequence[Asked], connected: Mapping[str, Tensor], tokens: Mapping[str, int]) -> Tensor:
+    """The tokens that some heads are supervised to attend to, float [Q, 2 * LOOKS, tokens of all modalities by name].
+
+    They are those of the connected modalities that answer the question; none where all that is connected does.
+    """
+    names = sorted(tokens)
+    answers = torch.tensor([[one.template in templates_of(name) for name in names] for one in asked])
+    there = torch.stack([connected[name] for name in names], dim=1)
+    wanted = (answers & there & (there & ~answers).any(1, keepdim=True)).float()
+    wanted = wanted.repeat_interleave(torch.tensor([tokens[name] for name in names]), dim=1)
+    return wanted[:, None].expand(-1, 2 * LOOKS, -1)
+
+
 class QuestionBatches:
-    """Draws the questions of a step and computes their loss: of one modality with that one connected, or of several modalities
-    with a random set connected that has them."""
+    """Draws the questions of a step and computes their loss, each with a random set of modalities connected that answers it."""
 
     def __init__(
         self, reading: Reading, trained: Trained, tables: Sequence[Mapping[str, TokenTable]], labels: Labels, stage: QuestionStage
@@ -154,6 +199,10 @@ class QuestionBatches:
         """`tables`: the tokens of the moments and of the mirrored moments."""
         self.reading, self.trained, self.tables, self.labels, self.stage = reading, trained, tables, labels, stage
         self.modalities = list(tables[0])
+        shares = np.array([stage.shares[name] for name in self.modalities])
+        self.shares = shares / shares.sum()
+        self.noise = {name: TOKEN_NOISE * float(table.values.float().std(0).mean()) for name, table in tables[0].items()}
+        self.supervised = [reading.first_block + block for block in SUPERVISED]
         # By whether mirrored, template and answer: the moments.
         self.rows = [
             [[(part[:, t] == a).nonzero()[:, 0].numpy() for a in range(len(names))] for t, names in enumerate(labels.names)]
@@ -162,16 +211,22 @@ class QuestionBatches:
 
     def __call__(self, rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
         flip = int(rng.random() < 0.5)
-        connected = [str(rng.choice(self.modalities))]
-        if rng.random() >= self.stage.alone:
-            count = rng.integers(2, len(self.modalities) + 1)
-            connected = sorted(rng.choice(self.modalities, count, replace=False).tolist())
-        possible = [t for m in connected for t in templates_of(m) if any(len(rows) for rows in self.rows[flip][t])]
-        asked = [self._draw(int(rng.choice(possible)), flip, rng) for _ in range(self.stage.batch)]
+        own, asked = [], []
+        for _ in range(self.stage.batch):
+            own.append(self.modalities[rng.choice(len(self.modalities), p=self.shares)])
+            possible = [t for t in templates_of(own[-1]) if any(len(rows) for rows in self.rows[flip][t])]
+            asked.append(self._draw(int(rng.choice(possible)), flip, rng))
+        connected = draw_connected(own, self.modalities, self.stage, rng)
         rows = torch.tensor([one.row for one in asked])
-        latent_cache = connect(self.trained.connectors, self.tables[flip], rows, connected, TOKEN_NOISE)
-        loss, right = self.reading.loss(asked, latent_cache, TEXT_NOISE)
-        return loss, {"right": right.float().mean().item()}
+        latent_cache = connect(self.trained.connectors, self.tables[flip], rows, self.modalities, self.noise, connected)
+        with queries() as seen:
+            loss, right, last = self.reading.loss(asked, latent_cache, TEXT_NOISE)
+        tokens = {name: table.values.shape[1] for name, table in self.tables[flip].items()}
+        attention = attention_loss(
+            self.reading.model.llm, seen, latent_cache, answering_tokens(asked, connected, tokens), last, self.supervised
+        ) / len(asked)
+        loss = loss + ATTENTION_WEIGHT * attention
+        return loss, {"right": right.float().mean().item(), "attention": attention.item()}
 
     def _draw(self, template: int, flip: int, rng: np.random.Generator) -> Asked:
         options = [number for number, rows in enumerate(self.rows[flip][template]) if len(rows)]
@@ -180,14 +235,23 @@ class QuestionBatches:
         return Asked(int(rng.choice(self.rows[flip][template][answer])), template, wording, self.labels.names[template][answer])
 
 
+def select_learners(trained: Trained, model: Model, renew: Sequence[str]) -> None:
+    """Let everything train; with `renew` only the connectors of these modalities, which begin anew."""
+    trained.requires_grad_(not renew)
+    for name in renew:
+        connector = trained.connectors[name]
+        connector.load_state_dict(new_connector(model, name, connector.shape["token_width"]).state_dict())
+        connector.requires_grad_(True)
+
+
 def train_questions(
     model: Model, encoder: UniversalEncoder, moments: Moments, labels: Labels, stage: QuestionStage, work: Path, seed: int
 ) -> None:
-    """Train connectors and LoRA of `model` in place."""
+    """Train connectors and LoRA of `model` in place; with `stage.renew` only the connectors of these modalities, anew."""
     reading = Reading(model, labels.names, "known", work)
     tables = [tokens_of(encoder, moments, flip) for flip in (False, True)]
     trained = Trained(dict(model.connectors.items()), model.lora)
-    trained.requires_grad_(True)
+    select_learners(trained, model, stage.renew)
     fit("questions", trained, QuestionBatches(reading, trained, tables, labels, stage), stage.schedule, work, seed)
     trained.requires_grad_(False)
 

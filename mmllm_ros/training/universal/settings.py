@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,10 @@ class AlignmentStage:
 class QuestionStage:
     """Questions into the frozen LLM `llm`: connectors of `linked_blocks` blocks, `trunk` and `rank`, a LoRA of rank `lora`.
 
-    A step has `batch` questions, and one modality connected in the share `alone` of the steps, else several.
+    A step has `batch` questions, to which a modality is drawn by `shares`. Only that one is connected in the share `alone` of the
+    questions, all in the share `everything`, else a random set with it.
+
+    `renew` are modalities whose connectors begin anew and train, while everything else stays as it is.
     """
 
     schedule: Schedule
@@ -42,23 +45,30 @@ class QuestionStage:
     rank: int
     lora: int
     alone: float
+    everything: float
+    shares: dict[str, float]
     batch: int
+    renew: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class UniversalSettings:
-    """The whole training. `scenes` by split; `projection` is the shape of UniversalProjection.
+    """The whole training. `scenes` has the first and the number of scenes by split; `projection` is the shape of
+    UniversalProjection.
 
+    `start` is a model folder of an earlier training, which goes on: its encoder, connectors and LoRA. `projection` and
+    `pretraining` are for a training without.
     `backbone` is a pretrained vision transformer, by hub name or folder, in place of one that is pretrained on simulated images.
     """
 
     seed: int
-    scenes: dict[str, int]
-    projection: dict[str, Any]
-    pretraining: AlignmentStage
+    scenes: dict[str, tuple[int, int]]
     alignment: dict[str, AlignmentStage]
     questions: QuestionStage
+    projection: dict[str, Any] = field(default_factory=dict)
+    pretraining: AlignmentStage | None = None
     backbone: str = ""
+    start: str = ""
 
 
 def is_universal(path: Path) -> bool:
@@ -75,12 +85,20 @@ def read_settings(path: Path) -> UniversalSettings:
         content = load_yaml(path.read_text())
         if content.pop("kind") != KIND:
             raise ValueError(f"kind is not {KIND!r}")
-        pretraining = _alignment({**content.pop("pretraining"), "modalities": 1, "shares": {"image": 1.0}})
+        if not content.get("start"):
+            content["pretraining"] = _alignment(content["pretraining"])
         alignment = {name: _alignment(entry) for name, entry in content.pop("alignment").items()}
         entry = content.pop("questions")
-        own = {key: entry.pop(key) for key in ("llm", "linked_blocks", "trunk", "rank", "lora", "alone", "batch")}
-        questions = QuestionStage(Schedule(**entry), **own)
-        return UniversalSettings(**content, pretraining=pretraining, alignment=alignment, questions=questions)
+        own = {
+            key: entry.pop(key)
+            for key in ("llm", "linked_blocks", "trunk", "rank", "lora", "alone", "everything", "shares", "batch")
+        }
+        renew = tuple(entry.pop("renew", ()))
+        if unknown := set(renew) - set(LAYOUTS):
+            raise ValueError(f"renew has {sorted(unknown)[0]!r}, not one of {list(LAYOUTS)}")
+        questions = QuestionStage(Schedule(**entry), **own, renew=renew)
+        scenes = {split: (int(first), int(count)) for split, (first, count) in content.pop("scenes").items()}
+        return UniversalSettings(**content, scenes=scenes, alignment=alignment, questions=questions)
     except (OSError, yaml.YAMLError, AttributeError, KeyError, TypeError, ValueError) as error:
         raise BadInput(f"training configuration {path}: {one_line(error)}") from error
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 
+from ...encoders import load_encoder
 from ...encoders.universal.backbone import Backbone
 from ...encoders.universal.encoder import LAYOUTS, UniversalEncoder
 from ...encoders.universal.tokenizers import Patches
@@ -18,6 +19,8 @@ from .alignment import Alignment, Batches, Labels
 from .moments import Moments, read_moments
 from .settings import AlignmentStage, UniversalSettings
 
+ENCODER = "universal"
+"""The folder, in encoders/ of the model folder, that the folders of all modalities link to."""
 RIG = "front"
 """An encoder takes a rig; the universal one does not use it."""
 
@@ -35,21 +38,23 @@ def new_encoder(
 def pretrain(
     settings: UniversalSettings, moments: Moments, labels: Labels, work: Path
 ) -> tuple[Backbone, UniversalEncoder | None]:
-    """The backbone, trained on images and then frozen, and the encoder of one expert that was trained with it.
+    """The backbone, trained on what a camera gives and then frozen, and the encoder of one expert that was trained with it.
 
     A backbone that the settings name is used as it is, with None. Raises BadInput.
     """
     if settings.backbone:
         return Backbone.load(settings.backbone), None
-    folder = work / "pretrained"
+    folder, modalities = work / "pretrained", list(settings.pretraining.shares)
     if not (folder / "config.json").is_file():
         torch.manual_seed(settings.seed)
-        encoder = new_encoder({**settings.projection, "experts": 1}, modalities=["image"])
+        encoder = new_encoder({**settings.projection, "experts": 1}, modalities=modalities)
+        for modality in modalities[1:]:
+            start_from_image(encoder, modality)
         encoder.backbone.requires_grad_(True)
         train_stage("pretraining", Alignment(encoder, sizes(labels)), settings.pretraining, moments, labels, work, settings.seed)
         encoder.backbone.requires_grad_(False)
         encoder.save(folder)
-    encoder = new_encoder({**settings.projection, "experts": 1}, modalities=["image"])
+    encoder = new_encoder({**settings.projection, "experts": 1}, modalities=modalities)
     encoder.load(folder)
     return encoder.backbone, encoder
 
@@ -73,29 +78,48 @@ def start_from_image(encoder: UniversalEncoder, modality: str) -> None:
         return
     weight, own = patches.weight, tokenizer.convolution.weight
     if own.ndim == 5 and own[:, :, 0].shape == weight.shape:
-        # A clip of one still image has the tokens of that image.
-        own.copy_((weight / own.shape[2])[:, :, None].expand_as(own))
+        # A clip has the tokens of its last image, which its questions are about.
+        own.zero_()
+        own[:, :, -1] = weight
         tokenizer.convolution.bias.copy_(patches.bias)
     if tokenizer.position.shape == embeddings.position_embeddings[0, 1:].shape:
         tokenizer.position.copy_(embeddings.position_embeddings[0, 1:])
 
 
-def align(settings: UniversalSettings, moments: Moments, labels: Labels, work: Path, image_init: bool = True) -> Alignment:
-    """Run all stages of alignment on the frozen, pretrained backbone. Without `image_init` the projection starts at random."""
-    backbone, image = pretrain(settings, moments, labels, work)
+@torch.no_grad()
+def start_projection(encoder: UniversalEncoder, pretrained: UniversalEncoder) -> None:
+    """Initialize the projection and tokenizers of `encoder` with those of `pretrained`, an encoder of one expert."""
+    encoder.projection.copy_experts(pretrained.projection)
+    for modality in pretrained.modalities:
+        encoder.projection.modalities[modality].load_state_dict(pretrained.projection.modalities[modality].state_dict())
+        if modality in pretrained.tokenizers:
+            encoder.tokenizers[modality].load_state_dict(pretrained.tokenizers[modality].state_dict())
+    encoder.range.load_state_dict(pretrained.range.state_dict())
+
+
+def align(settings: UniversalSettings, moments: Moments, labels: Labels, work: Path) -> Alignment:
+    """Run all stages of alignment on the frozen, pretrained backbone.
+
+    With `settings.start` its encoder goes on. Raises BadInput.
+    """
+    if settings.start:
+        encoder = load_encoder(Path(settings.start) / "encoders" / ENCODER, load_rig(RIG), "cpu")
+        encoder.requires_grad_(True).backbone.requires_grad_(False)
+        alignment = Alignment(encoder, sizes(labels))
+        for name, stage in settings.alignment.items():
+            train_stage(f"alignment_{name}", alignment, stage, moments, labels, work, settings.seed)
+        return alignment
+    backbone, pretrained = pretrain(settings, moments, labels, work)
     torch.manual_seed(settings.seed)
     encoder = new_encoder(settings.projection, backbone)
     encoder.requires_grad_(True).backbone.requires_grad_(False)
-    image_init = image_init and image is not None
-    if image_init:
-        encoder.projection.copy_experts(image.projection)
-        encoder.projection.modalities["image"].load_state_dict(image.projection.modalities["image"].state_dict())
-        encoder.range.load_state_dict(image.range.state_dict())
+    if pretrained is not None:
+        start_projection(encoder, pretrained)
     alignment = Alignment(encoder, sizes(labels))
-    known = {"image"}
+    known = set(pretrained.modalities) if pretrained is not None else {"image"}
     for name, stage in settings.alignment.items():
         for modality in stage.shares:
-            if modality not in known and image_init:
+            if modality not in known and pretrained is not None:
                 start_from_image(encoder, modality)
         known |= set(stage.shares)
         train_stage(f"alignment_{name}", alignment, stage, moments, labels, work, settings.seed)

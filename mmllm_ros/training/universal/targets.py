@@ -22,8 +22,12 @@ LIDAR_HEIGHT = 1.8
 CAMERA_X = 1.5
 LEAST_RETURNS = 5
 """Lidar returns of an object that a point cloud shows."""
-AHEAD, AROUND = ("image", "video", "depth", "normals"), ("points", "array", "audio", "imu")
-"""Kinds of signals with the camera's field of view, and with all directions."""
+PATCH = 16
+"""Height and width of a patch of the view [px], for which the backbone has a token."""
+PATCHES = ("patch_object", "patch_colour", "patch_range")
+"""Targets of the patches of the view, [rows, columns] each."""
+LEAST_PIXELS = 12
+"""Pixels of an object that a patch shows."""
 
 
 def answers_of(truth: SignalTruth) -> list[str | None]:
@@ -34,7 +38,8 @@ def answers_of(truth: SignalTruth) -> list[str | None]:
 def sector_targets(moment: SignalMoment) -> dict[str, np.ndarray]:
     """By name: float32 [SECTORS] ranges [m], 0 = unknown; int64 [SECTORS] classes, 0 = none; float32 [SECTORS, sounds], 0 or 1.
 
-    `ahead_...` are sectors of the camera's view, `around_...` of a full turn.
+    `ahead_...` are sectors of the camera's view, `around_...` of a full turn. PATCHES are of the patches of the view: class and
+    colour, 0 = none, and range.
     """
     truth = moment.truth
     ahead, colours = _objects(truth.scene.objects, FOV, lambda item: max(item.clear_pixels.values(), default=0) >= MIN_PIXELS)
@@ -47,6 +52,7 @@ def sector_targets(moment: SignalMoment) -> dict[str, np.ndarray]:
         "around_object": around,
         "around_sound": _sounds(truth),
         "around_clearance": _clearances(truth),
+        **_patches(moment),
         "motion": np.float32([truth.scene.ego.speed / 10, truth.scene.ego.yaw_rate * 5, truth.scene.ego.acceleration / 2]),
     }
 
@@ -92,6 +98,26 @@ def _ranges_around(points: np.ndarray) -> np.ndarray:
     nearest = np.full(SECTORS, np.inf, np.float32)
     np.minimum.at(nearest, sector, np.hypot(high[:, 0], high[:, 1]))
     return np.where(np.isfinite(nearest), nearest, 0.0)
+
+
+def _patches(moment: SignalMoment) -> dict[str, np.ndarray]:
+    """Class and colour of the object with most pixels in each patch, and the median range."""
+    rows, columns = (length // PATCH for length in moment.owner.shape)
+
+    def cut(pixels: np.ndarray) -> np.ndarray:
+        return pixels.reshape(rows, PATCH, columns, PATCH).swapaxes(1, 2).reshape(rows, columns, -1)
+
+    classes, colours, most = (np.zeros((rows, columns), np.int64) for _ in range(3))
+    owner = cut(moment.owner)
+    for item in moment.truth.scene.objects:
+        count = (owner == item.identifier).sum(-1)
+        mask = (count >= LEAST_PIXELS) & (count > most)
+        classes[mask] = 1 + CATEGORIES.index(item.category)
+        colours[mask] = 1 + COLOURS.index(item.colour) if item.colour in COLOURS else 0
+        most[mask] = count[mask]
+    depth = cut(moment.signals["depth"][0])
+    ranges = np.sort(depth, -1)[..., depth.shape[-1] // 2].astype(np.float32)
+    return {"patch_object": classes, "patch_colour": colours, "patch_range": ranges}
 
 
 def _sounds(truth: SignalTruth) -> np.ndarray:

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Attributes as text in the prompt against tokens through connectors: accuracy and seconds per answer, same LLM and questions.
 
-    python benchmark/text_in_prompt.py --scenes 20 --json out/text_in_prompt.json
+    python benchmark/comparison/text_in_prompt.py --scenes 20 --json out/text_in_prompt.json
 
 Both rows read the same predicted attributes of camera and lidar (encoders/proposals.py). One writes them into the prompt of the
 base LLM, zero-shot: "lidar: moving car, 12 m, 30 degrees left". The answer is the likeliest of those of the question's type. The
@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import time
 from collections import defaultdict
 from collections.abc import Sequence
@@ -21,14 +20,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from attribute_text import SENSORS, described
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
 from mmllm_ros.datasets.simulated import simulated_examples
-from mmllm_ros.datatypes import Question, Tokens
+from mmllm_ros.datatypes import Question
 from mmllm_ros.encoders import load_encoder
-from mmllm_ros.encoders.proposals import ATTRIBUTES, CLASSES, COLOURS, STATUSES
 from mmllm_ros.latent.manifest import Manifest
 from mmllm_ros.metrics.statistics import interval
 from mmllm_ros.model import Model, Scored
@@ -36,33 +35,9 @@ from mmllm_ros.resources import PRETRAINED_BASE, base_folder, shared_folder
 from mmllm_ros.rig import load_rig
 from mmllm_ros.training.pretrained_model import PROMPT
 
-SENSORS = ("camera", "lidar")
-LEAST_OBJECTNESS, MOST_OBJECTS = 0.4, 12
-"""A token is an object from this objectness on; the surest of each sensor are written."""
 PRIOR_SCENES = 60
 """Training scenes whose questions say which answers a type of question has."""
 TEMPLATE = PROMPT.replace("{question}", "The sensors of your robot report:\n{scene}\nAnswer in a few words. {question}")
-
-
-def described(tokens: Tokens) -> list[str]:
-    """The objects of one source, the surest first, a line each."""
-    attributes = tokens.values[:, -ATTRIBUTES:]
-    parts = np.split(attributes, np.cumsum([1, len(CLASSES), len(STATUSES)]), axis=1)
-    lines = []
-    for index in np.argsort(-parts[0][:, 0]):
-        bearing, _, distance = tokens.places[index]
-        if parts[0][index, 0] < LEAST_OBJECTNESS or distance <= 0 or len(lines) == MOST_OBJECTS:
-            continue
-        status, colour = (_named(names, part[index]) for names, part in ((STATUSES, parts[2]), (COLOURS, parts[3])))
-        kind, side = CLASSES[int(parts[1][index].argmax())], "left" if bearing > 0 else "right"
-        words = " ".join(filter(None, (status, colour, kind)))
-        lines.append(f"{tokens.modality}: {words}, {distance:.0f} m, {abs(math.degrees(bearing)):.0f} degrees {side}")
-    return lines
-
-
-def _named(names: Sequence[str], shares: np.ndarray) -> str:
-    """The likeliest name, or nothing where the sensor cannot tell (all shares alike)."""
-    return names[int(shares.argmax())] if shares.max() > 1.5 / len(names) else ""
 
 
 def likeliest(scored: Scored, allowed: Sequence[str]) -> str:
@@ -94,7 +69,7 @@ def main() -> None:
     rows: dict[str, list[tuple[str, float]]] = defaultdict(list)
     for number, question in track(asked, "ask"):
         tokens, choices = examples[number].tokens, sorted(allowed[question.template_type])
-        lines = [line for one in tokens for line in described(one)] or ["no objects"]
+        lines = [line for one in tokens for line in described(one.modality, one.values, one.places)] or ["no objects"]
         for name, scene in (("attributes as text, zero-shot", lines), ("no sensors, zero-shot", ["nothing"])):
             prompt = TEMPLATE.replace("{scene}", "\n".join(scene))
             manifest = Manifest(
