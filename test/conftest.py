@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 
 from hypothesis import settings
 
@@ -15,3 +16,9 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 # A busy machine is slow, not wrong.
 settings.register_profile("no_deadline", deadline=None)
 settings.load_profile("no_deadline")
+
+
+def pytest_runtest_setup() -> None:
+    """Random weights are the same whichever tests ran before in this process."""
+    if "torch" in sys.modules:
+        sys.modules["torch"].manual_seed(4)
