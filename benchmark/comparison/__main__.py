@@ -24,7 +24,7 @@ import numpy as np
 import torch
 from cost import answer_costs, loss_of, step_costs
 from data import ComparisonData, load_data
-from methods import FusionMethod, make_methods
+from methods import LORA, FusionMethod, make_methods
 from report import COSTS, plot, summary, table
 from rich.console import Console
 
@@ -34,9 +34,6 @@ from mmllm_ros.resources import default_model
 from mmllm_ros.rig import load_rig
 from mmllm_ros.training.loop import Schedule, fast, fit
 from mmllm_ros.training.packing import wrong_questions
-
-LORA = {"rank": 32, "output_rank": 16}
-"""Ranks of the LoRA in the rows that have one, those of drive_smollm2."""
 
 
 @torch.inference_mode()

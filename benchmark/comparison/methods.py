@@ -29,6 +29,9 @@ from mmllm_ros.latent.split_forward import upper
 from mmllm_ros.training.lower_cache import LowerCache
 from mmllm_ros.training.packing import Packed
 
+LORA = {"rank": 32, "output_rank": 16}
+"""Ranks of the LoRA in the rows that have one, those of drive_smollm2."""
+
 TokensByModality = Mapping[str, tuple[Tensor, Tensor]]
 """Tokens of F frames by modality: values [F, T, D] and places [F, T, 3]."""
 

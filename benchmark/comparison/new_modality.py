@@ -21,8 +21,9 @@ from functools import partial
 from pathlib import Path
 
 import torch
+from attribute_text import described
 from matplotlib import pyplot
-from methods import FusionMethod, Insertion, Published, full_forward
+from methods import LORA, FusionMethod, Insertion, Published, acting, full_forward
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor, nn
@@ -35,9 +36,11 @@ from mmllm_ros.adaptation.scenarios import FIRST_SCENE, PER_FRAME, evenly
 from mmllm_ros.adaptation.training_plan import TrainingBudget, choose_plan, measure_step
 from mmllm_ros.adaptation.training_run import run_training
 from mmllm_ros.datasets.simulated import simulated_examples
+from mmllm_ros.datatypes import Tokens
 from mmllm_ros.encoders import load_encoder
 from mmllm_ros.latent.attention_adapter import LatentCache
 from mmllm_ros.latent.decoder_blocks import decoder_blocks
+from mmllm_ros.latent.shared_lora import SharedLora
 from mmllm_ros.metrics.statistics import wilson
 from mmllm_ros.model import Model
 from mmllm_ros.resources import default_model
@@ -97,6 +100,41 @@ class InsertionSamples(NewModalitySamples):
         return full_forward(self.model.llm, packed, self.before[packed.frames], latent_cache)
 
 
+class ActingLora(nn.Module):
+    """A new LoRA that acts at every position of the text, as a trainable module with the interface of a connector."""
+
+    def __init__(self, model: Model) -> None:
+        super().__init__()
+        self.heads = range(1)
+        self.lora = SharedLora(model.llm, model.linked_blocks, **LORA)
+
+
+class TextSamples(SampleTensors):
+    """The predicted attributes of the new modality are written before each question; `added` changes how the LLM reads."""
+
+    def __init__(self, model: Model, samples: Sequence[LabelledSample], added: ActingLora) -> None:
+        super().__init__(model, as_text(samples), ())
+        self.added, self.lower, self.texts = added, self.texts, self
+
+    def logits(self, packed: Packed, latent_cache: LatentCache) -> Tensor:
+        """Replaces LowerCache.logits."""
+        with acting(self.added.lora, self.model.llm):
+            return self.lower.logits(packed, latent_cache)
+
+
+def as_text(samples: Sequence[LabelledSample]) -> list[LabelledSample]:
+    """The samples with the new modality as text in place of tokens; those of one moment go on sharing the other tokens."""
+    moments: dict[int, tuple[str, tuple[Tokens, ...]]] = {}
+    for sample in samples:
+        if id(sample.tokens) not in moments:
+            new = [tokens for tokens in sample.tokens if tokens.modality == NEW_MODALITY]
+            lines = [line for one in new for line in described(one.modality, one.values, one.places)] or ["no objects"]
+            kept = tuple(tokens for tokens in sample.tokens if tokens.modality != NEW_MODALITY)
+            moments[id(sample.tokens)] = "\n".join(lines), kept
+    parts = [(sample, *moments[id(sample.tokens)]) for sample in samples]
+    return [dataclasses.replace(one, tokens=kept, question=f"{text}\n{one.question}") for one, text, kept in parts]
+
+
 def learners_of(name: str, model: Model, width: int) -> tuple[Callable[..., SampleTensors], nn.ModuleDict, float]:
     """The class of the samples, the trained modules and the learning rate of a row."""
     widths, below = {NEW_MODALITY: width}, partial(NewModalitySamples, below=True)
@@ -108,6 +146,9 @@ def learners_of(name: str, model: Model, width: int) -> tuple[Callable[..., Samp
         )
     if name == "mPnP as published":
         return below, nn.ModuleDict({NEW_MODALITY: MethodAsConnector(Published(model.llm, model.linked_blocks, widths))}), 1e-3
+    if name == "attributes as text, with LoRA":
+        added = ActingLora(model)
+        return partial(TextSamples, added=added), nn.ModuleDict({"lora": added}), 1e-3
     connector = new_connector(model, NEW_MODALITY, width)
     if name == "a new connector":
         return NewModalitySamples, nn.ModuleDict({NEW_MODALITY: connector}), 1e-3
@@ -117,7 +158,7 @@ def learners_of(name: str, model: Model, width: int) -> tuple[Callable[..., Samp
 
 OURS = {"ours": TrainingBudget(), "ours, 4.5e11 FLOPs at most": TrainingBudget(flops=4.5e11)}
 """The budget of `mmllm adapt` by row; it determines how many of the last blocks are linked."""
-ROWS = (*OURS, "a new connector", "token insertion", "mPnP as published", "full fine-tuning")
+ROWS = (*OURS, "a new connector", "token insertion", "mPnP as published", "attributes as text, with LoRA", "full fine-tuning")
 
 
 def run(
