@@ -35,7 +35,7 @@ from .dialogue.conversation import Conversations
 from .dialogue.description import describe, described_place
 from .dialogue.open_vocabulary import named_thing
 from .dialogue.presupposition import missing_thing
-from .dialogue.self_report import RobotState, cannot_tell, report
+from .dialogue.self_report import REFUSAL, RobotState, cannot_tell, report
 from .dialogue.weather import answer_weather, asks_for_weather
 from .encoders.familiarity import Familiarity, is_unlike
 from .latent.attention_adapter import LatentCache
@@ -400,11 +400,11 @@ class Assistant:
             scored = softened(scored, UNLIKE_TEMPERATURE)
         answer = scored.answer
         if unable:
-            answer = f"I cannot tell without the {' or the '.join(able)}"
+            answer = f"{REFUSAL} without the {' or the '.join(able)}"
         elif answer == CANNOT_TELL:
             answer = cannot_tell(sorted({tokens.modality for tokens in used}))
         elif scored.distribution and scored.confidence < self.config.least_confidence:
-            answer = f"I cannot tell: I would be {scored.confidence:.0%} sure of {answer!r}"
+            answer = f"{REFUSAL}: I would be {scored.confidence:.0%} sure of {answer!r}"
         if asked.on_text and not streamed:
             asked.on_text(answer)
         confidence = min(scored.confidence, BLIND_CONFIDENCE) if unable or not used else scored.confidence

@@ -50,7 +50,7 @@ def evaluate(
     if language:
         from ..evaluation import language_accuracy
 
-        report = language_accuracy.measure(loaded, examples, prior)
+        report = language_accuracy.measure(loaded, layout, examples, prior)
         out.print(language_accuracy.table(report))
         write_json(json_file, report)
     else:

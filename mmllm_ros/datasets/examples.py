@@ -8,7 +8,7 @@ import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from ..datatypes import Frame, Question, Tokens
+from ..datatypes import Frame, Health, Question, Tokens
 from ..encoders import Encoder
 from ..io.frame_history import FrameHistory
 
@@ -17,7 +17,7 @@ from ..io.frame_history import FrameHistory
 class Example:
     """One moment of one scene: its tokens and the questions about it. `context` is the name of light and weather.
 
-    `pictures` are small JPEGs by kind (visualization/thumbnails.py).
+    `pictures` are small JPEGs by kind (visualization/thumbnails.py), `healths` what the encoder nodes report of the sensors.
     """
 
     scene: str
@@ -25,6 +25,7 @@ class Example:
     tokens: tuple[Tokens, ...]
     questions: tuple[Question, ...]
     pictures: Mapping[str, bytes] = field(default_factory=dict)
+    healths: tuple[Health, ...] = ()
 
 
 def encode_pairs(encoders: Mapping[str, Encoder], frames: Sequence[Frame], before: Sequence[Frame]) -> tuple[Tokens, ...]:

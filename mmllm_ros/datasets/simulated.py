@@ -20,6 +20,7 @@ from ..simulator.questions.question_maker import ask
 from ..simulator.splits import scene_seed
 from ..visualization.thumbnails import frame_thumbnails
 from .examples import Example, encode_pairs
+from .simulated_drive import DriveSensors
 
 SETTLE = 3.0
 """Simulated time [s] before the first frame that questions are asked about."""
@@ -67,4 +68,6 @@ def _ask_drive(
     before, now, questions = asked_drive(rig, split, seed, context, each, language)
     frames = now.frames()
     tokens = encode_pairs(encoders, frames, before.frames())
-    return Example(now.truth.scene, now.truth.weather.name, tokens, tuple(questions), frame_thumbnails(frames))
+    sensors = DriveSensors(rig)
+    healths = [sensors.observe(snapshot).healths for snapshot in (before, now)][-1]
+    return Example(now.truth.scene, now.truth.weather.name, tokens, tuple(questions), frame_thumbnails(frames), healths)

@@ -50,6 +50,10 @@ def report(reading: QuestionClass, state: RobotState) -> str:
     return _REPORTS[reading.topic](reading.sensor, state)
 
 
+REFUSAL = "I cannot tell"
+"""How every refusal begins."""
+
+
 def cannot_tell(modalities: Sequence[str]) -> str:
     """What is said instead of "cannot tell": why, and what could be asked of the modalities that are there."""
     offers = ["colours and traffic lights"] if "camera" in modalities else []
@@ -57,10 +61,10 @@ def cannot_tell(modalities: Sequence[str]) -> str:
         offers = ["what is around me, where and how far", *offers]
     if "imu" in modalities:
         offers.append("how I move")
-    return f"I cannot tell that from my sensors. You can ask me about {_listed(offers)}." if offers else _NO_SENSOR
+    return f"{REFUSAL} that from my sensors. You can ask me about {_listed(offers)}." if offers else _NO_SENSOR
 
 
-_NO_SENSOR = "I cannot tell that: no sensor is connected."
+_NO_SENSOR = f"{REFUSAL} that: no sensor is connected."
 
 
 def sensors_of(state: RobotState) -> dict[str, list[str]]:

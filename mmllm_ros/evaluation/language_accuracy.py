@@ -18,33 +18,46 @@ from ..datatypes import Question
 from ..metrics.baselines import majority, ngram
 from ..metrics.statistics import calibration_error, interval, reliability
 from ..model import Model, Scored
+from ..rig import Rig
 from ..simulator.questions.everyday import CANNOT_TELL
 from ..simulator.questions.out_of_scope import OUT_OF_SCOPE
 from .accuracy import other_scene
+from .robot_answers import robot_answers
 
 
-def measure(model: Model, asked: Sequence[Example], prior: Sequence[Question]) -> dict:
+def measure(model: Model, rig: Rig, asked: Sequence[Example], prior: Sequence[Question]) -> dict:
     """All figures of `model` on `asked` with everything connected; blind baselines learn from `prior`, training questions.
 
     Returns {"n", "scenes", "accuracy": {group: {"n", "right", "low", "high"}}, "blind": {name: share}, "wrong_frame", "gain",
-    "refused": {"out of scope", "held out kinds", "answerable"}, "ece", "latency": {"p50", "p95"}, "resident"}. Accuracies are of
-    questions that can be answered.
+    "refused": {"out of scope", "held out kinds", "answerable"}, "ece", "latency": {"p50", "p95"}, "resident", "robot"}.
+    Accuracies are of questions that can be answered. "robot" has accuracy, gain, refused, ece and latency of what the robot says.
     """
     pairs = [(moment, question) for moment in asked for question in moment.questions]
     answers, seconds = _answers(model, asked)
+    said, robot_seconds = robot_answers(model, rig, asked)
     scored = answers["connected"]
     answerable = [index for index, (_, question) in enumerate(pairs) if question.template_type != OUT_OF_SCOPE]
     questions = [pairs[index][1] for index in answerable]
     scenes = [pairs[index][0].scene for index in answerable]
-    right, swapped, bare = (
+    right, robot_right, swapped, bare = (
         _right(questions, [items[index].answer for index in answerable])
-        for items in (scored, answers["other scene"], answers["nothing"])
+        for items in (scored, said, answers["other scene"], answers["nothing"])
     )
     blind = {"majority": majority(prior, questions), "blind n-gram": ngram(prior, questions)}
     floors = {name: float(np.mean(_right(questions, guesses))) for name, guesses in blind.items()}
     floors["blind LLM"] = float(np.mean(bare))
-    curve = reliability([scored[index].confidence for index in answerable], right)
-    refused = [item.answer == CANNOT_TELL for item in scored]
+    curve, robot_curve = (
+        reliability([items[index].confidence for index in answerable], hits)
+        for items, hits in ((scored, right), (said, robot_right))
+    )
+    every = [question for _, question in pairs]
+    robot = {
+        "accuracy": _accuracies(questions, scenes, robot_right),
+        "gain": float(np.mean(robot_right)) - max(floors.values()),
+        "refused": _refused(every, said),
+        "ece": calibration_error(robot_curve),
+        "latency": _latency(robot_seconds),
+    }
     return {
         "model": model.name,
         "revision": model.revision,
@@ -54,11 +67,12 @@ def measure(model: Model, asked: Sequence[Example], prior: Sequence[Question]) -
         "blind": floors,
         "wrong_frame": float(np.mean(swapped)),
         "gain": float(np.mean(right)) - max(floors.values()),
-        "refused": _refused([question for _, question in pairs], refused),
+        "refused": _refused(every, scored),
         "ece": calibration_error(curve),
         "reliability": curve,
-        "latency": {"p50": float(np.quantile(seconds, 0.5)), "p95": float(np.quantile(seconds, 0.95))},
+        "latency": _latency(seconds),
         "resident": psutil.Process().memory_info().rss,
+        "robot": robot,
     }
 
 
@@ -100,10 +114,14 @@ def _accuracies(questions: Sequence[Question], scenes: Sequence[str], right: Seq
     return found
 
 
-def _refused(questions: Sequence[Question], refused: Sequence[bool]) -> dict[str, float]:
+def _latency(seconds: Sequence[float]) -> dict[str, float]:
+    return {"p50": float(np.quantile(seconds, 0.5)), "p95": float(np.quantile(seconds, 0.95))}
+
+
+def _refused(questions: Sequence[Question], answers: Sequence[Scored]) -> dict[str, float]:
     """Share of questions that were answered "cannot tell": those out of scope, of kinds never trained on, and answerable ones."""
     groups: dict[str, list[bool]] = {"out of scope": [], "held out kinds": [], "answerable": []}
-    for question, value in zip(questions, refused, strict=True):
+    for question, value in zip(questions, [item.answer == CANNOT_TELL for item in answers], strict=True):
         if question.template_type != OUT_OF_SCOPE:
             groups["answerable"].append(value)
             continue
@@ -115,20 +133,29 @@ def _refused(questions: Sequence[Question], refused: Sequence[bool]) -> dict[str
 
 def table(report: dict) -> Table:
     """The figures for people."""
+    robot = report["robot"]
     view = Table(title=f"{report['model']} {report['revision']}: {report['n']} questions, {report['scenes']} scenes")
-    for heading in ("", "questions", "right", "95 %"):
+    for heading in ("", "questions", "model alone", "95 %", "as the robot says it", "95 %"):
         view.add_column(heading, justify="left" if not heading else "right")
     for name, row in report["accuracy"].items():
-        view.add_row(name, str(row["n"]), f"{100 * row['right']:.1f}", f"{100 * row['low']:.1f}-{100 * row['high']:.1f}")
+        view.add_row(name, str(row["n"]), *_share_and_interval(row), *_share_and_interval(robot["accuracy"][name]))
     for name, share in {**report["blind"], "sensors of another scene": report["wrong_frame"]}.items():
-        view.add_row(name, "", f"{100 * share:.1f}", "", style="dim")
-    refused = ", ".join(f"{name} {100 * share:.1f} %" for name, share in report["refused"].items())
-    view.caption = (
-        f"gain over the strongest blind row {100 * report['gain']:+.1f} points, ECE {report['ece']:.3f}; refused: {refused}; "
-        f"answer p50 {1000 * report['latency']['p50']:.0f} ms, p95 {1000 * report['latency']['p95']:.0f} ms; "
-        f"resident {report['resident'] / 1e9:.2f} GB"
-    )
+        view.add_row(name, "", f"{100 * share:.1f}", style="dim")
+    parts = (_line("model alone", report), _line("robot", robot), f"resident {report['resident'] / 1e9:.2f} GB")
+    view.caption = "\n".join(parts)
     return view
+
+
+def _share_and_interval(row: dict) -> tuple[str, str]:
+    return f"{100 * row['right']:.1f}", f"{100 * row['low']:.1f}-{100 * row['high']:.1f}"
+
+
+def _line(name: str, figures: dict) -> str:
+    refused = ", ".join(f"{group} {100 * share:.1f} %" for group, share in figures["refused"].items())
+    return (
+        f"{name}: gain over the strongest blind row {100 * figures['gain']:+.1f} points, ECE {figures['ece']:.3f}; "
+        f"refused: {refused}; answer p50 {1000 * figures['latency']['p50']:.0f} ms, p95 {1000 * figures['latency']['p95']:.0f} ms"
+    )
 
 
 def _right(questions: Sequence[Question], answers: Sequence[str]) -> list[float]:

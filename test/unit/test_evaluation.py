@@ -18,10 +18,13 @@ from tiny_model import make_tiny_model
 from mmllm_ros.cli import main
 from mmllm_ros.datasets.examples import Example, modality_sets
 from mmllm_ros.datasets.recorded import from_nuscenes, from_recording
+from mmllm_ros.datasets.simulated import simulated_examples
 from mmllm_ros.datasets.simulated_recording import simulate
 from mmllm_ros.datatypes import BadInput, Question, Tokens
 from mmllm_ros.encoders import load_encoder
 from mmllm_ros.evaluation.accuracy import evaluate, plot_reliability, table
+from mmllm_ros.evaluation.language_accuracy import measure
+from mmllm_ros.evaluation.language_accuracy import table as language_table
 from mmllm_ros.io.question_files import write_questions
 from mmllm_ros.metrics.statistics import calibration_error, interval, reliability, wilson
 from mmllm_ros.model import Model
@@ -83,6 +86,23 @@ def test_the_empty_set_scores_what_the_bare_llm_scores(model):
     assert set(report["sets"]["imu"]["contexts"]) == {"day", "night"}
     assert set(report["sets"]["imu"]["wordings"]) == {"held out", "known"}
     json.dumps(report)
+
+
+def test_accuracy_in_everyday_language_has_what_the_robot_says_beside_what_its_model_says(folder):
+    rig = load_rig("front")
+    model = Model.load(folder, "cpu")
+    encoders = {name: load_encoder(folder / "encoders" / name, rig, "cpu") for name in model.modalities}
+    asked = simulated_examples(encoders, rig, "test", 2, 0, each=2, language="everyday")
+    # Daylight is not what this model knows; the robot tells it from the health of its camera.
+    times = question("Is it day or night?", "night" if asked[0].context.startswith("night") else "day", "weather")
+    asked = [replace(asked[0], questions=(*asked[0].questions, times)), asked[1]]
+    report = measure(model, rig, asked, [one for moment in asked for one in moment.questions])
+    alone, robot = (figures["accuracy"]["type: weather"]["right"] for figures in (report, report["robot"]))
+    assert robot == 1.0 > alone
+    json.dumps(report)
+    out = io.StringIO()
+    Console(file=out, width=160).print(language_table(report))
+    assert "as the robot says it" in out.getvalue()
 
 
 def test_wrong_frame_plugs_the_sensors_of_another_scene(model):

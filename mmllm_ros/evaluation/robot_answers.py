@@ -1,0 +1,37 @@
+# Copyright 2026 The mmllm_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""What the robot says, all sensors connected: the answers of the model with all that they go through in the Assistant."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from rich.progress import track
+
+from ..assistant import Assistant
+from ..config import LlmConfig
+from ..datasets.examples import Example
+from ..dialogue.self_report import REFUSAL
+from ..model import Model, Scored
+from ..rig import Rig
+from ..simulator.questions.everyday import CANNOT_TELL
+
+
+def robot_answers(model: Model, rig: Rig, asked: Sequence[Example]) -> tuple[list[Scored], list[float]]:
+    """The answers to all questions of `asked`, a sentence that refuses one as CANNOT_TELL, and the seconds that each took."""
+    answers, seconds = [], []
+    for moment in track(asked, "answer as the robot does"):
+        stamp = max(tokens.stamp for tokens in moment.tokens)
+        assistant = Assistant(model, LlmConfig(), lambda stamp=stamp: stamp, rig=rig)
+        for tokens in moment.tokens:
+            assistant.put(tokens)
+        for health in moment.healths:
+            assistant.set_health(health)
+        for question in moment.questions:
+            started = time.perf_counter()
+            answer = assistant.ask(question.question)
+            seconds.append(time.perf_counter() - started)
+            text = CANNOT_TELL if answer.answer.startswith(REFUSAL) else answer.answer
+            answers.append(Scored(text, answer.confidence))
+    return answers, seconds
