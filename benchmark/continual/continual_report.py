@@ -158,21 +158,23 @@ def plot(report: dict, path: Path) -> None:
     runs = [run for run in report["runs"] if run["seed"] == first]
     orders, methods = (list(dict.fromkeys(run[key] for run in runs)) for key in ("order", "method"))
     size = (3.1 * len(methods), 2.6 * len(orders))
+    learned = dict.fromkeys(stage["modality"] for run in runs for stage in run["stages"])
+    colours = {name: f"C{number}" for number, name in enumerate((BASE, *learned))}
     figure, axes = pyplot.subplots(len(orders), len(methods), figsize=size, sharey=True, squeeze=False)
     for run in runs:
         axis = axes[orders.index(run["order"])][methods.index(run["method"])]
         names = [BASE, *(stage["modality"] for stage in run["stages"])]
         table = [{BASE: report["base"][0]}, *(stage["accuracy"] for stage in run["stages"])]
-        for number, name in enumerate(names):
+        for name in names:
             points = [(place, 100 * row[name]) for place, row in enumerate(table) if name in row]
-            axis.plot(*zip(*points, strict=True), marker="o", markersize=3, color=f"C{number}", label=name)
-            axis.axhline(100 * report["blind"][name][0], color=f"C{number}", linewidth=0.6, linestyle=":")
+            axis.plot(*zip(*points, strict=True), marker="o", markersize=3, color=colours[name], label=name)
+            axis.axhline(100 * report["blind"][name][0], color=colours[name], linewidth=0.6, linestyle=":")
         axis.set_xticks(range(len(names)), names, fontsize=7, rotation=20)
         axis.set_title(NAMES[run["method"]], fontsize=8)
         if axis is axes[orders.index(run["order"])][-1]:
             axis.legend(fontsize=6, loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
-    for row in axes:
-        row[0].set_ylabel("right answers [%]", fontsize=8)
+    for row, order in zip(axes, orders, strict=True):
+        row[0].set_ylabel(f"order {order}: right answers [%]", fontsize=7)
     figure.suptitle("After each modality was learned; dotted: the most frequent answer", fontsize=9)
     figure.tight_layout()
     figure.savefig(path, dpi=120)
