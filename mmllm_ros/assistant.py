@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from threading import Lock
@@ -12,7 +13,7 @@ from threading import Lock
 import numpy as np
 import torch
 
-from .config import LlmConfig
+from .config import LOST_AFTER, LlmConfig
 from .context.asked_signals import asked_signals, with_similar
 from .context.context_estimate import estimate
 from .context.health_check import reading_note
@@ -31,7 +32,7 @@ from .context.question_classifier import (
 from .context.scope_policy import ScopePolicy
 from .datatypes import NANOSECONDS, Answer, BadInput, Evidence, Health, Plan, Tokens
 from .dialogue.answer_form import answers_of
-from .dialogue.conversation import Conversations
+from .dialogue.conversation import CONVERSATIONS, Conversations
 from .dialogue.description import describe, described_place
 from .dialogue.open_vocabulary import named_thing
 from .dialogue.presupposition import missing_thing
@@ -68,13 +69,14 @@ CALIBRATED_ON = "simulated scenes that were not trained on"
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A question as it is asked, see `Assistant.ask`."""
+    """A question as it is asked, see `Assistant.ask`. One that nobody waits for (`standing`) is no "last question"."""
 
     question: str
     question_id: str = ""
     on_text: Callable[[str], None] | None = None
     cancelled: Callable[[], bool] | None = None
     conversation: str = ""
+    standing: bool = False
 
     def is_cancelled(self) -> bool:
         return bool(self.cancelled and self.cancelled())
@@ -138,8 +140,8 @@ class Assistant:
         self._newest: dict[tuple[str, str], Tokens] = {}
         self._plan: Plan | None = None
         self._rig = rig
-        self._health: dict[tuple[str, str], Health] = {}
-        self._last: Answer | None = None
+        self._health: dict[tuple[str, str], tuple[Health, float]] = {}
+        self._last: OrderedDict[str, Answer] = OrderedDict()
         self._conversations = Conversations()
         self._latents: dict[str, tuple[tuple[Tokens, ...], int, str, LatentCache]] = {}
 
@@ -159,9 +161,9 @@ class Assistant:
             self._plan = plan
 
     def set_health(self, health: Health) -> None:
-        """Store the latest health of a sensor."""
+        """Store the latest health of a sensor. It is that of a lost sensor where none follows for LOST_AFTER."""
         with self._lock:
-            self._health[health.modality, health.source] = health
+            self._health[health.modality, health.source] = (health, time.monotonic())
 
     def clear(self) -> None:
         """Remove all tokens, as after a jump back in time. The plan stays."""
@@ -219,7 +221,10 @@ class Assistant:
                 question.wanted = self._wanted(question.standalone, question.way)
                 if question.wanted.type == SELF:
                     continue
-                question.looked = self._looked(question.standalone)
+                # Half of the time that is left is for the language model, which answers where the detector does not.
+                left = self.config.timeout - (time.perf_counter() - started)
+                if left > 0 and not question.asked.is_cancelled():
+                    question.looked = self._looked(question.standalone, left / 2)
                 sensed += [question] if question.looked is None else []
             except BadInput as error:
                 question.refusal = error
@@ -234,12 +239,16 @@ class Assistant:
     def _route(self, question: _Question) -> None:
         """Set the way of a question, and what stands for it outside of its conversation."""
         text = question.asked.question
-        question.way = self.model.way(text)
+        question.way = self._way(text)
         if question.way in TOPICS:  # "that" is the last answer, not a thing that was talked about
             return
         question.standalone = self._conversations.resolve(question.asked.conversation, text)
         if question.standalone != text:
-            question.way = self.model.way(question.standalone)
+            question.way = self._way(question.standalone)
+
+    def _way(self, text: str) -> str:
+        """Where the model's router sends a question; "" for one about the weather, which the rules know better."""
+        return "" if asks_for_weather(text) else self.model.way(text)
 
     def _wanted(self, question: str, way: str) -> QuestionClass:
         """The class of a question; one that names a signal which the model reads, or is like those of a pack, is for these.
@@ -259,7 +268,8 @@ class Assistant:
     def _report(self, question: _Question, started: float) -> Answer:
         """The answer to a question about the robot itself, from its state."""
         with self._lock:
-            state = RobotState(self._rig, tuple(self._health.values()), self._plan, self._last, CALIBRATED_ON)
+            last = self._last.get(question.asked.conversation)
+            state = RobotState(self._rig, tuple(self._healths().values()), self._plan, last, CALIBRATED_ON)
         answer = report(question.wanted, state)
         if question.asked.on_text:
             question.asked.on_text(answer)
@@ -269,7 +279,7 @@ class Assistant:
         """Choose the readings of each question, at one moment for all; what is not fresh is encoded before."""
         with self._lock:
             newest, plan = dict(self._newest), self._plan
-            notes = {source: [reading_note(health.signals)] for source, health in self._health.items()}
+            notes = {source: [reading_note(health.signals)] for source, health in self._healths().items()}
         moment = self._moment(newest)
         choices = [self._decide(question.standalone, newest, plan, moment) for question in questions]
         # Without a plan table a question may need everything that is plugged.
@@ -310,7 +320,7 @@ class Assistant:
         if not asks_for_weather(question.standalone):
             return None
         with self._lock:
-            healths = [health for health in self._health.values() if question.uses(health.modality)]
+            healths = [health for health in self._healths().values() if question.uses(health.modality)]
         return _scored(answer_weather(question.standalone, estimate(healths)))
 
     @staticmethod
@@ -350,21 +360,40 @@ class Assistant:
             raise question.refusal
         if question.wanted.type == SELF:
             answer = self._report(question, started)
-        elif question.looked is not None:
-            answer = self._last = self._retold(question, started)
         else:
-            answer = self._last = self._sensed(question, started)
+            answer = self._retold(question, started) if question.looked is not None else self._sensed(question, started)
+            self._keep(answer, asked)
         self._conversations.add(asked.conversation, asked.question, question.standalone, answer.answer)
         return answer
 
-    def _looked(self, question: str) -> Answer | None:
-        """What `look` answers, where the plan lets the cameras be used."""
+    def _keep(self, answer: Answer, asked: Asked) -> None:
+        """Keep an answer as the last of its conversation, for "are you sure?"."""
+        if asked.standing:
+            return
+        with self._lock:
+            self._last.pop(asked.conversation, None)
+            self._last[asked.conversation] = answer
+            while len(self._last) > CONVERSATIONS:
+                self._last.popitem(last=False)
+
+    def _healths(self) -> dict[tuple[str, str], Health]:
+        """The latest health of each sensor; one without a report for LOST_AFTER is unhealthy. Call it with the lock."""
+        found, now = {}, time.monotonic()
+        for source, (health, received) in self._health.items():
+            if (silent := now - received) > LOST_AFTER:
+                reason = f"its encoder has not reported for {silent:.0f} s"
+                health = replace(health, healthy=False, reason=reason, rate=0.0, age=health.age + silent)
+            found[source] = health
+        return found
+
+    def _looked(self, question: str, seconds: float) -> Answer | None:
+        """What `look` answers within `seconds`, where the plan lets the cameras be used."""
         if self._look is None or named_thing(question) is None:
             return None
         with self._lock:
             plan = self._plan
         usable = plan is None or plan.plugged.get("camera", True) or "camera" in plan.available
-        return self._look(question, self.config.timeout) if usable else None
+        return self._look(question, seconds) if usable else None
 
     def _retold(self, question: _Question, started: float) -> Answer:
         """The answer of `look` as that to the question that was asked."""
@@ -472,7 +501,9 @@ class Assistant:
         if plan is None or self.policy is None or not plan.available:
             return None
         ready = [modality for modality in plan.available if self._fresh(modality, newest, moment)]
-        choice = self.policy.choose(question, plan, ready, self.config.epsilon)
+        with self._lock:
+            healths = self._healths().values()
+        choice = self.policy.choose(question, plan, ready, self.config.epsilon, healths)
         return choice if self._encode or set(choice.modalities) <= set(ready) else None
 
     def _stale_modalities(self, modalities: Iterable[str], newest: dict[tuple[str, str], Tokens], moment: int) -> list[str]:

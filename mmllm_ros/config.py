@@ -74,6 +74,10 @@ def _refuse_duplicates(node: yaml.Node | None) -> None:
 RIG = "sensor layout: front, nuscenes, radiate, a YAML file, or auto = that of the running robot or of the recording"
 
 
+LOST_AFTER = 3.0
+"""A sensor whose encoder has not reported health for longer [s] is lost."""
+
+
 @dataclass(frozen=True)
 class ModelConfig(Validated):
     """Parameters of every node that runs a part of the model."""
@@ -88,7 +92,7 @@ class ModelConfig(Validated):
 
 @dataclass(frozen=True)
 class EncoderConfig(ModelConfig):
-    """The three encoder nodes."""
+    """The encoder nodes."""
 
     rate: float = parameter(2.0, "largest rate of encoding [Hz]", minimum=0.1, maximum=50.0)
     health_rate: float = parameter(2.0, "rate of the health messages [Hz]", minimum=0.1, maximum=50.0)
@@ -134,7 +138,9 @@ class MonitorConfig(Validated):
     rig: str = parameter("front", RIG, read_only=True)
     model: str = parameter("", "model folder with a plan table, empty = the default model", read_only=True)
     rate: float = parameter(4.0, "rate of decisions [Hz]", minimum=0.1, maximum=20.0)
-    lost_after: float = parameter(3.0, "a source without a health message for longer is lost [s]", minimum=0.1, maximum=60.0)
+    lost_after: float = parameter(
+        LOST_AFTER, "a source without a health message for longer is lost [s]", minimum=0.1, maximum=60.0
+    )
     hysteresis: float = parameter(
         5.0, "another set of modalities must be better for so long before it is plugged [s]", minimum=0.0, maximum=600.0
     )

@@ -4,13 +4,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cached_property
 
-from ..datatypes import Plan
+from ..datatypes import Health, Plan
 from .modality_selection import NOT_SELECTED, AnswerBudget, Choice, Situation, choose
-from .plan_table import PlanTable
+from .plan_table import PlanTable, slowness
 from .question_kinds import SignalKindFinder, TypeFinder, kind_finder
 
 
@@ -29,8 +30,11 @@ class PerQuestionPolicy:
         """The modalities of which the question needs one at least, empty where that is not known."""
         return self._finder.find(question).able
 
-    def choose(self, question: str, plan: Plan, ready: Collection[str], epsilon: float) -> Choice:
-        """The modalities for `question` under `plan`. `ready` are the modalities with recent tokens."""
+    def choose(
+        self, question: str, plan: Plan, ready: Collection[str], epsilon: float, healths: Collection[Health] = ()
+    ) -> Choice:
+        """The modalities for `question` under `plan`. `ready` are the modalities with recent tokens; `healths`, those of the
+        sensors, say how many there are and how fast they are encoded here."""
         asked = self._finder.find(question)
         known = [modality for modality in plan.available if modality in self.table.encoders]
         able = [modality for modality in known if modality in asked.able]
@@ -42,7 +46,16 @@ class PerQuestionPolicy:
         # Whatever the budget, a question that a healthy sensor can answer is not answered without one.
         context = plan.context.partition(",")[0]
         allowed = known if asked.company else able
-        situation = Situation(asked.kinds, context, allowed, ready, most_blocks=plan.linked_blocks, any_of=able)
+        situation = Situation(
+            asked.kinds,
+            context,
+            allowed,
+            ready,
+            sources=Counter(health.modality for health in healths),
+            most_blocks=plan.linked_blocks,
+            any_of=able,
+            slowness=slowness(self.table, healths),
+        )
         choice = choose(self.table, situation, AnswerBudget(plan.budget, plan.flops_budget), epsilon)
         unable = {m: f"{NOT_SELECTED} {asked.unable}" for m in plan.available if m not in (*allowed, *more)}
         return Choice(

@@ -9,14 +9,13 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
 
-import numpy as np
-
+from ..config import LOST_AFTER
 from ..datatypes import NANOSECONDS, Health, Plan
 from .baseline_plan import baseline_choice
 from .context_estimate import Context, estimate, name_of
 from .hysteresis import ExponentialSmoothing, Hysteresis
 from .modality_selection import AnswerBudget, Choice, Situation, choose
-from .plan_table import PlanTable
+from .plan_table import PlanTable, slowness
 from .question_kinds import kind_finder
 
 SMOOTHING_TIME = 2.0
@@ -58,7 +57,7 @@ class Rules:
         encode_rate_share: limit of the share of their rate at which encoders run ahead of questions.
     """
 
-    lost_after: float = 1.5
+    lost_after: float = LOST_AFTER
     hysteresis: float = 5.0
     recover_after: float = 1.0
     epsilon: float = 0.005
@@ -117,7 +116,8 @@ class Planner:
         healthy = {modality for modality, (good, _) in checks.items() if good}
         mode = {modality: overrides.get(modality, Mode.AUTOMATIC) for modality in sources}
         forced = {modality for modality, wanted in mode.items() if wanted == Mode.PLUGGED}
-        allowed = {modality for modality in healthy | forced if mode[modality] != Mode.UNPLUGGED}
+        # One that is forced on though it is unhealthy is plugged beside what is chosen from the healthy ones.
+        allowed = {modality for modality in healthy if mode[modality] != Mode.UNPLUGGED}
         choice = self._choose(allowed, sources, rules)
         baseline = self._hold(tuple(sorted(allowed)) if choice is None else choice.modalities, allowed, rules, now)
         plugged = {modality: modality in baseline or modality in forced for modality in sources}
@@ -219,13 +219,3 @@ def check_modality(modality: str, reports: list[HealthReport], now: int, lost_af
         return True, f"{'healthy' if good == 1 else f'all {good} sources healthy'}"
     join_names = "; ".join(f"{source}: {fault}" for source, fault in faults.items())
     return good > 0, f"{good} of {len(reports)} healthy; {join_names}" if good else join_names
-
-
-def slowness(table: PlanTable, healths: Iterable[Health]) -> float:
-    """Encoding time on this machine divided by that in the table, median over sensors; 1 where it is not measured."""
-    factors = [
-        item.cost / table.encoders[item.modality].seconds
-        for item in healths
-        if item.cost > 0 and item.modality in table.encoders and table.encoders[item.modality].seconds > 0
-    ]
-    return float(np.median(factors)) if factors else 1.0

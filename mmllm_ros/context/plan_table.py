@@ -13,7 +13,9 @@ from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from ..datatypes import BadInput, one_line
+import numpy as np
+
+from ..datatypes import BadInput, Health, one_line
 from ..rig import Rig
 
 FILE = "plan_table.json"
@@ -137,6 +139,16 @@ def plan_table_of(folder: Path, rig: Rig) -> PlanTable | None:
     """The plan table in model folder `folder`; None where there is none for `rig`: it is of the model's own encoders."""
     path = folder / FILE
     return PlanTable.read(path) if path.is_file() and not rig.names_encoders else None
+
+
+def slowness(table: PlanTable, healths: Iterable[Health]) -> float:
+    """Encoding time on this machine divided by that in the table, median over sensors; 1 where it is not measured."""
+    factors = [
+        item.cost / table.encoders[item.modality].seconds
+        for item in healths
+        if item.cost > 0 and item.modality in table.encoders and table.encoders[item.modality].seconds > 0
+    ]
+    return float(np.median(factors)) if factors else 1.0
 
 
 def nothing_plugged(table: PlanTable) -> Option:

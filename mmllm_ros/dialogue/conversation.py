@@ -55,11 +55,6 @@ class Conversations:
             while len(self._turns) > self._most:
                 self._turns.popitem(last=False)
 
-    def forget(self, conversation: str) -> None:
-        """Forget a conversation; an unknown id is none."""
-        with self._lock:
-            self._turns.pop(conversation, None)
-
 
 def resolve(question: str, turns: Sequence[Turn]) -> str:
     """`question` as one that stands alone, by what was asked and answered before. One that already does is returned as it is."""

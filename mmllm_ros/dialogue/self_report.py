@@ -16,6 +16,8 @@ SURE, UNSURE = 0.8, 0.5
 
 _SEEING = {"camera", "lidar", "objects"}
 """Modalities that show what is around the robot."""
+_OTHERS = {"imu": "how I move", "audio": "what I hear", "depth": "how far things are", "array": "how close things are"}
+"""What other modalities tell."""
 _NAMES = {
     "camera": "camera",
     "lidar": "lidar",
@@ -56,15 +58,13 @@ REFUSAL = "I cannot tell"
 
 def cannot_tell(modalities: Sequence[str]) -> str:
     """What is said instead of "cannot tell": why, and what could be asked of the modalities that are there."""
+    if not modalities:
+        return f"{REFUSAL} that: no sensor is connected."
     offers = ["colours and traffic lights"] if "camera" in modalities else []
     if not _SEEING.isdisjoint(modalities):
         offers = ["what is around me, where and how far", *offers]
-    if "imu" in modalities:
-        offers.append("how I move")
-    return f"{REFUSAL} that from my sensors. You can ask me about {_listed(offers)}." if offers else _NO_SENSOR
-
-
-_NO_SENSOR = f"{REFUSAL} that: no sensor is connected."
+    offers += [offer for modality, offer in _OTHERS.items() if modality in modalities]
+    return f"{REFUSAL} that from my sensors." + (f" You can ask me about {_listed(offers)}." if offers else "")
 
 
 def sensors_of(state: RobotState) -> dict[str, list[str]]:
@@ -78,6 +78,8 @@ def sensors_of(state: RobotState) -> dict[str, list[str]]:
             for name, mount in (("lidar", state.rig.lidar), ("imu", state.rig.imu), ("objects", state.rig.objects))
             if mount is not None
         }
+        for mount in state.rig.signals:
+            found.setdefault(mount.modality, []).append(mount.name)
     for message in state.health:
         known = found.setdefault(message.modality, [])
         # A single lidar or IMU may go by another source name in its messages.
@@ -93,8 +95,9 @@ def _abilities(sensor: str, state: RobotState) -> str:
         parts += ["what is around me", "where and how far it is", "how many there are", "whether they move"]
     if "camera" in there:
         parts += ["colours, traffic lights and the weather"]
-    if "imu" in there:
-        parts += ["how I move"]
+    parts += [offer for modality, offer in _OTHERS.items() if modality in there]
+    if not parts and there:
+        return f"I answer questions about what my sensors show. {_have(there)}"
     if not parts:
         return "I answer questions about what my sensors show, but I know of no sensor at this moment."
     first = f"I can tell you {_listed(parts)}, and which of my sensors an answer rests on."

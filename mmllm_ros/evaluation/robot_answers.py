@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Sequence
 
@@ -12,6 +13,7 @@ from rich.progress import track
 from ..assistant import Assistant
 from ..config import LlmConfig
 from ..datasets.examples import Example
+from ..datatypes import Question
 from ..dialogue.self_report import REFUSAL
 from ..model import Model, Scored
 from ..rig import Rig
@@ -19,7 +21,11 @@ from ..simulator.questions.everyday import CANNOT_TELL
 
 
 def robot_answers(model: Model, rig: Rig, asked: Sequence[Example]) -> tuple[list[Scored], list[float]]:
-    """The answers to all questions of `asked`, a sentence that refuses one as CANNOT_TELL, and the seconds that each took."""
+    """The answers to all questions of `asked`, and the seconds that each took.
+
+    A sentence that refuses one is CANNOT_TELL. What is described where the name of a thing was asked for counts as its name if
+    the sentences name it.
+    """
     answers, seconds = [], []
     for moment in track(asked, "answer as the robot does"):
         stamp = max(tokens.stamp for tokens in moment.tokens)
@@ -32,6 +38,12 @@ def robot_answers(model: Model, rig: Rig, asked: Sequence[Example]) -> tuple[lis
             started = time.perf_counter()
             answer = assistant.ask(question.question)
             seconds.append(time.perf_counter() - started)
-            text = CANNOT_TELL if answer.answer.startswith(REFUSAL) else answer.answer
-            answers.append(Scored(text, answer.confidence))
+            answers.append(Scored(_short(answer.answer, question), answer.confidence))
     return answers, seconds
+
+
+def _short(answer: str, question: Question) -> str:
+    if answer.startswith(REFUSAL):
+        return CANNOT_TELL
+    named = question.template_type == "object" and re.search(rf"\b{re.escape(question.answer)}", answer)
+    return question.answer if named else answer

@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from test_assistant import Clock, plan, reading
 from tiny_model import make_tiny_model
@@ -89,6 +91,28 @@ def test_what_to_do_is_not_decided_by_the_model(assistant, model, monkeypatch):
     monkeypatch.setattr(model, "score_all", lambda *_: pytest.fail("the model was asked"))
     for answer in assistant.ask_all([Asked("Can I turn left now?"), Asked("is it safe to overtake?")]):
         assert answer.answer.startswith("I cannot tell") and answer.confidence == 1.0
+
+
+def test_the_last_answer_is_that_of_ones_own_conversation_and_no_standing_question(assistant):
+    assistant.ask("are there any cars ?", conversation="a")
+    assistant.ask("are there any trucks ?", conversation="b")
+    list(assistant.ask_all([Asked("are there any buses ?", conversation="a", standing=True)]))
+    assert '"are there any cars ?"' in assistant.ask("What did I ask before?", conversation="a").answer
+    assert '"are there any trucks ?"' in assistant.ask("What did I ask before?", conversation="b").answer
+    assert assistant.ask("What did I ask before?", conversation="c").answer.startswith("You have not asked")
+
+
+def test_a_sensor_whose_encoder_reports_no_more_does_not_work(assistant, monkeypatch):
+    assistant.set_health(Health("camera", "front", 0, 10.0, 0.1, 0.0, 0, {}, True, "", 0.0))
+    assert assistant.ask("Is the camera working?").answer.startswith("The camera works, at 10 Hz")
+    later = time.monotonic() + 5.0
+    monkeypatch.setattr("mmllm_ros.assistant.time.monotonic", lambda: later)
+    assert "its encoder has not reported for 5 s" in assistant.ask("Is the camera working?").answer
+
+
+def test_a_router_that_mistakes_a_question_about_the_weather_is_not_followed(assistant, model, monkeypatch):
+    monkeypatch.setattr(model, "way", lambda _: "confidence")
+    assert not assistant.ask("Is it misty?").answer.startswith("I have not answered")
 
 
 def test_a_greeting_is_answered_with_what_the_robot_can_do(assistant):

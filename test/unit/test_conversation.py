@@ -131,9 +131,6 @@ def test_conversations_are_bounded_and_apart():
     assert conversations.resolve("c", "and trucks?") == "and trucks?"
     conversations.add("c", "Is there a bus?", "Is there a bus?", "no")
     assert conversations.turns("a") == () and len(conversations.turns("b")) == 1
-    conversations.forget("b")
-    conversations.forget("b")
-    assert conversations.turns("b") == ()
 
 
 def test_a_question_without_an_id_is_not_remembered():

@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -153,6 +155,23 @@ def test_one_question_leaves_out_unneeded_modalities_and_uses_unplugged_ones():
     # Questions about motion are not in this table: every available modality is used.
     assert policy.choose("Am I braking?", baseline, (), 0.01).modalities == ("camera", "imu", "lidar")
     assert policy.choose("Sing me a song!", baseline, (), 0.01).modalities == ("camera", "imu", "lidar")
+
+
+def test_a_modality_that_is_forced_on_though_it_is_dead_takes_no_healthy_one_away():
+    drive = Drive()
+    drive.broken.add("camera")
+    drive.overrides["camera"] = Mode.PLUGGED
+    forced = drive.step(8.0)
+    assert forced.plugged == {"camera": True, "imu": False, "lidar": True} and forced.available == ("imu", "lidar")
+
+
+def test_the_time_of_an_answer_to_one_question_grows_with_the_sensors_and_with_a_slow_machine():
+    baseline, policy = Drive().step(), PerQuestionPolicy(GOOD, {"front"})
+    one = Health("camera", "c0", 0, 10.0, 0.1, 0.0, 0, {}, True, "", GOOD.encoders["camera"].seconds)
+    six = [replace(one, source=f"c{number}") for number in range(6)]
+    slow = [replace(one, cost=3 * one.cost)]
+    costs = [policy.choose("Are there any cars?", baseline, (), 0.01, healths).seconds for healths in ([one], six, slow)]
+    assert costs[0] < costs[1] and costs[0] < costs[2]
 
 
 rows = st.lists(

@@ -13,6 +13,7 @@ from scenes import AROUND, NO_CAMERA
 from mmllm_ros.context.question_classifier import TOPICS, QuestionClass, classify_question
 from mmllm_ros.datatypes import Answer, BadInput, Evidence, Health, Plan
 from mmllm_ros.dialogue.self_report import RobotState, cannot_tell, report
+from mmllm_ros.rig import SignalMount
 
 CAMERA = Health("camera", "front", 0, 10.0, 0.1, 0.0, 0, {}, True)
 LIDAR = Health("lidar", "lidar", 0, 9.8, 0.2, 0.0, 0, {}, False, "almost no returns")
@@ -54,6 +55,15 @@ def _answer(question, state=STATE):
 )  # fmt: skip
 def test_a_question_about_the_robot_is_answered_from_its_state(question, answer):
     assert _answer(question) == answer
+
+
+def test_a_robot_that_only_hears_knows_its_microphone():
+    ears = dataclasses.replace(RIG, cameras=(), lidar=None, imu=None, signals=(SignalMount("roof", "audio", "audio", "audio"),))
+    assert _answer("Which sensors do you have?", RobotState(ears)) == "I have the microphone roof."
+    assert "what I hear" in _answer("what can you do?", RobotState(ears))
+    assert cannot_tell(["audio"]) == "I cannot tell that from my sensors. You can ask me about what I hear."
+    assert cannot_tell(["radar"]) == "I cannot tell that from my sensors."
+    assert "no sensor is connected" in cannot_tell([])
 
 
 def test_what_it_can_do_depends_on_its_sensors():

@@ -46,7 +46,8 @@ class StandingQuestions:
             texts = list(filter(None, map(str.strip, self._node.config.watch.split(SEPARATOR))))
             most = self._node.config.queue
             for start in range(0, len(texts), most):
-                questions = [PendingQuestion(text, self._servers.number("watch")) for text in texts[start : start + most]]
+                together = texts[start : start + most]
+                questions = [PendingQuestion(text, self._servers.number("watch"), standing=True) for text in together]
                 await self._servers.answer_all(questions)
         finally:
             self._busy = False
