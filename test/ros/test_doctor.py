@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 
+import rclpy
 from rclpy.clock import Clock, ClockType
 from rosgraph_msgs.msg import Clock as ClockMessage
 from sensor_msgs.msg import CompressedImage, Image, Imu
@@ -89,9 +90,12 @@ def test_a_wrong_type_an_old_stamp_and_two_clocks_are_faults_and_good_topics_sho
 
 def test_another_robot_is_looked_at_by_its_namespace(ros, tiny_model, tmp_path):
     publish(ros, Imu, "/robot1/imu/data")
+    for name, robot in (("imu_encoder", "robot1"), ("llm", "robot2")):
+        ros.add(rclpy.create_node(name, namespace=robot))
     _, findings = doctor(tmp_path, tiny_model, "--namespace", "robot1")
     assert findings["/robot1/imu/data"]["state"] == "ok"
     assert "no publisher" in findings["lidar/points"]["found"]
+    assert findings["nodes"]["found"] == "imu_encoder"
 
 
 def test_messages_built_from_other_files_are_stale(tmp_path):

@@ -95,7 +95,7 @@ class GraphProbe:
         took = self._measure([topic for topics in sensors.values() for topic in topics if topic.fits], seconds)
         others = [name for name, _ in node.get_topic_names_and_types() if node.count_publishers(name)]
         ours = {*NODES, *(encoder_name(mount.modality) for mount in rig.signals)}
-        known = sorted(ours & set(node.get_node_names()))
+        known = sorted(ours & {name for name, space in node.get_node_names_and_namespaces() if space == node.get_namespace()})
         return Graph(len(others), sensors, known, node.count_publishers("/clock"), len(self._ticks) / took, self._ticks)
 
     def _seen(self, topic: str) -> list[str]:

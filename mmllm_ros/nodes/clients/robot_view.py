@@ -44,7 +44,8 @@ class RobotView:
         self.plan: Plan | None = None
         self.faults: dict[str, str] = {}
         self._node = rclpy.create_node(f"view_{os.getpid()}", namespace=namespace)
-        self._prefix = "/".join(part for part in (self._node.get_namespace().strip("/"), "") if part)
+        space = self._node.get_namespace().strip("/")
+        self._prefix = f"{space}/" if space else ""
         self._executor = SingleThreadedExecutor()
         self._executor.add_node(self._node)
         self._asking = threading.Lock()
