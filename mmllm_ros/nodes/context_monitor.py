@@ -27,7 +27,6 @@ from ..rig import load_rig
 from .monitoring.encoder_lifecycles import EncoderLifecycles
 from .monitoring.overrides import Overrides
 from .ros_support import qos
-from .ros_support.clock_jumps import on_jump_back
 from .ros_support.diagnostics import Diagnostics, Level, Status
 from .ros_support.known_sources import KnownSources
 from .ros_support.messages import health_from_message, plan_to_message
@@ -69,7 +68,6 @@ class ContextMonitor(Node):
             Answer, "mmllm/answers", lambda answer: self._planner.add_question(answer.question), qos.RELIABLE
         )
         self._timer = self.create_timer(1.0 / self.config.rate, self._step, clock=Clock(clock_type=ClockType.STEADY_TIME))
-        on_jump_back(self, self._reports.clear)
         self._diagnostics = Diagnostics(self, self._statuses)
 
     def _on_config(self, config: MonitorConfig) -> None:

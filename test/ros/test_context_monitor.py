@@ -10,6 +10,7 @@ import time
 
 import numpy as np
 import pytest
+from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray
 from lifecycle_msgs.msg import State
 from lifecycle_msgs.srv import GetState
@@ -17,8 +18,9 @@ from mmllm_ros.msg import ModalityPlan, SensorHealth
 from mmllm_ros.srv import SetModality
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
+from rosgraph_msgs.msg import Clock
 
-from mmllm_ros.datatypes import Health
+from mmllm_ros.datatypes import NANOSECONDS, Health
 from mmllm_ros.nodes.context_monitor import ContextMonitor
 from mmllm_ros.nodes.ros_support import qos
 from mmllm_ros.nodes.ros_support.lifecycle_node import SafeLifecycleNode
@@ -119,6 +121,22 @@ def test_a_sensor_that_reports_itself_unhealthy_is_unplugged_with_its_reason(ros
     health.healthy, health.reason = False, "black picture"
     ros.until(lambda: not plugged(received[-1])["camera"])
     ros.until(lambda: reason(received[-1], "camera") == "front: black picture")
+
+
+def test_a_bag_that_starts_again_does_not_unplug_a_sensor_whose_next_report_is_due_only_later(ros):
+    monitor = start(ros, use_sim_time=True)
+    received = plans(ros)
+    health = Reporter(ros, "camera", "front")
+    ros.until(lambda: received and plugged(received[-1])["camera"])
+    health.silent = True
+    clock = ros.publisher(Clock, "/clock", qos.RELIABLE)
+    for seconds in (100, 10):
+        clock.publish(Clock(clock=Time(sec=seconds)))
+        ros.until(lambda: monitor.get_clock().now().nanoseconds == seconds * NANOSECONDS)  # noqa: B023
+    # The plan that this makes is one of after the jump.
+    assert override(ros, "imu", SetModality.Request.UNPLUGGED).success
+    ros.until(lambda: reason(received[-1], "imu").startswith("unplugged by the operator"))
+    assert reason(received[-1], "camera") == "healthy" and plugged(received[-1])["camera"]
 
 
 def test_who_joins_late_gets_the_plan_and_an_unchanged_plan_is_not_repeated(ros):
