@@ -15,7 +15,7 @@ from rclpy.node import Node
 from ..config import MonitorConfig
 from ..context.clock_offsets import clock_offsets
 from ..context.load_shedding import LoadShedding
-from ..context.machine_load import MEBIBYTE, MEMORY_LIMIT, MachineLoad
+from ..context.machine_load import MEBIBYTE, MachineLoad
 from ..context.modality_selection import AnswerBudget
 from ..context.plan import HealthReport, Planner, Rules
 from ..context.plan_table import join_names, plan_table_of
@@ -64,9 +64,7 @@ class ContextMonitor(Node):
         self._published_at = -MIN_PERIOD
         self._plans = self.create_publisher(ModalityPlan, "mmllm/plan", qos.LATCHED)
         self.create_subscription(SensorHealth, "mmllm/health", self._on_health, qos.RELIABLE)
-        self.create_subscription(
-            Answer, "mmllm/answers", lambda answer: self._planner.add_question(answer.question), qos.RELIABLE
-        )
+        self.create_subscription(Answer, "mmllm/answers", self._on_answer, qos.RELIABLE)
         self._timer = self.create_timer(1.0 / self.config.rate, self._step, clock=Clock(clock_type=ClockType.STEADY_TIME))
         self._diagnostics = Diagnostics(self, self._statuses)
 
@@ -83,6 +81,10 @@ class ContextMonitor(Node):
             self.get_logger().warning(f"health rejected: {error}", throttle_duration_sec=5.0)
             return
         self._reports[health.modality, health.source] = HealthReport(health, time.monotonic_ns())
+
+    def _on_answer(self, answer: Answer) -> None:
+        self._planner.add_question(answer.question)
+        self._lifecycles.use(item.modality for item in answer.evidence)
 
     def _on_operator(self, modality: str, active: bool) -> None:
         self._overrides.on_transition(modality, active)
@@ -107,8 +109,7 @@ class ContextMonitor(Node):
             self._publish(plan, MIN_PERIOD)
         elif (plan.reasons, plan.context) != (self._published.reasons, self._published.context):
             self._publish(plan, FIGURES_PERIOD)
-        memory_low = self._load["memory"] > MEMORY_LIMIT
-        self._lifecycles.follow(plan.plugged, config.service_timeout, memory_low, config.unload_after)
+        self._lifecycles.follow(plan.plugged, config.service_timeout, self._load["memory"], config.unload_after)
 
     def _publish(self, plan: Plan, period: float) -> None:
         """Publishes at once where the plugged modalities change, else at most every `period` [s]."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 import string
 import threading
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray
 from lifecycle_msgs.msg import State
 from lifecycle_msgs.srv import GetState
-from mmllm_ros.msg import ModalityPlan, SensorHealth
+from mmllm_ros.msg import Answer, Evidence, ModalityPlan, SensorHealth
 from mmllm_ros.srv import SetModality
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
@@ -22,6 +23,7 @@ from rosgraph_msgs.msg import Clock
 
 from mmllm_ros.datatypes import NANOSECONDS, Health
 from mmllm_ros.nodes.context_monitor import ContextMonitor
+from mmllm_ros.nodes.monitoring import encoder_lifecycles
 from mmllm_ros.nodes.ros_support import qos
 from mmllm_ros.nodes.ros_support.lifecycle_node import SafeLifecycleNode
 from mmllm_ros.nodes.ros_support.messages import health_to_message
@@ -269,6 +271,58 @@ def test_an_encoder_that_is_restarted_is_brought_back_to_where_it_was(ros):
     ros.until(lambda: first.configured == 2)
     active = State.PRIMARY_STATE_ACTIVE
     ros.until(lambda: ros.call(GetState, "camera_encoder/get_state", GetState.Request()).current_state.id == active)
+
+
+class WithoutNode:
+    """A lifecycle client that has no node to switch."""
+
+    def __init__(self, *_) -> None:
+        self.loaded = True
+
+    def step(self, active: bool, timeout: float, loaded: bool) -> None:
+        self.loaded = loaded
+
+
+@pytest.fixture
+def lifecycles(monkeypatch):
+    """Those of a lidar that is not plugged; `seconds` sets the time."""
+    monkeypatch.setattr(encoder_lifecycles, "LifecycleClient", WithoutNode)
+    monkeypatch.setattr(encoder_lifecycles, "time", SimpleNamespace(monotonic=lambda: made.seconds))
+    made = SimpleNamespace(seconds=0.0)
+    made.all = encoder_lifecycles.EncoderLifecycles(None, ["lidar"], print)
+
+    def loaded(seconds: float, memory: float, plugged: bool = False) -> bool:
+        made.seconds = seconds
+        made.all.follow({"lidar": plugged}, 5.0, memory, unload_after=30.0)
+        return made.all._clients["lidar"].loaded
+
+    made.loaded = loaded
+    return made
+
+
+def test_freed_weights_come_back_when_memory_is_well_below_the_limit_or_they_are_plugged(lifecycles):
+    loaded = lifecycles.loaded
+    assert loaded(29.0, 93.0)
+    assert not loaded(31.0, 93.0)
+    assert not loaded(32.0, 91.0), "freeing them has brought memory below the limit"
+    assert loaded(33.0, 84.0)
+    assert loaded(62.0, 93.0) and not loaded(64.0, 93.0)
+    assert loaded(65.0, 93.0, plugged=True) and not lifecycles.all.unloaded
+
+
+def test_weights_of_a_modality_that_answers_use_on_request_stay(lifecycles):
+    lifecycles.seconds = 20.0
+    lifecycles.all.use(["lidar", "of another robot"])
+    assert lifecycles.loaded(49.0, 93.0)
+    assert not lifecycles.loaded(51.0, 93.0)
+
+
+def test_an_answer_uses_the_modalities_of_its_evidence(ros):
+    used = start(ros)._lifecycles._used
+    before = used["lidar"]
+    answers = ros.publisher(Answer, "mmllm/answers", qos.RELIABLE)
+    answers.publish(Answer(question="Is anything close?", evidence=[Evidence(modality="lidar", source="lidar")]))
+    ros.until(lambda: used["lidar"] > before)
 
 
 def test_two_robots_in_two_namespaces_do_not_hear_each_other(ros):

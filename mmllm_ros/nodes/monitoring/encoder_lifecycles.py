@@ -10,9 +10,13 @@ from functools import partial
 
 from rclpy.node import Node
 
+from ...context.machine_load import MEMORY_LIMIT
 from ..ros_support.diagnostics import Level, Status
 from ..ros_support.sensor_topics import encoder_name
 from .lifecycle_client import LifecycleClient
+
+MEMORY_RELOAD = 85.0
+"""Memory in use [%] below which freed weights are loaded again: freeing them is what brings it just below MEMORY_LIMIT."""
 
 
 class EncoderLifecycles:
@@ -28,19 +32,23 @@ class EncoderLifecycles:
         self._used = dict.fromkeys(self._clients, time.monotonic())
         self.unloaded: set[str] = set()
 
-    def follow(self, plugged: Mapping[str, bool], timeout: float, memory_low: bool, unload_after: float) -> None:
-        """One step of every client. Requests end after `timeout` [s], unused weights are freed after `unload_after` [s]."""
+    def follow(self, plugged: Mapping[str, bool], timeout: float, memory: float, unload_after: float) -> None:
+        """One step of every client. Requests end after `timeout` [s].
+
+        While `memory` in use [%] is above MEMORY_LIMIT, weights that were not used for `unload_after` [s] are freed.
+        """
         now = time.monotonic()
         for modality, client in self._clients.items():
-            if plugged[modality]:
+            if plugged[modality] or (modality in self.unloaded and memory < MEMORY_RELOAD):
                 self._used[modality] = now
-            if memory_low and now - self._used[modality] > unload_after:
-                self.unloaded.add(modality)
-            elif not memory_low:
-                if modality in self.unloaded:
-                    self._used[modality] = now
                 self.unloaded.discard(modality)
+            if memory > MEMORY_LIMIT and now - self._used[modality] > unload_after:
+                self.unloaded.add(modality)
             client.step(plugged[modality], timeout, modality not in self.unloaded)
+
+    def use(self, modalities: Iterable[str]) -> None:
+        """Count `modalities` as used now, as for an answer that had them encoded on request."""
+        self._used |= dict.fromkeys(self._used.keys() & set(modalities), time.monotonic())
 
     @property
     def modalities(self) -> tuple[str, ...]:
