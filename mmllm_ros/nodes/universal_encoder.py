@@ -7,6 +7,7 @@ The nodes are called <modality>_encoder, for example audio_encoder and depth_enc
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -29,6 +30,7 @@ from .encoding.sensor_source import SensorSource
 from .encoding.signal_source import make_source
 from .ros_support.parameters import declare
 from .ros_support.process import spin
+from .ros_support.sensor_topics import encoder_name
 
 NAME = "universal_encoder"
 
@@ -81,16 +83,30 @@ def signal_encoders(rig: Rig) -> list[Callable[..., UniversalEncoderNode]]:
 
 def make_nodes() -> list[Node]:
     """The nodes for the rig that the parameters name. Raises BadInput where it has no signals."""
-    probe = rclpy.create_node(NAME)
-    try:
-        config = declare(probe, EncoderConfig)
-    finally:
-        probe.destroy_node()
+    config = _parameters_of(NAME)
     rig = load_rig(config.rig)
     if not rig.signals:
         raise BadInput(f"rig {rig.name} has no signals for the universal encoder: name them under signals in the rig file")
-    settings = [Parameter("rig", value=config.rig), Parameter("model", value=config.model)]
-    return [make(parameter_overrides=settings) for make in signal_encoders(rig)]
+    modalities = dict.fromkeys(mount.modality for mount in rig.signals)
+    makers = zip(modalities, signal_encoders(rig), strict=True)
+    return [make(parameter_overrides=_overrides(modality, config)) for modality, make in makers]
+
+
+def _overrides(modality: str, config: EncoderConfig) -> list[Parameter]:
+    """What the node of `modality` has from its executable: rig and model, and what is not set for that node itself."""
+    shared = [Parameter("rig", value=config.rig), Parameter("model", value=config.model)]
+    own = _parameters_of(encoder_name(modality), parameter_overrides=shared)
+    others = [field.name for field in dataclasses.fields(config) if getattr(own, field.name) == field.default]
+    return [*shared, *(Parameter(name, value=getattr(config, name)) for name in others)]
+
+
+def _parameters_of(name: str, **node_arguments: Any) -> EncoderConfig:
+    """The values with which a node of this name would start. Raises BadInput."""
+    probe = rclpy.create_node(name, **node_arguments)
+    try:
+        return declare(probe, EncoderConfig)
+    finally:
+        probe.destroy_node()
 
 
 def main(args: Sequence[str] | None = None) -> int:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import rclpy
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray
 from mmllm_ros.msg import ModalityPlan, SensorHealth, SensorTokens
@@ -27,7 +28,7 @@ from mmllm_ros.io.sound import encode_pcm
 from mmllm_ros.nodes.context_monitor import ContextMonitor
 from mmllm_ros.nodes.llm import Llm
 from mmllm_ros.nodes.ros_support import qos
-from mmllm_ros.nodes.universal_encoder import signal_encoders
+from mmllm_ros.nodes.universal_encoder import make_nodes, signal_encoders
 from mmllm_ros.rig import load_rig
 
 RIG = """
@@ -137,6 +138,28 @@ def test_a_question_is_answered_from_the_signals_that_the_plan_table_chooses_and
         assert {item.modality for item in answer.evidence} == needed
         reasons = dict(zip(answer.unplugged, answer.reasons, strict=True))
         assert all(reasons[name].startswith("not used: ") for name in MODALITIES - needed)
+
+
+PARAMETERS = """
+/**/universal_encoder: {ros__parameters: {rig: RIG, device: cpu, threads: 2, rate: 4.0}}
+/**/audio_encoder: {ros__parameters: {rate: 1.0}}
+"""
+
+
+def test_the_parameters_of_the_executable_are_those_of_its_nodes_unless_they_have_their_own(tmp_path):
+    rig, parameters = tmp_path / "robot.yaml", tmp_path / "parameters.yaml"
+    rig.write_text(RIG)
+    parameters.write_text(PARAMETERS.replace("RIG", str(rig)))
+    rclpy.init(args=["--ros-args", "--params-file", str(parameters)])
+    try:
+        nodes = {node.modality: node for node in make_nodes()}
+        assert set(nodes) == MODALITIES
+        assert {(node.config.device, node.config.threads) for node in nodes.values()} == {("cpu", 2)}
+        assert {modality: node.config.rate for modality, node in nodes.items()} == dict.fromkeys(MODALITIES, 4.0) | {"audio": 1.0}
+        for node in nodes.values():
+            node.destroy_node()
+    finally:
+        rclpy.try_shutdown()
 
 
 def test_messages_that_cannot_be_used_are_counted_with_the_reason(ros, universal):
