@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib.util import find_spec
 from itertools import pairwise
 from typing import Any
@@ -37,9 +38,12 @@ class MachineLoad:
         sensors = getattr(psutil, "sensors_temperatures", dict)()
         degrees = [float(item.current) for items in sensors.values() for item in items if item.current]
         for library, gpu in self._gpus:
-            memory = library.nvmlDeviceGetMemoryInfo(gpu)
-            found["gpu memory"] = max(found.get("gpu memory", 0.0), 100.0 * memory.used / memory.total)
-            degrees.append(float(library.nvmlDeviceGetTemperature(gpu, library.NVML_TEMPERATURE_GPU)))
+            # A Jetson, a virtual GPU or a part of a GPU does not support every reading, and a GPU may be lost.
+            with suppress(library.NVMLError):
+                memory = library.nvmlDeviceGetMemoryInfo(gpu)
+                found["gpu memory"] = max(found.get("gpu memory", 0.0), 100.0 * memory.used / memory.total)
+            with suppress(library.NVMLError):
+                degrees.append(float(library.nvmlDeviceGetTemperature(gpu, library.NVML_TEMPERATURE_GPU)))
         return {**found, "temperature": max(degrees)} if degrees else found
 
     def own_cpu(self) -> float:
@@ -82,8 +86,10 @@ def _gpus() -> list[tuple[Any, Any]]:
         return []
     import pynvml
 
-    try:
+    found = []
+    with suppress(pynvml.NVMLError):
         pynvml.nvmlInit()
-    except pynvml.NVMLError:
-        return []
-    return [(pynvml, pynvml.nvmlDeviceGetHandleByIndex(index)) for index in range(pynvml.nvmlDeviceGetCount())]
+        for index in range(pynvml.nvmlDeviceGetCount()):
+            with suppress(pynvml.NVMLError):
+                found.append((pynvml, pynvml.nvmlDeviceGetHandleByIndex(index)))
+    return found

@@ -4,6 +4,10 @@
 
 from __future__ import annotations
 
+import sys
+from importlib.machinery import ModuleSpec
+from types import SimpleNamespace
+
 import pytest
 
 from mmllm_ros.context.load_shedding import (
@@ -119,3 +123,26 @@ def test_the_cpu_of_this_process_counts_as_the_package_s_own():
     sum(range(3_000_000))
     assert load.own_cpu() > 0.0
     assert {"cpu", "memory"} <= set(load.read())
+
+
+def test_a_reading_that_a_gpu_does_not_support_is_left_out_and_the_others_are_taken(monkeypatch):
+    # One GPU supports every reading, one no temperature, one is lost.
+    used, temperatures = {"whole": 1, "shared": 3}, {"whole": 71}
+    library = SimpleNamespace(
+        __spec__=ModuleSpec("pynvml", None),
+        NVMLError=KeyError,
+        NVML_TEMPERATURE_GPU=0,
+        nvmlInit=lambda: None,
+        nvmlDeviceGetCount=lambda: 3,
+        nvmlDeviceGetHandleByIndex=lambda index: {0: "whole", 1: "shared"}[index],
+        nvmlDeviceGetMemoryInfo=lambda gpu: SimpleNamespace(used=used[gpu], total=4),
+        nvmlDeviceGetTemperature=lambda gpu, sensor: temperatures[gpu],
+    )
+    monkeypatch.setitem(sys.modules, "pynvml", library)
+    monkeypatch.setattr("psutil.sensors_temperatures", dict, raising=False)
+    load = MachineLoad()
+    reading = load.read()
+    assert (reading["gpu memory"], reading["temperature"]) == (75.0, 71.0)
+    used.clear()
+    temperatures.clear()
+    assert load.read().keys() == {"cpu", "memory"}
