@@ -15,6 +15,7 @@ from harness import PATIENCE, process
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState
 from mmllm_ros.msg import SensorHealth, SensorTokens
+from mmllm_ros.srv import Encode
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.parameter import Parameter
 from sensor_msgs.msg import Imu
@@ -190,6 +191,16 @@ def test_rates_can_change_while_running_and_a_bad_one_is_refused(ros, tiny_model
     assert [result.successful for result in results] == [True, False]
     count = len(health)
     ros.until(lambda: len(health) > count + 5)
+
+
+@pytest.mark.parametrize("timeout", [-1.0, 60.5, float("nan"), float("inf")])
+def test_a_request_with_a_timeout_out_of_range_is_refused_by_its_value_and_the_next_one_is_encoded(ros, tiny_model, timeout):
+    node = start(ros, ImuEncoderNode, tiny_model, "configure")
+    refused = ros.call(Encode, "imu_encoder/encode", Encode.Request(timeout=timeout))
+    assert not refused.success and not refused.tokens and not node._worker._requests
+    assert refused.message == f"timeout is {timeout} s, not between 0 and 60"
+    Sensor(ros, "imu/data", imu, period=0.02)
+    ros.until(lambda: ros.call(Encode, "imu_encoder/encode", Encode.Request(timeout=60.0)).success)
 
 
 def test_ctrl_c_ends_the_process_with_status_zero(ros, tiny_model):

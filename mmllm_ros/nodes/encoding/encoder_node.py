@@ -38,6 +38,9 @@ from .sensor_source import SensorSource
 ENCODE_TIMEOUT = 1.0
 """Longest time for an encode request that gives no timeout [s]."""
 
+MAX_ENCODE_TIMEOUT = 60.0
+"""An encode request with a longer timeout [s] is refused."""
+
 
 class EncoderNode(SafeLifecycleNode, ABC):
     """configure loads the weights and starts to measure health, activate starts to encode, cleanup frees the weights.
@@ -142,6 +145,9 @@ class EncoderNode(SafeLifecycleNode, ABC):
 
     async def _on_encode(self, request: Encode.Request, response: Encode.Response) -> Encode.Response:
         """Awaits the worker without blocking the executor."""
+        if not 0.0 <= request.timeout <= MAX_ENCODE_TIMEOUT:  # rclpy ends the process where it can make no timer of it
+            response.message = f"timeout is {request.timeout} s, not between 0 and {MAX_ENCODE_TIMEOUT:g}"
+            return response
         if (worker := self._worker) is None:
             response.message = "the weights are not loaded"
             return response
