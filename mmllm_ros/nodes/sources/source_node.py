@@ -10,21 +10,24 @@ from collections.abc import Callable
 
 from rclpy.node import Node
 
-from ...datatypes import BadInput
-
 
 class SourceNode(Node, ABC):
-    """Call `start` after construction. `on_end` is called in the thread when everything is published."""
+    """Call `start` after construction. `on_end` is called in the thread when everything is published.
+
+    An error in the thread is raised in the executor: a node that publishes no more must not stay alive.
+    """
 
     def __init__(self, name: str, on_end: Callable[[], None] | None = None, **node_arguments) -> None:
         super().__init__(name, **node_arguments)
         self.stopping = threading.Event()
         self._on_end = on_end
+        self._failure: Exception | None = None
+        self._failed = self.create_guard_condition(self._on_failure)
         self._thread = threading.Thread(target=self._run, name=name)
 
     @abstractmethod
     def publish_all(self) -> None:
-        """Publish until the end, or until `stopping` is set. BadInput is logged and ends the thread."""
+        """Publish until the end, or until `stopping` is set."""
 
     def start(self) -> None:
         """Start publishing."""
@@ -40,11 +43,13 @@ class SourceNode(Node, ABC):
     def _run(self) -> None:
         try:
             self.publish_all()
-        except BadInput as error:
-            self.get_logger().error(str(error))
-        except Exception:
+        except Exception as error:
             if self.context.ok():  # else Ctrl-C has shut down the middleware while this thread publishes
-                raise
+                self._failure = error
+                self._failed.trigger()
             return
         if self._on_end and not self.stopping.is_set():
             self._on_end()
+
+    def _on_failure(self) -> None:
+        raise self._failure
