@@ -13,12 +13,13 @@ from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 
 from ...context.modality_selection import NOT_SELECTED
-from ...datatypes import NANOSECONDS, Answer
+from ...datatypes import NANOSECONDS, Answer, BadInput
 from ...msg import ModalityPlan, SensorHealth, SensorTokens
 from ...rig import Rig
 from ...visualization.drawing import AnswerSnapshot
 from ..ros_support import qos
 from ..ros_support.clock_jumps import on_jump_back
+from ..ros_support.messages import plan_from_message
 from ..visualization.sensor_views import SensorViews
 from .ask_client import AskClient
 
@@ -74,10 +75,15 @@ class BagClient(Node):
         self._client.destroy()
         super().destroy_node()
 
-    def _on_plan(self, plan: ModalityPlan) -> None:
+    def _on_plan(self, message: ModalityPlan) -> None:
+        try:
+            plan = plan_from_message(message)
+        except BadInput as error:
+            self.get_logger().warning(f"plan rejected: {error}", throttle_duration_sec=5.0)
+            return
         self._plan_context = plan.context
-        self._plugged = {modality for modality, on in zip(plan.modalities, plan.plugged, strict=True) if on}
-        self._reasons = dict(zip(plan.modalities, plan.reasons, strict=True))
+        self._plugged = {modality for modality, on in plan.plugged.items() if on}
+        self._reasons = plan.reasons
         self._not_selected = _not_selected({name: self._reasons[name] for name in self._reasons if name not in self._plugged})
 
     def _on_tokens(self, message: SensorTokens) -> None:

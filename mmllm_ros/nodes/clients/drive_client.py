@@ -15,7 +15,7 @@ from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 
 from ...config import DriveConfig
-from ...datatypes import Answer
+from ...datatypes import Answer, BadInput, Plan
 from ...dialogue.description import described_place
 from ...evaluation.guessing import Guessing
 from ...latent.manifest import LLM_FOLDER, Manifest
@@ -27,6 +27,7 @@ from ...simulator.truth import SceneTruth
 from ...visualization.drawing import AnswerSnapshot
 from ...visualization.run_log import RunLog
 from ..ros_support import qos
+from ..ros_support.messages import plan_from_message
 from ..ros_support.parameters import declare
 from ..visualization.sensor_views import SensorViews
 from .ask_client import AskClient
@@ -67,7 +68,7 @@ class DriveClient(Node):
         self._last_refusal = ""
         self._rng = np.random.default_rng(self.config.seed)
         self._questions = itertools.cycle(QUESTIONS)
-        self._plan: ModalityPlan | None = None
+        self._plan: Plan | None = None
         self._ending = False
         self._started = time.monotonic()
         self._views = SensorViews(self, self._rig)
@@ -103,13 +104,15 @@ class DriveClient(Node):
             return self._last_refusal
         if self._plan is None:
             return "the context monitor has published no plan"
-        states = zip(self._plan.modalities, self._plan.plugged, self._plan.reasons, strict=True)
-        mounted = {mount.modality for mount in self._rig.mounts}
-        faults = [f"{modality}: {reason}" for modality, on, reason in states if not on and modality in mounted]
+        unplugged = {mount.modality for mount in self._rig.mounts} - self._plugged()
+        faults = [f"{modality}: {reason}" for modality, reason in self._plan.reasons.items() if modality in unplugged]
         return "; ".join(faults) or "the drive was too short, the model was still loading"
 
-    def _on_plan(self, plan: ModalityPlan) -> None:
-        self._plan = plan
+    def _on_plan(self, message: ModalityPlan) -> None:
+        try:
+            self._plan = plan_from_message(message)
+        except BadInput as error:
+            self.get_logger().warning(f"plan rejected: {error}", throttle_duration_sec=5.0)
 
     def _ask(self) -> None:
         waiting = not self._sensors_ready() and time.monotonic() - self._started < READY_TIMEOUT
@@ -124,8 +127,11 @@ class DriveClient(Node):
         """Whether the plan can use every modality of the rig."""
         if self._plan is None:
             return False
-        plugged = {modality for modality, on in zip(self._plan.modalities, self._plan.plugged, strict=True) if on}
-        return {mount.modality for mount in self._rig.mounts} <= plugged | set(self._plan.available)
+        return {mount.modality for mount in self._rig.mounts} <= self._plugged() | set(self._plan.available)
+
+    def _plugged(self) -> set[str]:
+        """The modalities that the plan plugs."""
+        return {modality for modality, on in self._plan.plugged.items() if on}
 
     def _question(self) -> tuple[str, str]:
         """A question and its true answer, empty where it is not known; no question before the first frame of the simulator."""
