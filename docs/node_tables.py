@@ -39,7 +39,8 @@ SUBSCRIBED = (
      "best effort", "the `signals` of the rig; sound also as audio_common_msgs/AudioData where that is installed"),
     (("context_monitor", "llm", "visualizer"), "mmllm/health", "mmllm_ros/SensorHealth", RELIABLE, "of every sensor"),
     (("llm",), "mmllm/tokens", "mmllm_ros/SensorTokens", RELIABLE, "the latest of each source is kept"),
-    ((*ENCODERS, "llm", "visualizer", "drive"), "mmllm/plan", "mmllm_ros/ModalityPlan", LATCHED, "which modalities are plugged"),
+    ((*ENCODERS, "llm", "visualizer", "drive"), "mmllm/plan", "mmllm_ros/ModalityPlan", LATCHED,
+     "which modalities are connected"),
     (("llm",), "mmllm/questions", "std_msgs/String", RELIABLE, "ask without a client"),
     (("visualizer",), "mmllm/answers", "mmllm_ros/Answer", RELIABLE, "the latest are drawn"),
     (("context_monitor",), "mmllm/answers", "mmllm_ros/Answer", RELIABLE, "the types of recent questions"),
@@ -63,10 +64,10 @@ SERVICES = (
     (("llm",), "mmllm/ask", "mmllm_ros/Ask", "server", "one question, answered within its timeout"),
     (("llm",), "mmllm/teach", "mmllm_ros/Teach", "server", "stores a question, its right answer and the current tokens"),
     (("context_monitor",), "mmllm/set_modality", "mmllm_ros/SetModality", "server",
-     "override: 1 plugged, 2 unplugged, 0 automatic again"),
+     "override: 1 PLUGGED (connected), 2 UNPLUGGED, 0 AUTOMATIC again"),
     (("context_monitor",), "(NAME_encoder/change_state, get_state)", "lifecycle_msgs", "client", "switches the encoders"),
     (("llm",), "(NAME_encoder/encode)", "mmllm_ros/Encode", "client", "requests what a question needs and is not encoded ahead"),
-    (ENCODERS, "~/encode", "mmllm_ros/Encode", "server", "encodes the latest frames now, plugged or not"),
+    (ENCODERS, "~/encode", "mmllm_ros/Encode", "server", "encodes the latest frames now, connected or not"),
     (("camera_encoder",), "~/ask", "mmllm_ros/Ask", "server",
      "questions about things of any name, where the rig has `open_vocabulary`"),
     (("llm",), "(camera_encoder/ask)", "mmllm_ros/Ask", "client", "asks that, where the rig has it"),
@@ -105,8 +106,8 @@ For integrators: the topics, services, actions and parameters of each node. Writ
 a namespace makes a second robot. The encoders are lifecycle nodes: configure loads the weights, activate starts encoding,
 deactivate stops it and keeps the weights, cleanup frees them. `drive` runs all nodes in one process and asks questions.
 Topics "by the rig" are named in the [rig file](own_robot.md#the-rig-file). The fields of messages, services and actions, with
-units and frames, are described in `msg/`, `srv/` and `action/`. The public interface is what this page names,
-the messages, and the JSON that `mmllm` writes.
+units and frames, are described in `msg/`, `srv/` and `action/`; `plugged` in a message = connected to the LLM. The public
+interface is what this page names, the messages, and the JSON that `mmllm` writes.
 """
 
 

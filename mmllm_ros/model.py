@@ -68,7 +68,8 @@ class Model:
         model.score("are there any cars ?", {})               # the bare LLM
 
     Answering is thread-safe. `revision` identifies the model; it is "unsaved" before `save`.
-    `modality_agnostic` is never connected: connectors of new modalities are warm-started from it (training/warm_start.py).
+    `modality_agnostic` itself is not connected: connectors of new modalities are warm-started from it (training/warm_start.py),
+    and copies of it read detections, lidar clusters and objects (training/untrained_modalities.py).
     """
 
     def __init__(

@@ -22,7 +22,8 @@ PRETRAINED_BASE = "smollm2-135m-instruct"
 HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 """A model on the Hugging Face hub."""
 MODALITY_AGNOSTIC = "modality_agnostic"
-"""The folder of the modality-agnostic connector in a model folder. It answers nothing, so it is no part of the revision."""
+"""The folder of the modality-agnostic connector in a model folder. It is a part of the revision: copies of it answer questions
+for rigs with `detector`, `encoder: clusters` or `objects`."""
 ROUTER = "router"
 """The folder of the question router in a model folder. It scores no answer, so it is no part of the revision."""
 PACKS = "packs"

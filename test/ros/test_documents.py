@@ -42,6 +42,20 @@ LEFT_OUT = {
     **dict.fromkeys(
         (line for line in COMMANDS if "qwen" in line), "needs a model hub; test/unit/test_larger_models.py has tiny ones"
     ),
+    **dict.fromkeys(
+        (line for line in COMMANDS if line.startswith("mmllm modality ")),
+        "needs a model with a universal encoder; test/unit/test_packs.py does all of this with a small one",
+    ),
+    "ros2 launch mmllm_ros drive.launch.py source:=robot rig:=$PWD/my_robot.yaml model:=MODEL": "no sensors and no MODEL here",
+    **dict.fromkeys(
+        (
+            "python -m mmllm_ros.nodes.universal_encoder --ros-args -p rig:=my_robot.yaml -p model:=MODEL",
+            "mmllm drive --rig signals --model MODEL",
+        ),
+        "needs a model with a universal encoder; test/ros/test_universal_encoder_node.py runs the node with a small one",
+    ),
+    'mmllm replay street.wav --offline --model MODEL --ask "Do you hear a siren?"': "test/unit/test_signal_messages.py does it",
+    'mmllm replay BAG --rig my_robot.yaml --offline --model MODEL --ask "How far is the wall behind?"': "as the line above",
     **dict.fromkeys((line for line in COMMANDS if "--source robot" in line), "no sensors here, see test/ros/test_drive.py"),
     "mmllm mcp --http --port 8765": "it serves until Ctrl-C; test/ros/test_mcp.py asks it",
     "mmllm rig --from-topics > my_robot.yaml": "no sensors here, see test/ros/test_rig_command.py",
