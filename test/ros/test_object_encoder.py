@@ -5,29 +5,33 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
+from importlib.machinery import ModuleSpec
 from importlib.util import find_spec
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import pytest
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray
-from geometry_msgs.msg import Point, Pose
+from geometry_msgs.msg import Point, Pose, TransformStamped
 from mmllm_ros.msg import ModalityPlan, SensorTokens
 from mmllm_ros.srv import Ask
 from rclpy.parameter import Parameter
+from rosgraph_msgs.msg import Clock
 from sensors import Sensor, image, start, status_of, values
 from std_msgs.msg import Header
 from transformers import YolosConfig, YolosForObjectDetection, YolosImageProcessor
 from visualization_msgs.msg import Marker, MarkerArray
 
-from mmllm_ros.datatypes import NANOSECONDS
+from mmllm_ros.datatypes import NANOSECONDS, BadInput
 from mmllm_ros.encoders.objects import TOKEN_WIDTH
 from mmllm_ros.model import Model
 from mmllm_ros.nodes.camera_encoder import CameraEncoderNode
 from mmllm_ros.nodes.clients.graph_probe import age_of
 from mmllm_ros.nodes.context_monitor import ContextMonitor
+from mmllm_ros.nodes.encoding.object_source import FrameLookup
 from mmllm_ros.nodes.llm import Llm
 from mmllm_ros.nodes.object_encoder import ObjectEncoderNode
 from mmllm_ros.nodes.ros_support import qos
@@ -132,3 +136,48 @@ def test_what_cannot_be_used_is_counted_in_the_diagnostics_with_its_reason(ros, 
     diagnostics, tokens = ros.collect(DiagnosticArray, "/diagnostics"), ros.collect(SensorTokens, "mmllm/tokens")
     status = ros.until(lambda: (s := status_of(diagnostics, "object_encoder: objects")) and int(values(s)["rejected"]) and s)
     assert "frame 'map'" in status.message and "objects.frame" in status.message and not tokens
+
+
+class ExtrapolationException(Exception):
+    """As tf2 raises it."""
+
+
+class Buffer:
+    """What tf2_ros is to this package, with one frame that was last seen at 5 s."""
+
+    cleared = 0
+
+    def lookup_transform(self, target, frame, time):
+        if time.nanoseconds > 5 * NANOSECONDS:
+            raise ExtrapolationException("the latest data is at time 5.0")
+        return TransformStamped()
+
+    def clear(self):
+        self.cleared += 1
+
+
+@pytest.fixture
+def tf2(monkeypatch):
+    module = ModuleType("tf2_ros")
+    module.__spec__ = ModuleSpec("tf2_ros", None)
+    module.Buffer, module.TransformListener = Buffer, lambda buffer, node: None
+    module.ExtrapolationException = ExtrapolationException
+    monkeypatch.setitem(sys.modules, "tf2_ros", module)
+
+
+def test_a_frame_that_tf_does_not_know_yet_at_the_time_of_the_message_is_no_frame_that_it_does_not_connect(tf2, rig):
+    frames = FrameLookup(None, load_rig(rig).objects)
+    assert np.array_equal(frames.transform("odom", 4 * NANOSECONDS)[0], np.eye(3))
+    with pytest.raises(BadInput) as told:
+        frames.transform("odom", 6 * NANOSECONDS)
+    assert "at the time of the message (the latest data is at time 5.0): publish it more often" in str(told.value)
+    assert "objects.frame" not in str(told.value)
+
+
+def test_tf_of_before_a_jump_back_of_the_clock_is_forgotten(ros, tf2, rig, tiny_model):
+    node = start(ros, ObjectEncoderNode, tiny_model, "configure", rig=str(rig), use_sim_time=True)
+    clock, source = ros.publisher(Clock, "/clock"), node._sources[0]
+    ros.until(lambda: clock.publish(Clock(clock=Time(sec=1000))) or node.get_clock().now().nanoseconds == 1000 * NANOSECONDS)
+    ros.until(lambda: source.running)  # to begin clears too
+    before = source._frames._buffer.cleared
+    ros.until(lambda: clock.publish(Clock(clock=Time(sec=10))) or source._frames._buffer.cleared > before)

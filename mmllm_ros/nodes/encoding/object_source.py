@@ -42,6 +42,10 @@ class ObjectSource(LatestMessageSource):
             node.get_logger().info("vision_msgs is not installed: objects are read from visualization_msgs/msg/MarkerArray only")
         self.topic.follow()
 
+    def clear(self) -> None:
+        super().clear()
+        self._frames.clear()
+
     def read(self, message: Any) -> tuple[ObjectList, str]:
         report = self._stamped(read_report(message), timeless=hasattr(message, "markers"))
         view = self._ranges.at if self._ranges else None
@@ -87,8 +91,14 @@ class FrameLookup:
         if find_spec("tf2_ros"):
             import tf2_ros
 
+            self._too_early_or_late = tf2_ros.ExtrapolationException
             self._buffer = tf2_ros.Buffer()
             self._listener = tf2_ros.TransformListener(self._buffer, node)
+
+    def clear(self) -> None:
+        """Forget the moving frames: after a jump back in time TF ignores what is older than the newest that it has."""
+        if self._buffer is not None:
+            self._buffer.clear()
 
     def transform(self, frame: str, stamp: int) -> Transform:
         """The transform of `frame` at `stamp` [ns]. Raises BadInput where nothing tells it."""
@@ -101,6 +111,10 @@ class FrameLookup:
             raise BadInput(f"objects are in frame {frame!r}, not in {self._mount.frame!r}, and tf2_ros is not installed: {cure}")
         try:
             found = self._buffer.lookup_transform(BASE_FRAME, frame, Time(nanoseconds=stamp)).transform
+        except self._too_early_or_late as error:
+            what = f"TF has no transform from frame {frame!r} to {BASE_FRAME} at the time of the message"
+            cure = "publish it more often, stamped by the clock that stamps the objects"
+            raise BadInput(f"{what} ({one_line(error)}): {cure}") from error
         except Exception as error:  # tf2 raises types of its own
             what = f"objects are in frame {frame!r}, which TF does not connect to {BASE_FRAME}"
             raise BadInput(f"{what} ({one_line(error)}): {cure}") from error
