@@ -17,6 +17,10 @@ from mmllm_ros.launch_setup import BAD_INPUT, ENCLAVES, Process, kept_path, proc
 CONFIG = Path(get_package_share_directory("mmllm_ros")) / "config"
 MMLLM = Path(get_package_prefix("mmllm_ros")) / "bin" / "mmllm"
 TRUTH = ("true", "false")
+PARAMS_FILE = (
+    "parameters of every node, on top of config/drive.yaml; not rig, model, device, bag, loop and use_sim_time: "
+    "these launch arguments override the file, also at their defaults"
+)
 ARGUMENTS = (
     ("namespace", "", "namespace of every node and topic: one per robot", None),
     ("source", "simulator", "where the sensor topics come from", ("simulator", "bag", "robot")),
@@ -26,7 +30,7 @@ ARGUMENTS = (
     ("rig", "front", "sensor layout: front, nuscenes, radiate, a YAML file, or auto = of the running robot or recording", None),
     ("model", "", "model folder or hub name, empty = the shipped one", None),
     ("device", "auto", "torch device: auto, cpu, cuda or cuda:N", None),
-    ("params_file", str(CONFIG / "drive.yaml"), "parameters of every node, on top of config/drive.yaml", None),
+    ("params_file", str(CONFIG / "drive.yaml"), PARAMS_FILE, None),
     ("composed", "false", "run all nodes in one process, with less memory", TRUTH),
     ("rviz", "false", "start rviz with config/drive.rviz", TRUTH),
     ("mcp", "false", "serve the robot to MCP clients on this machine, see `mmllm mcp --help`", TRUTH),

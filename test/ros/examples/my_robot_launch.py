@@ -3,7 +3,6 @@
 """The same with launch_testing, a process per node: `launch_test my_robot_launch.py bag:=FOLDER`. Copy it, change RIG, KNOWN."""
 
 import signal
-import tempfile
 import time
 import unittest
 from collections.abc import Callable
@@ -24,14 +23,10 @@ RIG = "front"  # or the path of your rig file
 KNOWN = {"Am I moving?": {"yes"}}
 PATIENCE = 900.0  # seconds: until the model is loaded and sensors are plugged in, an answer may rest on too little
 
-FOLDER = tempfile.TemporaryDirectory()
-
 
 def generate_test_description() -> launch.LaunchDescription:
-    looping = Path(FOLDER.name, "looping.yaml")
-    looping.write_text("/**/replay: {ros__parameters: {loop: true}}")
     drive = str(Path(get_package_share_directory("mmllm_ros")) / "launch" / "drive.launch.py")
-    arguments = {"source": "bag", "bag": LaunchConfiguration("bag"), "rig": RIG, "params_file": str(looping)}
+    arguments = {"source": "bag", "bag": LaunchConfiguration("bag"), "rig": RIG, "loop": "true"}
     robot = IncludeLaunchDescription(drive, launch_arguments=arguments.items())
     patience = SetLaunchConfiguration("sigterm_timeout", "120")  # a busy machine ends its nodes late, and well
     bag = DeclareLaunchArgument("bag")
