@@ -55,7 +55,7 @@ LEFT_OUT = {
         "needs a model with a universal encoder; test/ros/test_universal_encoder_node.py runs the node with a small one",
     ),
     'mmllm replay street.wav --offline --model MODEL --ask "Do you hear a siren?"': "test/unit/test_signal_messages.py does it",
-    'mmllm replay BAG --rig my_robot.yaml --offline --model MODEL --ask "How far is the wall behind?"': "needs MODEL, as the line above",
+    'mmllm replay BAG --rig my_robot.yaml --offline --model MODEL --ask "How far is the wall behind?"': "needs MODEL, as above",
     **dict.fromkeys((line for line in COMMANDS if "--source robot" in line), "no sensors here, see test/ros/test_drive.py"),
     "mmllm mcp --http --port 8765": "it serves until Ctrl-C; test/ros/test_mcp.py asks it",
     "mmllm rig --from-topics > my_robot.yaml": "no sensors here, see test/ros/test_rig_command.py",
