@@ -124,7 +124,7 @@ class LlmConfig(ModelConfig):
     )
     watch: str = parameter("", "standing questions, separated by |, asked again and again; answers are on mmllm/answers")
     watch_rate: float = parameter(2.0, "how often each standing question is asked [Hz]", minimum=0.01, maximum=20.0)
-    require_evidence: bool = parameter(False, "refuse to answer while nothing is plugged")
+    require_evidence: bool = parameter(False, "refuse to answer while nothing is connected")
     least_confidence: float = parameter(
         0.0, "an answer of lower confidence becomes 'I cannot tell', 0 = none does", minimum=0.0, maximum=1.0
     )
@@ -142,7 +142,7 @@ class MonitorConfig(Validated):
         LOST_AFTER, "a source without a health message for longer is lost [s]", minimum=0.1, maximum=60.0
     )
     hysteresis: float = parameter(
-        5.0, "another set of modalities must be better for so long before it is plugged [s]", minimum=0.0, maximum=600.0
+        5.0, "another set of modalities must be better for so long before it is connected [s]", minimum=0.0, maximum=600.0
     )
     recover_after: float = parameter(
         1.0, "a source that was unhealthy must be healthy for so long before it is used [s]", minimum=0.0, maximum=60.0
@@ -153,7 +153,7 @@ class MonitorConfig(Validated):
         minimum=0.0, maximum=600.0,
     )  # fmt: skip
     budget_flops: float = parameter(0.0, "floating point operations of an answer, 0 = no limit", minimum=0.0, maximum=1e18)
-    budget_memory: float = parameter(0.0, "memory of plugged encoders [MiB], 0 = no limit", minimum=0.0, maximum=1e6)
+    budget_memory: float = parameter(0.0, "memory of connected encoders [MiB], 0 = no limit", minimum=0.0, maximum=1e6)
     encode_rate_share: float = parameter(
         1.0, "share of their rate at which encoders run without a request", minimum=0.0, maximum=1.0
     )

@@ -25,7 +25,7 @@ MODALITY_AGNOSTIC = "modality_agnostic"
 """The folder of the modality-agnostic connector in a model folder. It is a part of the revision: copies of it answer questions
 for rigs with `detector`, `encoder: clusters` or `objects`."""
 ROUTER = "router"
-"""The folder of the question router in a model folder. It scores no answer, so it is no part of the revision."""
+"""The folder of the question router in a model folder. It is a part of the revision, as it decides which way a question goes."""
 PACKS = "packs"
 """The folder of the modality packs in a model folder."""
 DEFAULT = "MMLLM_MODEL"

@@ -16,7 +16,7 @@ import psutil
 MEBIBYTE = 2**20
 
 MEMORY_LIMIT = 92.0
-"""Memory in use [%] above which weights of unplugged encoders are freed."""
+"""Memory in use [%] above which weights of disconnected encoders are freed."""
 
 SEARCH_PERIOD = 5.0
 """Processes of this package are searched for so often [s]."""
