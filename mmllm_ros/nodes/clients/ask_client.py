@@ -5,13 +5,16 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable
 
 import rclpy
+from rcl_interfaces.srv import GetParameters
 from rclpy.action import ActionClient
 from rclpy.action.client import ClientGoalHandle
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
+from rclpy.signals import SignalHandlerOptions
 from rclpy.task import Future
 
 from ...action import AskQuestion
@@ -23,6 +26,15 @@ ACTION = "mmllm/ask_question"
 
 DISCOVERY_TIMEOUT = 5.0
 """How long BlockingAskClient waits for the llm node [s]."""
+
+SLACK = 5.0
+"""The llm node answers or refuses within its timeout; after so much longer [s] it is not there any more."""
+
+RESPONSE_TIMEOUT = 1.0
+"""How long BlockingAskClient waits for a response that needs no computation [s]."""
+
+POLL_PERIOD = 0.2
+"""Ctrl-C takes effect after at most so long [s]: it does not interrupt a wait in ROS."""
 
 
 class AskClient:
@@ -95,11 +107,13 @@ class BlockingAskClient:
     """A node of its own that asks the llm node in `namespace`. A context manager; raises BadInput where no llm node is found."""
 
     def __init__(self, namespace: str = "") -> None:
-        rclpy.init(args=[])
+        # ROS would end its context at Ctrl-C, which here ends one question.
+        rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
         self._node = rclpy.create_node(f"ask_{os.getpid()}", namespace=namespace)
         self._executor = SingleThreadedExecutor()
         self._executor.add_node(self._node)
         self._client = AskClient(self._node)
+        self._parameters = self._node.create_client(GetParameters, "llm/get_parameters")
 
     def __enter__(self) -> BlockingAskClient:
         if not self._client.wait_for_server(DISCOVERY_TIMEOUT):
@@ -116,15 +130,35 @@ class BlockingAskClient:
     def ask(self, question: str, timeout: float = 0.0, on_text: Callable[[str], None] | None = None) -> Answer:
         """The answer, in a conversation of this client; arguments as in AskClient.ask. Ctrl-C cancels the question.
 
-        Raises BadInput with the node's message.
+        Raises BadInput with the node's message, or where it does not respond, as one that was started again.
         """
+        limit = (timeout or self._timeout_of_node()) + SLACK
         outcome = self._client.ask(question, timeout, on_text, self._node.get_name())
         try:
-            self._executor.spin_until_future_complete(outcome)
+            if not self._done(outcome, limit):
+                raise BadInput(f"the llm node did not respond within {limit:g} s, ask again")
         except KeyboardInterrupt:
             if cancelled := self._client.cancel():
-                self._executor.spin_until_future_complete(cancelled)
+                self._done(cancelled, RESPONSE_TIMEOUT)
             raise
         if isinstance(outcome.result(), Answer):
             return outcome.result()
         raise BadInput(outcome.result())
+
+    def _timeout_of_node(self) -> float:
+        """The llm node's parameter `timeout` [s]. Raises BadInput where it does not respond."""
+        requests, deadline = [], time.monotonic() + SLACK
+        while time.monotonic() < deadline:
+            # Again and again: a server that has not found its client yet loses the response.
+            requests.append(self._parameters.call_async(GetParameters.Request(names=["timeout"])))
+            self._done(requests[-1], RESPONSE_TIMEOUT)
+            if response := next((request.result() for request in requests if request.done()), None):
+                return response.values[0].double_value
+        raise BadInput(f"the llm node did not respond within {SLACK:g} s, ask again")
+
+    def _done(self, future: Future, seconds: float) -> bool:
+        """Whether `future` is done within `seconds` [s]."""
+        deadline = time.monotonic() + seconds
+        while not future.done() and (left := deadline - time.monotonic()) > 0:
+            self._executor.spin_once(timeout_sec=min(left, POLL_PERIOD))
+        return future.done()

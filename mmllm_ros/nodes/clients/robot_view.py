@@ -22,11 +22,9 @@ from ..ros_support import qos
 from ..ros_support.diagnostics import Level
 from ..ros_support.messages import answer_from_message, health_from_message, plan_from_message
 from ..visualization.sensor_views import SensorViews
-from .ask_client import AskClient
+from .ask_client import SLACK, AskClient
 
 KEPT_ANSWERS = 100
-SLACK = 5.0
-"""The llm node answers or refuses within its timeout; after so much longer [s] it is not there any more."""
 
 
 class RobotView:
