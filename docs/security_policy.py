@@ -82,6 +82,8 @@ def rules(node: str, rig: Rig) -> Rules:
         allow("service", "reply", listed(node_tables.SERVICES, "server"))
         allow("action", "execute", listed(node_tables.ACTIONS, "server"))
     allow("action", "call", listed(node_tables.ACTIONS, "client"))
+    if node == "ask_*":  # waits as long as the llm node does
+        allow("service", "request", ["llm/get_parameters"])
     if table in node_tables.ENCODERS:
         allow("service", "reply", (f"~/{name}" for name in LIFECYCLE_SERVICES))
         allow("topic", "publish", {"~/transition_event"})
