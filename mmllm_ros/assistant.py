@@ -13,10 +13,11 @@ from threading import Lock
 import numpy as np
 import torch
 
-from .config import LOST_AFTER, LlmConfig
+from .config import LlmConfig
 from .context.asked_signals import asked_signals, with_similar
 from .context.context_estimate import estimate
 from .context.health_check import reading_note
+from .context.latest_health import LatestHealth
 from .context.modality_selection import NOT_SELECTED, Choice
 from .context.question_classifier import (
     OBJECTS,
@@ -140,7 +141,7 @@ class Assistant:
         self._newest: dict[tuple[str, str], Tokens] = {}
         self._plan: Plan | None = None
         self._rig = rig
-        self._health: dict[tuple[str, str], tuple[Health, float]] = {}
+        self._health = LatestHealth()
         self._last: OrderedDict[str, Answer] = OrderedDict()
         self._conversations = Conversations()
         self._latents: dict[str, tuple[tuple[Tokens, ...], int, str, LatentCache]] = {}
@@ -161,9 +162,8 @@ class Assistant:
             self._plan = plan
 
     def set_health(self, health: Health) -> None:
-        """Store the latest health of a sensor. It is that of a lost sensor where none follows for LOST_AFTER."""
-        with self._lock:
-            self._health[health.modality, health.source] = (health, time.monotonic())
+        """Store the latest health of a sensor."""
+        self._health.put(health)
 
     def clear(self) -> None:
         """Remove all tokens, as after a jump back in time. The plan stays."""
@@ -269,7 +269,7 @@ class Assistant:
         """The answer to a question about the robot itself, from its state."""
         with self._lock:
             last = self._last.get(question.asked.conversation)
-            state = RobotState(self._rig, tuple(self._healths().values()), self._plan, last, CALIBRATED_ON)
+            state = RobotState(self._rig, tuple(self._health.now().values()), self._plan, last, CALIBRATED_ON)
         answer = report(question.wanted, state)
         if question.asked.on_text:
             question.asked.on_text(answer)
@@ -279,7 +279,7 @@ class Assistant:
         """Choose the readings of each question, at one moment for all; what is not fresh is encoded before."""
         with self._lock:
             newest, plan = dict(self._newest), self._plan
-            notes = {source: [reading_note(health.signals)] for source, health in self._healths().items()}
+            notes = {source: [reading_note(health.signals)] for source, health in self._health.now().items()}
         moment = self._moment(newest)
         choices = [self._decide(question.standalone, newest, plan, moment) for question in questions]
         # Without a plan table a question may need everything that is plugged.
@@ -319,8 +319,7 @@ class Assistant:
         """What the health signals of the sensors that are used tell about daylight, fog and rain, where it is asked for."""
         if not asks_for_weather(question.standalone):
             return None
-        with self._lock:
-            healths = [health for health in self._healths().values() if question.uses(health.modality)]
+        healths = [health for health in self._health.now().values() if question.uses(health.modality)]
         return _scored(answer_weather(question.standalone, estimate(healths)))
 
     @staticmethod
@@ -375,16 +374,6 @@ class Assistant:
             self._last[asked.conversation] = answer
             while len(self._last) > CONVERSATIONS:
                 self._last.popitem(last=False)
-
-    def _healths(self) -> dict[tuple[str, str], Health]:
-        """The latest health of each sensor; one without a report for LOST_AFTER is unhealthy. Call it with the lock."""
-        found, now = {}, time.monotonic()
-        for source, (health, received) in self._health.items():
-            if (silent := now - received) > LOST_AFTER:
-                reason = f"its encoder has not reported for {silent:.0f} s"
-                health = replace(health, healthy=False, reason=reason, rate=0.0, age=health.age + silent)
-            found[source] = health
-        return found
 
     def _looked(self, question: str, seconds: float) -> Answer | None:
         """What `look` answers within `seconds`, where the plan lets the cameras be used."""
@@ -501,8 +490,7 @@ class Assistant:
         if plan is None or self.policy is None or not plan.available:
             return None
         ready = [modality for modality in plan.available if self._fresh(modality, newest, moment)]
-        with self._lock:
-            healths = self._healths().values()
+        healths = self._health.now().values()
         choice = self.policy.choose(question, plan, ready, self.config.epsilon, healths)
         return choice if self._encode or set(choice.modalities) <= set(ready) else None
 

@@ -106,7 +106,7 @@ def test_a_sensor_whose_encoder_reports_no_more_does_not_work(assistant, monkeyp
     assistant.set_health(Health("camera", "front", 0, 10.0, 0.1, 0.0, 0, {}, True, "", 0.0))
     assert assistant.ask("Is the camera working?").answer.startswith("The camera works, at 10 Hz")
     later = time.monotonic() + 5.0
-    monkeypatch.setattr("mmllm_ros.assistant.time.monotonic", lambda: later)
+    monkeypatch.setattr("mmllm_ros.context.latest_health.time.monotonic", lambda: later)
     assert "its encoder has not reported for 5 s" in assistant.ask("Is the camera working?").answer
 
 

@@ -14,6 +14,7 @@ from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.executors import ExternalShutdownException, ShutdownException, SingleThreadedExecutor
 from rclpy.signals import SignalHandlerOptions
 
+from ...context.latest_health import LatestHealth
 from ...datatypes import Answer, BadInput, Health, Plan
 from ...msg import Answer as AnswerMessage
 from ...msg import ModalityPlan, SensorHealth
@@ -30,15 +31,15 @@ KEPT_ANSWERS = 100
 class RobotView:
     """A node that listens and asks, in a thread of its own. Methods may be called from any thread. A context manager.
 
-    `answers` are the latest, whoever asked, the newest first; `healths` are by (modality, source); `faults` map the parts of the
-    robot that report no good state in /diagnostics to their messages.
+    `answers` are the latest, whoever asked, the newest first; `faults` map the parts of the robot that report no good state in
+    /diagnostics to their messages.
     """
 
     def __init__(self, rig: Rig, namespace: str = "") -> None:
         # The signals belong to the server that this view is for.
         rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
         self.answers: deque[Answer] = deque(maxlen=KEPT_ANSWERS)
-        self.healths: dict[tuple[str, str], Health] = {}
+        self._health = LatestHealth()
         self.plan: Plan | None = None
         self.faults: dict[str, str] = {}
         self._node = rclpy.create_node(f"view_{os.getpid()}", namespace=namespace)
@@ -58,6 +59,11 @@ class RobotView:
             self._node.create_subscription(kind, topic, take, profile)
         self._thread = threading.Thread(target=self._spin, name="robot view", daemon=True)
         self._thread.start()
+
+    @property
+    def healths(self) -> dict[tuple[str, str], Health]:
+        """The health of each sensor now, by modality and source."""
+        return self._health.now()
 
     def __enter__(self) -> RobotView:
         return self
@@ -118,7 +124,7 @@ class RobotView:
 
     def _on_health(self, message: SensorHealth) -> None:
         if health := self._accepted(health_from_message, message):
-            self.healths = {**self.healths, (health.modality, health.source): health}
+            self._health.put(health)
 
     def _on_plan(self, message: ModalityPlan) -> None:
         self.plan = self._accepted(plan_from_message, message) or self.plan
