@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import numpy as np
@@ -27,7 +28,7 @@ from rclpy.time import Time
 from mmllm_ros.adaptation.samples import split
 from mmllm_ros.adaptation.state import AdaptationState
 from mmllm_ros.model import Model
-from mmllm_ros.nodes.answering import training_process
+from mmllm_ros.nodes.answering import adaptation_servers, training_process
 from mmllm_ros.nodes.llm import Llm
 from mmllm_ros.nodes.ros_support.messages import tokens_to_message
 
@@ -209,6 +210,29 @@ def test_a_training_process_that_is_killed_is_one_line_and_the_node_answers_on(r
     assert result.result.message == "training stopped, the old weights stay in use: its process ended with status -9"
     assert robot.ask(samples[0].tokens[0]).revision == robot.model.revision
     assert robot.result(robot.adapt()).result.success
+
+
+class Trained:
+    """A training that succeeds at once."""
+
+    def __init__(self, job, on_progress, on_end) -> None:
+        threading.Thread(target=on_end, args=[{"success": True, "serving": "revision"}]).start()
+
+    def close(self) -> None: ...
+
+
+def test_new_weights_that_cannot_be_loaded_are_one_line_and_the_next_goal_is_accepted(robot, monkeypatch, capfd):
+    def full(folder):
+        raise RuntimeError("CUDA out of memory")
+
+    monkeypatch.setattr(adaptation_servers, "TrainingProcess", Trained)
+    monkeypatch.setattr(robot.node.adaptation.model, "load_variant", full)
+    line = "the new weights cannot be loaded: CUDA out of memory; the old ones stay in use until the llm node is started again"
+    for _ in range(2):
+        result = robot.result(robot.adapt())
+        assert (result.status, result.result.message) == (GoalStatus.STATUS_ABORTED, line)
+        assert result.result.revision == robot.model.revision
+    assert capfd.readouterr().err.count("Traceback") == 2
 
 
 def test_a_goal_that_cannot_be_met_is_refused_in_one_line(robot, samples):

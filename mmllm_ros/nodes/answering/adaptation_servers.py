@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -179,8 +180,11 @@ class AdaptationServers:
             return
         try:
             model = self.model.load_variant(Path(outcome["serving"]))
-        except BadInput as error:
-            ended.set_result(str(error))
+        except Exception as error:  # a goal without an outcome would have every later one refused
+            if not isinstance(error, BadInput):
+                traceback.print_exc()
+            reason = f"the new weights cannot be loaded: {one_line(error)}"
+            ended.set_result(f"{reason}; the old ones stay in use until the llm node is started again")
             return
 
         def swap() -> None:

@@ -5,19 +5,25 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 import threading
+import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict
 
 import psutil
 
 from ...adaptation.job import AdaptationJob
+from ...datatypes import one_line
 
 NICENESS = 10
 """Of the child process: answering has priority. At 19 a busy machine would never finish a training."""
 STOPPED = "training stopped, the old weights stay in use"
+LONGEST_LINE = 300
+"""The last line of its stderr is cut to so many characters."""
 
 
 class TrainingProcess:
@@ -34,10 +40,13 @@ class TrainingProcess:
     def __init__(self, job: AdaptationJob, on_progress: Callable[[dict], None], on_end: Callable[[dict | str], None]) -> None:
         self._on_progress, self._on_end = on_progress, on_end
         self._cancelled = False
+        self._last_line = ""
         command = [sys.executable, "-m", "mmllm_ros.adaptation.trainer"]
-        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL, "text": True}
-        self.process = subprocess.Popen(command, **pipes)
+        pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+        self.process = subprocess.Popen(command, **pipes, text=True, errors="replace")
         psutil.Process(self.process.pid).nice(NICENESS)
+        self._errors = threading.Thread(target=self._read_errors, name="training errors", daemon=True)
+        self._errors.start()
         self._thread = threading.Thread(target=self._read_output, args=(job,), name="training", daemon=True)
         self._thread.start()
 
@@ -54,19 +63,33 @@ class TrainingProcess:
     def _read_output(self, job: AdaptationJob) -> None:
         outcome: dict | str = ""
         try:
-            self.process.stdin.write(json.dumps(asdict(job)) + "\n")
-            self.process.stdin.flush()
+            with suppress(BrokenPipeError):  # a process that has ended already; its status says so
+                self.process.stdin.write(json.dumps(asdict(job)) + "\n")
+                self.process.stdin.flush()
             for line in self.process.stdout:
+                if not line.endswith("\n"):
+                    break  # a killed process leaves half a line
                 ((kind, content),) = json.loads(line).items()
                 if kind == "progress":
                     self._on_progress(content)
                 else:
                     outcome = content
-        except (OSError, ValueError):
-            pass  # a killed process leaves half a line or a closed pipe
+        except Exception as error:  # whatever happens, there is an outcome
+            traceback.print_exc()
+            self.process.kill()
+            outcome = outcome or f"{STOPPED}: a report of its process cannot be used: {one_line(error)}"
         status = self.process.wait()
+        self._errors.join(timeout=1.0)  # a process that the trainer has started may keep the pipe open
         self.process.stdout.close()
-        self.process.stdin.close()
+        with suppress(BrokenPipeError):  # what the process has not read
+            self.process.stdin.close()
         if self._cancelled and not isinstance(outcome, dict):
             outcome = f"{STOPPED}: cancelled; the same goal resumes from its checkpoint"
-        self._on_end(outcome or f"{STOPPED}: its process ended with status {status}")
+        # Its last line says nothing about a kill from outside, as where memory is short.
+        reason = f": {self._last_line}" if self._last_line and status != -signal.SIGKILL else ""
+        self._on_end(outcome or f"{STOPPED}: its process ended with status {status}{reason}")
+
+    def _read_errors(self) -> None:
+        with self.process.stderr as lines:
+            for line in lines:
+                self._last_line = line.strip()[:LONGEST_LINE] or self._last_line
