@@ -8,15 +8,19 @@ import threading
 
 import numpy as np
 import pytest
+import rclpy
 import torch
 from action_msgs.msg import GoalStatus
 from diagnostic_msgs.msg import DiagnosticArray
+from harness import PATIENCE
 from mmllm_ros.action import AskQuestion
 from mmllm_ros.msg import Answer, ModalityPlan, SensorTokens
 from mmllm_ros.srv import Ask
 from rcl_interfaces.msg import ParameterType
 from rcl_interfaces.srv import GetParameters, SetParameters
+from rclpy.executors import SingleThreadedExecutor
 from rclpy.parameter import Parameter
+from rclpy.task import Future
 from std_msgs.msg import String
 
 from mmllm_ros.datatypes import NANOSECONDS, BadInput, Plan, Tokens
@@ -223,19 +227,34 @@ def test_a_call_before_the_model_is_ready_says_so_at_once(ros, tiny_model, monke
     ros.until(lambda: ask(ros).success)
 
 
-def test_a_model_that_cannot_be_loaded_ends_the_node_with_its_path(tmp_path):
-    import rclpy
-    from rclpy.executors import SingleThreadedExecutor
-
+def spin_until_it_ends(model) -> None:
+    """Spin a node in this thread, which raises what the node ends with."""
     rclpy.init(args=[])
-    node = Llm(parameter_overrides=[Parameter("model", value=str(tmp_path / "nothing"))])
+    node = Llm(parameter_overrides=[Parameter("model", value=str(model))])
     executor = SingleThreadedExecutor()
     executor.add_node(node)
+    try:
+        executor.spin_until_future_complete(Future(), timeout_sec=PATIENCE)
+    finally:
+        executor.shutdown()
+        node.destroy_node()
+        rclpy.try_shutdown()
+
+
+def test_a_model_that_cannot_be_loaded_ends_the_node_with_its_path(tmp_path):
     with pytest.raises(BadInput, match="nothing"):
-        executor.spin()
-    executor.shutdown()
-    node.destroy_node()
-    rclpy.try_shutdown()
+        spin_until_it_ends(tmp_path / "nothing")
+
+
+def test_a_model_that_the_gpu_has_no_memory_for_ends_the_node_with_that_line_and_one_traceback(tiny_model, monkeypatch, capfd):
+    def full(*_):
+        raise RuntimeError("CUDA out of memory.\nTried to allocate 2 GiB")
+
+    monkeypatch.setattr(Model, "load", full)
+    line = "llm: the model cannot be loaded: RuntimeError: CUDA out of memory. Tried to allocate 2 GiB"
+    with pytest.raises(BadInput, match=f"^{line}$"):
+        spin_until_it_ends(tiny_model)
+    assert capfd.readouterr().err.count("Traceback") == 1
 
 
 def test_a_full_queue_has_no_room_and_says_so(ros, tiny_model, slow):

@@ -47,7 +47,7 @@ class AnsweringWorker:
     """Loads an assistant, then answers the queued questions in order; what has queued up meanwhile is answered together.
 
     Args:
-        load: makes the assistant, in the worker's thread. BadInput, OSError and MemoryError are stored in `failure`.
+        load: makes the assistant, in the worker's thread. What it raises is stored in `failure`, as one line.
         capacity: length of the queue.
         on_failure: called in the worker's thread once `failure` is set.
     """
@@ -106,8 +106,12 @@ class AnsweringWorker:
     def _work(self) -> None:
         try:
             self.assistant = self._load()
-        except (BadInput, OSError, MemoryError) as error:
-            self.failure = one_line(error) or type(error).__name__
+        except Exception as error:
+            if isinstance(error, (BadInput, OSError, MemoryError)):
+                self.failure = one_line(error)
+            else:  # such as a GPU without memory for the model
+                traceback.print_exc()
+                self.failure = f"the model cannot be loaded: {type(error).__name__}: {one_line(error)}"
             self._on_failure()
             return
         while self._take():
