@@ -23,10 +23,16 @@ class PendingQuestion:
     """A question in the queue. The future `outcome` is set once, to an Answer or to an error message of one line."""
 
     def __init__(
-        self, question: str, question_id: str, on_text: Callable[[str], None] | None = None, conversation: str = ""
+        self,
+        question: str,
+        question_id: str,
+        on_text: Callable[[str], None] | None = None,
+        conversation: str = "",
+        standing: bool = False,
     ) -> None:
         self.question = question
         self.conversation = conversation
+        self.standing = standing
         self.question_id = question_id
         self.on_text = on_text
         self.outcome = Future()
@@ -135,7 +141,10 @@ class AnsweringWorker:
                 return True
 
     def _answer(self, questions: Sequence[PendingQuestion]) -> None:
-        asked = [Asked(item.question, item.question_id, item.on_text, item.finished, item.conversation) for item in questions]
+        asked = [
+            Asked(item.question, item.question_id, item.on_text, item.finished, item.conversation, item.standing)
+            for item in questions
+        ]
         answered = 0
         try:
             for outcome in self.assistant.ask_all(asked):
