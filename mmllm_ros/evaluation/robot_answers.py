@@ -32,9 +32,9 @@ def robot_answers(model: Model, rig: Rig, asked: Sequence[Example]) -> tuple[lis
         assistant = Assistant(model, LlmConfig(), lambda stamp=stamp: stamp, rig=rig)
         for tokens in moment.tokens:
             assistant.put(tokens)
-        for health in moment.healths:
-            assistant.set_health(health)
         for question in moment.questions:
+            for health in moment.healths:  # encoders report all the time
+                assistant.set_health(health)
             started = time.perf_counter()
             answer = assistant.ask(question.question)
             seconds.append(time.perf_counter() - started)
