@@ -324,9 +324,11 @@ class Assistant:
 
     @staticmethod
     def _place(question: _Question) -> str | None:
-        """What is to be described, as in `described_place`: by the rules, or where the router says so."""
-        place = described_place(question.standalone)
-        return direction(strip(question.standalone)) if place is None and question.way == DESCRIPTION else place
+        """What is to be described, as in `described_place`: by the rules, or where the router says so of no yes-no question."""
+        core, place = strip(question.standalone), described_place(question.standalone)
+        fits = answers_of(core)
+        routed = place is None and question.way == DESCRIPTION and not (fits and fits("yes"))
+        return direction(core) if routed else place
 
     def _score_together(self, questions: Sequence[_Question]) -> None:
         """Set `scored` of the questions that the model can score in one pass, each with its own readings and linked blocks."""

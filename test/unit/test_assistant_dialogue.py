@@ -14,6 +14,7 @@ from mmllm_ros.assistant import Asked, Assistant
 from mmllm_ros.config import LlmConfig
 from mmllm_ros.context.context_estimate import Context
 from mmllm_ros.datatypes import Health
+from mmllm_ros.latent.question_router import DESCRIPTION
 from mmllm_ros.model import Model, Scored
 from mmllm_ros.rig import load_rig
 from mmllm_ros.simulator.questions.everyday import CANNOT_TELL
@@ -113,6 +114,12 @@ def test_a_sensor_whose_encoder_reports_no_more_does_not_work(assistant, monkeyp
 def test_a_router_that_mistakes_a_question_about_the_weather_is_not_followed(assistant, model, monkeypatch):
     monkeypatch.setattr(model, "way", lambda _: "confidence")
     assert not assistant.ask("Is it misty?").answer.startswith("I have not answered")
+
+
+def test_a_router_does_not_make_a_description_of_a_yes_no_question(assistant, model, monkeypatch):
+    monkeypatch.setattr(model, "way", lambda _: DESCRIPTION)
+    monkeypatch.setattr(model, "answer", lambda *_: Scored("yes", 0.9))
+    assert assistant.ask("Do you see any items in front of you?").answer == "yes"
 
 
 def test_a_greeting_is_answered_with_what_the_robot_can_do(assistant):
