@@ -279,9 +279,10 @@ class Assistant:
         """Choose the readings of each question, at one moment for all; what is not fresh is encoded before."""
         with self._lock:
             newest, plan = dict(self._newest), self._plan
-            notes = {source: [reading_note(health.signals)] for source, health in self._health.now().items()}
+        healths = self._health.now()
+        notes = {source: [reading_note(health.signals)] for source, health in healths.items()}
         moment = self._moment(newest)
-        choices = [self._decide(question.standalone, newest, plan, moment) for question in questions]
+        choices = [self._decide(question.standalone, newest, plan, moment, healths.values()) for question in questions]
         # Without a plan table a question may need everything that is plugged.
         plugged = [name for name, on in plan.plugged.items() if on] if plan else []
         needed = dict.fromkeys(name for choice in choices for name in (choice.modalities if choice else plugged))
@@ -487,12 +488,18 @@ class Assistant:
         if not (np.isfinite(tokens.values).all() and np.isfinite(tokens.places).all()):
             raise BadInput(f"{origin} hold values that are not finite")
 
-    def _decide(self, question: str, newest: dict[tuple[str, str], Tokens], plan: Plan | None, moment: int) -> Choice | None:
+    def _decide(
+        self,
+        question: str,
+        newest: dict[tuple[str, str], Tokens],
+        plan: Plan | None,
+        moment: int,
+        healths: Collection[Health],
+    ) -> Choice | None:
         """The modalities for this question; None = those of the plan."""
         if plan is None or self.policy is None or not plan.available:
             return None
         ready = [modality for modality in plan.available if self._fresh(modality, newest, moment)]
-        healths = self._health.now().values()
         choice = self.policy.choose(question, plan, ready, self.config.epsilon, healths)
         return choice if self._encode or set(choice.modalities) <= set(ready) else None
 

@@ -29,50 +29,52 @@ def measure(model: Model, rig: Rig, asked: Sequence[Example], prior: Sequence[Qu
     """All figures of `model` on `asked` with everything connected; blind baselines learn from `prior`, training questions.
 
     Returns {"n", "scenes", "accuracy": {group: {"n", "right", "low", "high"}}, "blind": {name: share}, "wrong_frame", "gain",
-    "refused": {"out of scope", "held out kinds", "answerable"}, "ece", "latency": {"p50", "p95"}, "resident", "robot"}.
-    Accuracies are of questions that can be answered. "robot" has accuracy, gain, refused, ece and latency of what the robot says.
+    "refused": {"out of scope", "held out kinds", "answerable"}, "ece", "reliability", "latency": {"p50", "p95"}, "resident",
+    "robot"}. Accuracies are of questions that can be answered. "robot" has those figures of what the robot says that may differ.
     """
-    pairs = [(moment, question) for moment in asked for question in moment.questions]
     answers, seconds = _answers(model, asked)
     said, robot_seconds = robot_answers(model, rig, asked)
-    scored = answers["connected"]
+    pairs = [(moment, question) for moment in asked for question in moment.questions]
     answerable = [index for index, (_, question) in enumerate(pairs) if question.template_type != OUT_OF_SCOPE]
     questions = [pairs[index][1] for index in answerable]
-    scenes = [pairs[index][0].scene for index in answerable]
-    right, robot_right, swapped, bare = (
-        _right(questions, [items[index].answer for index in answerable])
-        for items in (scored, said, answers["other scene"], answers["nothing"])
+    swapped, bare = (
+        _right(questions, [answers[name][index].answer for index in answerable]) for name in ("other scene", "nothing")
     )
     blind = {"majority": majority(prior, questions), "blind n-gram": ngram(prior, questions)}
     floors = {name: float(np.mean(_right(questions, guesses))) for name, guesses in blind.items()}
     floors["blind LLM"] = float(np.mean(bare))
-    curve, robot_curve = (
-        reliability([items[index].confidence for index in answerable], hits)
-        for items, hits in ((scored, right), (said, robot_right))
-    )
-    every = [question for _, question in pairs]
-    robot = {
-        "accuracy": _accuracies(questions, scenes, robot_right),
-        "gain": float(np.mean(robot_right)) - max(floors.values()),
-        "refused": _refused(every, said),
-        "ece": calibration_error(robot_curve),
-        "latency": _latency(robot_seconds),
-    }
+    strongest = max(floors.values())
     return {
         "model": model.name,
         "revision": model.revision,
         "n": len(questions),
-        "scenes": len(set(scenes)),
-        "accuracy": _accuracies(questions, scenes, right),
+        "scenes": len({pairs[index][0].scene for index in answerable}),
         "blind": floors,
         "wrong_frame": float(np.mean(swapped)),
-        "gain": float(np.mean(right)) - max(floors.values()),
-        "refused": _refused(every, scored),
+        **_figures(pairs, answerable, answers["connected"], seconds, strongest),
+        "resident": psutil.Process().memory_info().rss,
+        "robot": _figures(pairs, answerable, said, robot_seconds, strongest),
+    }
+
+
+def _figures(
+    pairs: Sequence[tuple[Example, Question]],
+    answerable: Sequence[int],
+    answers: Sequence[Scored],
+    seconds: Sequence[float],
+    strongest: float,
+) -> dict:
+    """What `answers` to the questions of `pairs` are worth; `strongest` is the accuracy of the best blind row."""
+    questions = [pairs[index][1] for index in answerable]
+    right = _right(questions, [answers[index].answer for index in answerable])
+    curve = reliability([answers[index].confidence for index in answerable], right)
+    return {
+        "accuracy": _accuracies(questions, [pairs[index][0].scene for index in answerable], right),
+        "gain": float(np.mean(right)) - strongest,
+        "refused": _refused([question for _, question in pairs], answers),
         "ece": calibration_error(curve),
         "reliability": curve,
-        "latency": _latency(seconds),
-        "resident": psutil.Process().memory_info().rss,
-        "robot": robot,
+        "latency": {"p50": float(np.quantile(seconds, 0.5)), "p95": float(np.quantile(seconds, 0.95))},
     }
 
 
@@ -112,10 +114,6 @@ def _accuracies(questions: Sequence[Question], scenes: Sequence[str], right: Seq
         low, high = interval([scenes[index] for index in indices], hits)
         found[name] = {"n": len(hits), "right": float(np.mean(hits)), "low": low, "high": high}
     return found
-
-
-def _latency(seconds: Sequence[float]) -> dict[str, float]:
-    return {"p50": float(np.quantile(seconds, 0.5)), "p95": float(np.quantile(seconds, 0.95))}
 
 
 def _refused(questions: Sequence[Question], answers: Sequence[Scored]) -> dict[str, float]:

@@ -20,7 +20,7 @@ from ...msg import Answer as AnswerMessage
 from ...msg import ModalityPlan, SensorHealth
 from ...rig import Rig
 from ..ros_support import qos
-from ..ros_support.diagnostics import Level
+from ..ros_support.diagnostics import Level, name_prefix
 from ..ros_support.messages import answer_from_message, health_from_message, plan_from_message
 from ..visualization.sensor_views import SensorViews
 from .ask_client import SLACK, AskClient
@@ -43,8 +43,7 @@ class RobotView:
         self.plan: Plan | None = None
         self.faults: dict[str, str] = {}
         self._node = rclpy.create_node(f"view_{os.getpid()}", namespace=namespace)
-        space = self._node.get_namespace().strip("/")
-        self._prefix = f"{space}/" if space else ""
+        self._prefix = name_prefix(self._node)
         self._executor = SingleThreadedExecutor()
         self._executor.add_node(self._node)
         self._asking = threading.Lock()

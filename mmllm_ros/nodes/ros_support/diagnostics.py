@@ -39,6 +39,11 @@ class Status:
     hardware: str = ""
 
 
+def name_prefix(node: Node) -> str:
+    """What the status names of the nodes in the namespace of `node` begin with: "robot1/", empty without a namespace."""
+    return f"{node.get_namespace()}/".lstrip("/")
+
+
 class Diagnostics:
     """Publishes the result of `statuses` at 1 Hz of wall time, also while /clock is paused."""
 

@@ -7,14 +7,14 @@ from __future__ import annotations
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.node import Node
 
-from ..ros_support.diagnostics import Level
+from ..ros_support.diagnostics import Level, name_prefix
 
 
 class Readiness:
     """Listens from its construction on, to the nodes in the namespace of `node`."""
 
     def __init__(self, node: Node) -> None:
-        self._prefix = node.get_namespace().strip("/")
+        self._prefix = name_prefix(node)
         self._levels: dict[str, bytes] = {}
         node.create_subscription(DiagnosticArray, "/diagnostics", self._on_array, 10)
 
@@ -26,7 +26,6 @@ class Readiness:
         return [part.removeprefix(monitor) for part, level in wanted.items() if level != Level.OK.value]
 
     def _on_array(self, array: DiagnosticArray) -> None:
-        start = f"{self._prefix}/" if self._prefix else ""
         for status in array.status:
-            if status.name.startswith(start):
-                self._levels[status.name.removeprefix(start)] = status.level
+            if status.name.startswith(self._prefix):
+                self._levels[status.name.removeprefix(self._prefix)] = status.level
